@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""The one wall between our faults and the application.
+
+Whatever goes wrong inside errtrack ends here: it is counted, told on stderr when ``debug`` is on, and goes no
+further. Control flow is not a fault: ``KeyboardInterrupt``, ``SystemExit``, ``CancelledError`` and every other
+``BaseException`` pass through, so callers catch ``Exception`` and hand it to :func:`fault`.
+
+It also answers one question, asked in one place: is this thread inside errtrack right now? What our own work
+does (its HTTP requests, its log lines, the hooks it calls) must not be captured by us again.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import get_ident
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: Internal faults of this process: where -> how many. Shown by ``errtrack doctor`` and in debug output.
+faults: dict[str, int] = {}
+
+#: Tests set this, so that an internal fault fails them instead of being counted.
+raise_faults = False
+
+#: Set by the client from the option ``debug``.
+debug_enabled = False
+
+_inside: dict[int, int] = {}
+
+
+def tell(line: str) -> None:
+    """Write one line to the user's stderr, or nothing when there is none. Never raises.
+
+    The interpreter's own stderr object is used, not descriptor 2: a closed descriptor may since have been reused
+    by the application's data file, and a redirected ``sys.stderr`` may lead into a logger that we watch.
+    """
+    stream = sys.__stderr__
+    if stream is None:
+        return
+    try:
+        stream.write("errtrack: %s\n" % line.replace("\n", " "))
+        stream.flush()
+    except Exception:
+        pass
+
+
+def debug(line: str) -> None:
+    """Like :func:`tell`, but only when the option ``debug`` is on."""
+    if debug_enabled:
+        tell(line)
+
+
+def fault(where: str, error: BaseException) -> None:
+    """Take note of an internal fault at *where* (a dotted name). The caller then goes on without us."""
+    if raise_faults:
+        raise error
+    faults[where] = faults.get(where, 0) + 1
+    if debug_enabled:
+        try:
+            import traceback
+
+            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            tell("internal fault in %s: %s" % (where, text.replace("\n", " | ")))
+        except Exception:
+            pass
+
+
+def is_inside() -> bool:
+    """True while this thread runs errtrack's own code (a capture, a hook of the user, a delivery)."""
+    return get_ident() in _inside
+
+
+class Inside:
+    """``with Inside():`` marks this thread as running errtrack's own code; may be nested."""
+
+    __slots__ = ("_ident",)
+
+    def __enter__(self) -> Inside:
+        ident = self._ident = get_ident()
+        _inside[ident] = _inside.get(ident, 0) + 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        depth = _inside.get(self._ident, 0) - 1
+        if depth > 0:
+            _inside[self._ident] = depth
+        else:
+            _inside.pop(self._ident, None)
+
+
+def after_fork_in_child() -> None:
+    """Forget the marks of threads that exist only in the parent; this thread's own mark stays right."""
+    mine = _inside.get(get_ident(), 0)
+    _inside.clear()
+    if mine:
+        _inside[get_ident()] = mine

@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: MIT
+"""Every setting: its default, its unit, its environment variable, and where its value came from.
+
+Precedence, later wins: default < TOML file < ``ERRTRACK_*`` environment < launcher option < ``errtrack.init()``.
+``SENTRY_DSN``, ``SENTRY_ENVIRONMENT`` and ``SENTRY_RELEASE`` are read where ours are absent. The file is the one
+that ``ERRTRACK_CONFIG`` names (the launcher passes its absolute path on); it is read when the core is loaded, never
+at boot. A wrong value is told in one line with key, source and remedy, and the default is used.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, Optional
+
+    Converter = Callable[[Any], Any]
+
+_TRUE = frozenset(("1", "true", "t", "yes", "y", "on"))
+_FALSE = frozenset(("0", "false", "f", "no", "n", "off"))
+
+
+class BadValue(ValueError):
+    """A setting's value cannot be used; the message completes "must be ..."."""
+
+
+def boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise BadValue("true or false")
+
+
+def _number(low: float, high: float | None, kind: type, expected: str) -> Converter:
+    def convert(value: Any) -> Any:
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            number = kind(value)
+        except (TypeError, ValueError, OverflowError):
+            raise BadValue(expected) from None
+        # "not >=" rather than "<": NaN must not pass.
+        if not number >= low or (high is not None and number > high):
+            raise BadValue(expected)
+        return number
+
+    return convert
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        raise BadValue("a text")
+    return str(value).strip()
+
+
+def names(value: Any) -> tuple[str, ...]:
+    """A list of texts; in the environment and on the command line separated by commas."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, (list, tuple, set, frozenset)) or not all(isinstance(v, str) for v in value):
+        raise BadValue("a list of texts (in the environment: separated by commas)")
+    return tuple(v.strip() for v in value if v.strip())
+
+
+def errors(value: Any) -> tuple[Any, ...]:
+    """Like :func:`names`, but exception classes may stand among the texts (in code)."""
+    if isinstance(value, str):
+        return names(value)
+    if not isinstance(value, (list, tuple, set, frozenset)) or not all(
+        isinstance(v, str) or (isinstance(v, type) and issubclass(v, BaseException)) for v in value
+    ):
+        raise BadValue("a list of exception names")
+    return tuple(v.strip() if isinstance(v, str) else v for v in value)
+
+
+def pairs(value: Any) -> dict[str, str]:
+    """A table of texts; in the environment ``key=value,key=value``."""
+    if isinstance(value, str):
+        out: dict[str, str] = {}
+        for part in value.split(","):
+            if not part.strip():
+                continue
+            key, separator, item = part.partition("=")
+            if not separator or not key.strip():
+                raise BadValue("a table (in the environment: key=value,key=value)")
+            out[key.strip()] = item.strip()
+        return out
+    if not isinstance(value, dict):
+        raise BadValue("a table (in the environment: key=value,key=value)")
+    return {str(k): str(v) for k, v in value.items()}
+
+
+def hook(value: Any) -> Any:
+    """A callable (in code), or where to find one: ``package.module:function``. Imported at its first use."""
+    if callable(value):
+        return value
+    name = text(value)
+    if name and not all(part.isidentifier() for part in name.replace(":", ".").split(".")):
+        raise BadValue("a callable's place such as package.module:function")
+    return name or None
+
+
+def choice(*allowed: str) -> Converter:
+    expected = "one of " + ", ".join(allowed)
+
+    def convert(value: Any) -> str:
+        word = str(value).strip().lower()
+        if word not in allowed:
+            raise BadValue(expected)
+        return word
+
+    return convert
+
+
+def dsn_text(value: Any) -> str:
+    """A DSN, checked; the empty text means the embedded store."""
+    from errtrack.dsn import BadDsn, Dsn
+
+    word = text(value)
+    if word:
+        try:
+            Dsn.parse(word)
+        except BadDsn as error:
+            raise BadValue("a DSN such as https://KEY@HOST/PROJECT: %s" % error) from None
+    return word
+
+
+count = _number(0, None, int, "a whole number, 0 or more")
+seconds = _number(0, None, float, "a number of seconds, 0 or more")
+ratio = _number(0, 1, float, "a number between 0 and 1")
+size = _number(0, None, int, "a number of bytes, 0 or more")
+
+
+class Option:
+    """One setting. ``unit`` and ``help`` are what the documentation and ``config.example.toml`` say of it."""
+
+    __slots__ = ("convert", "default", "help", "name", "sentry_env", "unit")
+
+    def __init__(
+        self, name: str, default: Any, convert: Converter, unit: str, help: str, sentry_env: str | None = None
+    ) -> None:
+        self.name = name
+        self.default = default
+        self.convert = convert
+        self.unit = unit
+        self.help = help
+        self.sentry_env = sentry_env
+
+    @property
+    def env(self) -> str:
+        """Its environment variable: ``max_breadcrumbs`` is ``ERRTRACK_MAX_BREADCRUMBS``."""
+        return "ERRTRACK_" + self.name.replace(".", "_").upper()
+
+    @property
+    def attribute(self) -> str:
+        """Its attribute on :class:`Options`: ``flask.transaction_style`` is ``flask_transaction_style``."""
+        return self.name.replace(".", "_")
+
+
+_TABLE: tuple[Option, ...] = (
+    # Where to
+    Option("dsn", "", dsn_text, "DSN", "Where events are sent. Empty: they go to the embedded store.", "SENTRY_DSN"),
+    Option("enabled", True, boolean, "true/false", "false switches errtrack off altogether."),
+    Option("environment", "production", text, "text", "Deployment stage shown with every event.", "SENTRY_ENVIRONMENT"),
+    Option("release", "", text, "text", "Version of the application. Empty: found out, if that is free.", "SENTRY_RELEASE"),
+    Option("dist", "", text, "text", "Build of the release."),
+    Option("server_name", "", text, "text", "Name of this machine. Empty: its host name."),
+    Option("tags", {}, pairs, "table", "Tags set on every event."),
+    Option("debug", False, boolean, "true/false", "Tell on stderr what errtrack does and what went wrong inside it."),
+    # What is captured
+    Option("disable", (), names, "list", "Instrumentations that stay off, by name: [\"flask\", \"excepthook\"]."),
+    Option("sample_rate", 1.0, ratio, "0 to 1", "Share of the error events that is kept."),
+    Option("ignore_errors", (), errors, "list", "Exceptions never reported: names, full names, or prefixes with *."),
+    Option("before_send", None, hook, "package.module:function", "Called as f(event, hint) before an event is kept; None drops it."),
+    Option("before_breadcrumb", None, hook, "package.module:function", "Called as f(crumb, hint); None drops the breadcrumb."),
+    Option("max_breadcrumbs", 100, count, "breadcrumbs", "How many are kept in a scope; 0 keeps none."),
+    Option("attach_stacktrace", False, boolean, "true/false", "Give events without an exception the stack they were captured at."),
+    Option("pytest", False, boolean, "true/false", "Report from inside pytest as well."),
+    # How much of it
+    Option("include_local_variables", True, boolean, "true/false", "Local variables in stack frames."),
+    Option("locals", "safe", choice("safe", "repr"), "safe or repr", "safe describes values without running the application's code; repr calls repr()."),
+    Option("include_source_context", True, boolean, "true/false", "Source lines around each stack frame."),
+    Option("max_value_length", 1024, count, "characters", "Longest text kept in a value."),
+    Option("max_request_body_size", "medium", choice("never", "small", "medium", "always"), "never, small (1 kB), medium (10 kB), always", "Largest request body that is kept."),
+    Option("in_app_include", (), names, "list", "Module prefixes whose frames count as the application's."),
+    Option("in_app_exclude", (), names, "list", "Module prefixes whose frames do not."),
+    Option("project_root", "", text, "path", "Folder of the application's code. Empty: the working directory at start."),
+    # Personal data and secrets
+    Option("send_default_pii", False, boolean, "true/false", "Send personal data: user, client address, cookies."),
+    Option("scrub_keys", (), names, "list", "Further keys whose values are replaced by [Filtered], as parts of names."),
+    Option("scrub_allow", (), names, "list", "Keys that are never filtered, as whole names."),
+    # Delivery
+    Option("shutdown_timeout", 2.0, seconds, "seconds", "Longest wait at exit for events on their way. What is left stays on disk."),
+    Option("connect_timeout", 2.0, seconds, "seconds", "Longest wait for a connection to the server."),
+    Option("request_timeout", 10.0, seconds, "seconds", "Longest wait for the server's answer."),
+    Option("http_proxy", "", text, "URL", "Proxy for http DSNs. Empty: from the environment; \"none\": no proxy."),
+    Option("https_proxy", "", text, "URL", "Proxy for https DSNs. Empty: from the environment; \"none\": no proxy."),
+    Option("ca_certs", "", text, "path", "CA bundle. Empty: the system's, or certifi's where there is none."),
+    Option("cert_file", "", text, "path", "Client certificate."),
+    Option("key_file", "", text, "path", "Key of the client certificate."),
+    Option("send_client_reports", True, boolean, "true/false", "Tell the server how many events were dropped, and why."),
+    Option("strict_protocol", False, boolean, "true/false", "Discard on 429 and 5xx as the protocol says, instead of keeping the event."),
+    # On disk
+    Option("store", "", text, "folder", "Embedded store and spool. Empty: below the user's state directory."),
+    Option("store_max_age", 30.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events in the embedded store older than this are deleted; 0 keeps them."),
+    Option("store_max_size", 256_000_000, size, "bytes", "Largest size of the embedded store; the oldest events go first; 0 is unbounded."),
+    Option("spool_dir", "", text, "folder", "Where captured events wait for delivery. Empty: in the store's folder."),
+    Option("spool_max_size", 64_000_000, size, "bytes", "Most that waits for one destination; the oldest go first."),
+    Option("spool_max_age", 7.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events that could not be delivered for so long are given up; 0 keeps them."),
+    # Child processes
+    Option("propagate", True, boolean, "true/false", "Instrument child Python processes too."),
+    # Instrumentations
+    Option("excepthook.always_run", False, boolean, "true/false", "Report errors typed at an interactive prompt as well."),
+    Option("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
+    Option("wsgi.use_x_forwarded_for", False, boolean, "true/false", "Build request URLs from X-Forwarded-Host and X-Forwarded-Proto."),
+)
+
+OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
+
+#: Set by the launcher: which ERRTRACK_* variables it set from its own options, as ``dsn,environment``.
+LAUNCHER_MARK = "ERRTRACK_RUN_OPTIONS"
+
+#: ERRTRACK_* variables that are not settings: how launcher, bootstrap and tools talk to each other.
+INTERNAL_VARIABLES = frozenset((LAUNCHER_MARK, "ERRTRACK_RUN", "ERRTRACK_RUN_PYTHONPATH", "ERRTRACK_CONFIG"))
+
+
+class Options:
+    """The settings in force, as attributes; ``source(name)`` tells where each came from."""
+
+    problems: list[str]
+    config_file: str | None
+
+    def __init__(self) -> None:
+        self._sources: dict[str, str] = {}
+        self.problems = []
+        self.config_file = None
+        for option in _TABLE:
+            setattr(self, option.attribute, option.default)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def source(self, name: str) -> str:
+        """Where the value of *name* came from: ``default``, a file's path, a variable, ``--dsn`` or ``init()``."""
+        return self._sources.get(name, "default")
+
+    def set(self, name: str, value: Any, source: str) -> bool:
+        """Set one option from *source*; a wrong name or value becomes a problem and changes nothing."""
+        option = OPTIONS.get(name)
+        if option is None:
+            near = nearest(name, OPTIONS)
+            hint = "did you mean %s?" % near if near else "remove it; `errtrack config` lists every setting"
+            self.problems.append("%s: unknown setting %s: %s" % (source, name, hint))
+            return False
+        try:
+            converted = option.convert(value)
+        except BadValue as error:
+            self.problems.append(
+                "%s: %s must be %s; using %s" % (source, name, error, _shown(getattr(self, option.attribute)))
+            )
+            return False
+        setattr(self, option.attribute, converted)
+        self._sources[name] = source
+        return True
+
+    def is_disabled(self, instrumentation: str) -> bool:
+        """The one place that says whether an instrumentation is off."""
+        return not self.enabled or instrumentation in self.disable
+
+    def as_rows(self) -> list[tuple[str, Any, str]]:
+        """Every setting as (name, value, source), secrets masked; for ``errtrack config``."""
+        from errtrack.dsn import Dsn
+
+        rows: list[tuple[str, Any, str]] = []
+        for option in _TABLE:
+            value = getattr(self, option.attribute)
+            if option.name == "dsn" and value:
+                value = Dsn.parse(value).masked
+            elif option.name.endswith("_proxy") and "@" in value:
+                value = "***@" + value.rpartition("@")[2]
+            elif callable(value):
+                value = "%s:%s" % (getattr(value, "__module__", "?"), getattr(value, "__qualname__", "?"))
+            rows.append((option.name, value, self.source(option.name)))
+        return rows
+
+
+def resolve(environ: Mapping[str, str] | None = None, code: Mapping[str, Any] | None = None) -> Options:
+    """Read every source and return the settings. *code* holds what ``errtrack.init()`` was given."""
+    environ = os.environ if environ is None else environ
+    options = Options()
+    _read_file(options, environ)
+    _read_environment(options, environ)
+    for name, value in (code or {}).items():
+        if value is not None:
+            options.set(_dotted(name), value, "init()")
+    return options
+
+
+def _dotted(name: str) -> str:
+    """Option names as keyword arguments have no dots: ``flask_transaction_style``."""
+    for option in _TABLE:
+        if option.attribute == name:
+            return option.name
+    return name
+
+
+def _read_file(options: Options, environ: Mapping[str, str]) -> None:
+    path = environ.get("ERRTRACK_CONFIG")
+    if not path:
+        return
+    options.config_file = path
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        options.problems.append(
+            "ERRTRACK_CONFIG: cannot read %s (%s); name an existing TOML file" % (path, error.strerror)
+        )
+        return
+    toml = _toml_parser()
+    if toml is None:
+        options.problems.append(
+            "%s: this Python has no TOML parser; install errtrack-run or tomli into its environment,"
+            " or use ERRTRACK_* variables" % path
+        )
+        return
+    try:
+        settings = toml.loads(data.decode("utf-8"))
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        options.problems.append("%s: not valid TOML: %s; the whole file is left out" % (path, error))
+        return
+    for name, value in settings.items():
+        if isinstance(value, dict) and name not in OPTIONS:
+            for key, item in value.items():
+                options.set("%s.%s" % (name, key), item, path)
+        else:
+            options.set(name, value, path)
+
+
+def _toml_parser() -> Any:
+    for name in ("tomllib", "tomli"):
+        try:
+            return __import__(name)
+        except ImportError:
+            continue
+    return None
+
+
+def _read_environment(options: Options, environ: Mapping[str, str]) -> None:
+    from_launcher = environ.get(LAUNCHER_MARK, "").split(",")
+    for option in _TABLE:
+        value = environ.get(option.env)
+        if value is not None and (value or option.convert in (text, dsn_text)):
+            launcher_option = option.name in from_launcher
+            options.set(option.name, value, "--" + option.name if launcher_option else option.env)
+        elif option.sentry_env and environ.get(option.sentry_env):
+            options.set(option.name, environ[option.sentry_env], option.sentry_env)
+    known = {option.env for option in _TABLE}
+    for name in environ:
+        if name.startswith("ERRTRACK_") and name not in known and name not in INTERNAL_VARIABLES:
+            # Only a likely misspelling is told: Kubernetes sets ERRTRACK_SERVICE_HOST and the like by itself.
+            near = nearest(name, known)
+            if near:
+                options.problems.append("%s: unknown setting: did you mean %s?" % (name, near))
+
+
+def nearest(name: str, known: Iterable[str]) -> Optional[str]:
+    """The known name that *name* was most likely meant to be, or None."""
+    from difflib import get_close_matches
+
+    matches = get_close_matches(name, list(known), n=1, cutoff=0.7)
+    return matches[0] if matches else None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "none" if value in ("", None) else str(value)
