@@ -383,3 +383,18 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "none" if value in ("", None) else str(value)
+
+
+_current: dict[str, Options] = {}
+
+
+def current() -> Options:
+    """The settings in force in this process; read at the first call."""
+    known = _current.get("options")
+    # setdefault instead of a lock: two threads may both read, one result is kept.
+    return known if known is not None else _current.setdefault("options", resolve())
+
+
+def install(options: Options) -> None:
+    """Put *options* in force (``errtrack.init()`` was called)."""
+    _current["options"] = options

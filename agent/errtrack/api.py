@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""The public functions, under the names that users of ``sentry_sdk`` know.
+
+They work with and without the launcher: where errtrack was neither launched nor initialised, captures do nothing
+and return None, and scopes can be used as ever.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from errtrack import client as _client
+from errtrack.context.scope import (
+    Scope,
+    get_current_scope,
+    get_global_scope,
+    get_isolation_scope,
+    isolation_scope,
+    new_scope,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Any
+
+    from errtrack.context.scope import Event, Hint
+
+__all__ = [
+    "Scope",
+    "add_breadcrumb",
+    "capture_event",
+    "capture_exception",
+    "capture_message",
+    "close",
+    "flush",
+    "get_current_scope",
+    "get_global_scope",
+    "get_isolation_scope",
+    "init",
+    "is_initialized",
+    "isolation_scope",
+    "last_event_id",
+    "new_scope",
+    "report_exception",
+    "set_context",
+    "set_extra",
+    "set_fingerprint",
+    "set_level",
+    "set_tag",
+    "set_tags",
+    "set_transaction_name",
+    "set_user",
+    "should_send_default_pii",
+]
+
+
+def init(dsn: str | None = None, **options: Any) -> None:
+    """Start errtrack in code; what is given here wins over the launcher, the environment and the file.
+
+    Options are those of ``errtrack config``; one such as ``flask.transaction_style`` is written
+    ``flask_transaction_style``. Wrong values are told on stderr and replaced by defaults; nothing is raised.
+    """
+    _client.init(dict(options, dsn=dsn))
+
+
+def is_initialized() -> bool:
+    """Whether captures go anywhere: errtrack was launched or initialised, and is not switched off."""
+    client = _client.get_client()
+    return client is not None and client.is_active
+
+
+def capture_exception(error: BaseException | Any = None, scope: Scope | None = None, **scope_args: Any) -> str | None:
+    """Capture *error* (an exception, an ``exc_info`` tuple, or by default the one being handled).
+
+    Keywords (``tags``, ``user``, ``level``, ``extra``, ``contexts``, ``fingerprint``) hold for this event only.
+    Returns the event's id, or None when nothing was captured.
+    """
+    client = _client.get_client()
+    if client is None:
+        return None
+    tb = None
+    if isinstance(error, tuple) and len(error) == 3:
+        _, error, tb = error
+    if error is None:
+        error = sys.exc_info()[1]
+    if not isinstance(error, BaseException):
+        return None
+    return client.capture_exception(error, tb, scope=_call_scope(scope, scope_args))
+
+
+def capture_message(
+    message: str, level: str | None = None, scope: Scope | None = None, *, params: Any = None, **scope_args: Any
+) -> str | None:
+    """Capture a text at *level* (default ``info``). Returns the event's id, or None."""
+    client = _client.get_client()
+    if client is None:
+        return None
+    return client.capture_message(message, level, params, _call_scope(scope, scope_args))
+
+
+def capture_event(
+    event: Event, hint: Hint | None = None, scope: Scope | None = None, **scope_args: Any
+) -> str | None:
+    """Capture an event that is already in the protocol's form. Returns its id, or None."""
+    client = _client.get_client()
+    if client is None:
+        return None
+    return client.capture_event(event, hint, _call_scope(scope, scope_args))
+
+
+def report_exception(
+    error: BaseException,
+    mechanism: str,
+    *,
+    handled: bool = False,
+    level: str | None = None,
+    tb: TracebackType | None = None,
+) -> str | None:
+    """Capture what an instrumentation caught; *mechanism* names the hook that saw it."""
+    client = _client.get_client()
+    if client is None:
+        return None
+    return client.capture_exception(error, tb, {"type": mechanism, "handled": handled}, level)
+
+
+def add_breadcrumb(crumb: Mapping[str, Any] | None = None, hint: Hint | None = None, **fields: Any) -> None:
+    """Note something that happened: ``message``, ``category``, ``level``, ``type``, ``data``; shown with later events."""
+    client = _client.get_client()
+    if client is not None:
+        client.add_breadcrumb({**(crumb or {}), **fields}, hint)
+
+
+def set_tag(key: str, value: Any) -> None:
+    """Set one tag on the events of this request, task or thread."""
+    get_isolation_scope().set_tag(key, value)
+
+
+def set_tags(tags: Mapping[str, Any]) -> None:
+    """Set several tags."""
+    get_isolation_scope().set_tags(tags)
+
+
+def set_user(user: Mapping[str, Any] | None) -> None:
+    """Say who is affected: ``id``, ``username``, ``email``, ``ip_address`` or own keys; None forgets the user."""
+    get_isolation_scope().set_user(user)
+
+
+def set_context(key: str, value: Mapping[str, Any]) -> None:
+    """Attach a table under a name of its own."""
+    get_isolation_scope().set_context(key, value)
+
+
+def set_extra(key: str, value: Any) -> None:
+    """Attach any value."""
+    get_isolation_scope().set_extra(key, value)
+
+
+def set_level(level: str) -> None:
+    """Override the level of the events to come."""
+    get_isolation_scope().set_level(level)
+
+
+def set_fingerprint(fingerprint: list[str]) -> None:
+    """Group the events to come by these texts."""
+    get_isolation_scope().set_fingerprint(fingerprint)
+
+
+def set_transaction_name(name: str, source: str = "custom") -> None:
+    """Name the unit of work in hand."""
+    get_isolation_scope().set_transaction_name(name, source)
+
+
+def last_event_id() -> str | None:
+    """The id of the event captured last in this request, task or thread."""
+    return get_isolation_scope().last_event_id
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Wait at most *timeout* seconds (default ``shutdown_timeout``) until all is delivered; True when it is."""
+    client = _client.get_client()
+    return True if client is None else client.flush(timeout)
+
+
+def close(timeout: float | None = None) -> None:
+    """Flush and stop delivering; what is left stays on disk for the next process."""
+    client = _client.get_client()
+    if client is not None:
+        client.close(timeout)
+
+
+def should_send_default_pii() -> bool:
+    """Whether personal data may be sent. The one place that instrumentations ask."""
+    client = _client.get_client()
+    return client is not None and bool(client.options.send_default_pii)
+
+
+def _call_scope(scope: Scope | None, fields: dict[str, Any]) -> Scope | None:
+    """A scope for one call, from keywords such as ``tags={...}``; unknown keywords are told in debug."""
+    if not fields:
+        return scope
+    made = scope.fork() if scope is not None else Scope()
+    for key, value in fields.items():
+        if key == "tags":
+            made.set_tags(value)
+        elif key == "user":
+            made.set_user(value)
+        elif key == "level":
+            made.set_level(value)
+        elif key in ("extra", "extras"):
+            made.set_extras(value)
+        elif key == "contexts":
+            for name, context in value.items():
+                made.set_context(name, context)
+        elif key == "fingerprint":
+            made.set_fingerprint(value)
+        else:
+            from errtrack import guard
+
+            guard.debug("capture: unknown keyword %s is left out" % key)
+    return made

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Put the scopes' data on an event: global, isolation, current, call; later wins, the event's own wins over all."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from errtrack.context.scope import Scope
+
+
+def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
+    """Merge the data of *scopes* (in this order, later wins) into *event* in place."""
+    tags: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    contexts: dict[str, Any] = {}
+    crumbs: list[dict[str, Any]] = []
+    sources = 0
+    for scope in scopes:
+        tags.update(scope.tags)
+        extra.update(scope.extra)
+        contexts.update(scope.contexts)
+        if scope.breadcrumbs:
+            # A copy of each: what a hook changes in an event must not change the next event's breadcrumb.
+            crumbs.extend(dict(crumb) for crumb in tuple(scope.breadcrumbs))
+            sources += 1
+        if scope.user is not None:
+            event["user"] = {**scope.user, **(event.get("user") or {})}
+        if scope.level is not None:
+            event["level"] = scope.level
+        if scope.fingerprint is not None:
+            event["fingerprint"] = scope.fingerprint
+        if scope.transaction is not None:
+            event["transaction"], source = scope.transaction
+            event["transaction_info"] = {"source": source}
+    _merge(event, "tags", tags)
+    _merge(event, "extra", extra)
+    _merge(event, "contexts", contexts)
+    if crumbs:
+        if sources > 1:
+            crumbs.sort(key=_crumb_time)
+        event.setdefault("breadcrumbs", {"values": crumbs})
+
+
+def _merge(event: dict[str, Any], key: str, inherited: dict[str, Any]) -> None:
+    own = event.get(key)
+    if inherited or own:
+        event[key] = {**inherited, **own} if isinstance(own, dict) else inherited
+
+
+def _crumb_time(crumb: dict[str, Any]) -> float:
+    stamp = crumb.get("timestamp")
+    return stamp if isinstance(stamp, float) else 0.0

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+"""Scopes: what an application says about its events, kept apart between requests, tasks and threads.
+
+Three of them, merged into each event in this order, later wins: the global one (the process), the isolation scope
+(one request, task or thread) and the current scope (a block of code). They live in one context variable, so
+asyncio tasks and copied contexts inherit them (https://develop.sentry.dev/sdk/telemetry/scopes/).
+
+A scope's tables are replaced, never changed: a fork shares them at no cost, no lock is needed, and a capture in
+a signal handler cannot meet a table that is half written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from contextvars import ContextVar
+
+from errtrack.context.trace import PropagationContext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextvars import Token
+    from types import TracebackType
+    from typing import Any, Optional
+
+    Event = dict[str, Any]
+    Hint = dict[str, Any]
+    Processor = Callable[[Event, Hint], Optional[Event]]
+    Pair = tuple["Scope", Optional["Scope"]]
+
+#: The field's levels; other names (``critical``) are mapped when an event is finished.
+LEVELS = ("fatal", "error", "warning", "info", "debug")
+
+
+class Scope:
+    """Tags, user, contexts, extra, breadcrumbs and the rest of what events inherit."""
+
+    __slots__ = (
+        "__weakref__",
+        "breadcrumbs",
+        "contexts",
+        "extra",
+        "fingerprint",
+        "last_event_id",
+        "level",
+        "processors",
+        "propagation",
+        "tags",
+        "transaction",
+        "user",
+    )
+
+    def __init__(self) -> None:
+        self.tags: dict[str, Any] = {}
+        self.user: dict[str, Any] | None = None
+        self.contexts: dict[str, dict[str, Any]] = {}
+        self.extra: dict[str, Any] = {}
+        self.breadcrumbs: deque[dict[str, Any]] | None = None
+        self.level: str | None = None
+        self.fingerprint: list[str] | None = None
+        self.transaction: tuple[str, str] | None = None
+        self.processors: tuple[Processor, ...] = ()
+        self.propagation: PropagationContext | None = None
+        self.last_event_id: str | None = None
+
+    def fork(self) -> Scope:
+        """A scope that starts with all of this one; what either is told afterwards the other does not see."""
+        new = Scope.__new__(Scope)
+        new.tags = self.tags
+        new.user = self.user
+        new.contexts = self.contexts
+        new.extra = self.extra
+        crumbs = self.breadcrumbs
+        new.breadcrumbs = deque(crumbs, crumbs.maxlen) if crumbs else None
+        new.level = self.level
+        new.fingerprint = self.fingerprint
+        new.transaction = self.transaction
+        new.processors = self.processors
+        new.propagation = self.propagation
+        new.last_event_id = None
+        return new
+
+    def set_tag(self, key: str, value: Any) -> None:
+        """Set one tag: a short searchable text, shown with every event."""
+        self.tags = {**self.tags, key: value}
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Set several tags."""
+        self.tags = {**self.tags, **tags}
+
+    def remove_tag(self, key: str) -> None:
+        """Forget a tag."""
+        self.tags = {k: v for k, v in self.tags.items() if k != key}
+
+    def set_user(self, user: Mapping[str, Any] | None) -> None:
+        """Say who is affected: ``id``, ``username``, ``email``, ``ip_address``; None forgets the user."""
+        self.user = dict(user) if user is not None else None
+
+    def set_context(self, key: str, value: Mapping[str, Any]) -> None:
+        """Attach a table under a name of its own, shown with the event."""
+        self.contexts = {**self.contexts, key: dict(value)}
+
+    def remove_context(self, key: str) -> None:
+        """Forget a context."""
+        self.contexts = {k: v for k, v in self.contexts.items() if k != key}
+
+    def set_extra(self, key: str, value: Any) -> None:
+        """Attach any value, shown with the event but not searchable."""
+        self.extra = {**self.extra, key: value}
+
+    def set_extras(self, extras: Mapping[str, Any]) -> None:
+        """Attach several values."""
+        self.extra = {**self.extra, **extras}
+
+    def set_level(self, level: str) -> None:
+        """Override the level of events: fatal, error, warning, info or debug."""
+        self.level = level
+
+    def set_fingerprint(self, fingerprint: list[str]) -> None:
+        """Group events by these texts; the item ``{{ default }}`` stands for the server's own grouping."""
+        self.fingerprint = list(fingerprint)
+
+    def set_transaction_name(self, name: str, source: str = "custom") -> None:
+        """Name the unit of work; *source* is one of custom, url, route, view, component, task."""
+        self.transaction = (name, source)
+
+    def add_breadcrumb(self, crumb: dict[str, Any], maximum: int = 100) -> None:
+        """Keep a breadcrumb; the oldest goes when there are *maximum*."""
+        crumbs = self.breadcrumbs
+        if crumbs is None or crumbs.maxlen != maximum:
+            crumbs = self.breadcrumbs = deque(crumbs or (), maximum)
+        crumb.setdefault("timestamp", time.time())
+        crumbs.append(crumb)
+
+    def clear_breadcrumbs(self) -> None:
+        """Forget the breadcrumbs."""
+        self.breadcrumbs = None
+
+    def add_event_processor(self, processor: Processor) -> None:
+        """Call *processor*\\ (event, hint) for each event of this scope; what it returns is sent, None drops it."""
+        self.processors = self.processors + (processor,)
+
+    def get_propagation(self) -> PropagationContext:
+        """The ids of this unit of work, made at first use."""
+        if self.propagation is None:
+            self.propagation = PropagationContext()
+        return self.propagation
+
+    def clear(self) -> None:
+        """Forget everything but the trace and the processors."""
+        propagation, processors = self.propagation, self.processors
+        Scope.__init__(self)
+        self.propagation, self.processors = propagation, processors
+
+
+_global_scope = Scope()
+_scopes: ContextVar[Pair | None] = ContextVar("errtrack_scopes", default=None)
+
+
+def get_global_scope() -> Scope:
+    """The scope of the process: its data is on every event."""
+    return _global_scope
+
+
+def get_isolation_scope() -> Scope:
+    """The scope of the request, task or thread in hand; made at first use."""
+    pair = _scopes.get()
+    if pair is None:
+        pair = (Scope(), None)
+        _scopes.set(pair)
+    return pair[0]
+
+
+def get_current_scope() -> Scope:
+    """The scope of the block in hand; made at first use."""
+    isolation = get_isolation_scope()
+    pair = _scopes.get()
+    current = pair[1] if pair is not None else None
+    if current is None:
+        current = Scope()
+        _scopes.set((isolation, current))
+    return current
+
+
+def merged_scopes() -> tuple[Scope, ...]:
+    """The scopes that an event takes its data from, in the order of merging; makes none."""
+    pair = _scopes.get()
+    if pair is None:
+        return (_global_scope,)
+    return (_global_scope, pair[0]) if pair[1] is None else (_global_scope, pair[0], pair[1])
+
+
+class entered:
+    """``with entered(isolation, current):`` puts scopes in force and restores the former ones afterwards."""
+
+    __slots__ = ("_before", "_pair", "_scope", "_token")
+
+    def __init__(self, isolation: Scope, current: Scope | None = None, scope: Scope | None = None) -> None:
+        self._pair: Pair = (isolation, current)
+        self._scope = scope or isolation
+        self._before: Pair | None = None
+        self._token: Token[Pair | None] | None = None
+
+    def __enter__(self) -> Scope:
+        self._before = _scopes.get()
+        self._token = _scopes.set(self._pair)
+        return self._scope
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Restore the former scopes; from another context (an async generator's end) by value."""
+        token, self._token = self._token, None
+        if token is None:
+            return
+        try:
+            _scopes.reset(token)
+        except ValueError:
+            _scopes.set(self._before)
+
+
+def new_scope() -> entered:
+    """``with errtrack.new_scope() as scope:`` what is set on *scope* holds in the block only."""
+    current = get_current_scope().fork()
+    return entered(get_isolation_scope(), current, current)
+
+
+def isolation_scope() -> entered:
+    """``with errtrack.isolation_scope() as scope:`` a unit of work of its own: nothing leaks out of the block."""
+    pair = _scopes.get()
+    if pair is None:
+        return entered(Scope())
+    return entered(pair[0].fork(), pair[1].fork() if pair[1] is not None else None)
+
+
+def fresh_isolation_scope() -> entered:
+    """Like :func:`isolation_scope` for a request or task: breadcrumbs and trace of the caller stay outside."""
+    pair = _scopes.get()
+    if pair is None:
+        return entered(Scope())
+    scope = pair[0].fork()
+    scope.breadcrumbs = None
+    scope.propagation = None
+    return entered(scope, pair[1].fork() if pair[1] is not None else None)

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: MIT
+"""The kit: what an instrumentation is made of, and the one driver that runs its handlers.
+
+A handler is a generator function with one ``yield``. The driver makes the application's call at that point, so no
+handler can lose the call, repeat it or swallow its exception, and our faults stop here::
+
+    def name_it(call: Call) -> Advice:
+        '''Router.resolve(request) -> Match'''
+        match = yield                         # the application's call is made here, by the driver
+        errtrack.get_current_scope().set_transaction_name(match.route, source="route")
+
+Before the call: above the ``yield``; after it: below. The call's exception is raised at the ``yield``. Change what
+goes in by assigning ``call.args`` or ``call.kwargs``; replace what comes out by ``return new``.
+
+Nothing is imported at top level: hooks on modules of the standard library fire in the middle of other imports.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from types import ModuleType
+    from typing import Any
+
+    Advice = Generator[None, Any, Any]
+    Handler = Callable[["Call"], Advice]
+
+_COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing inspect
+
+#: Everything applied in this process, by name, for ``errtrack doctor`` and the ``sdk.integrations`` of events.
+active: dict[str, Instrumentation] = {}
+
+
+class Call:
+    """One call of a patched function: its arguments, which a handler may replace before its ``yield``."""
+
+    __slots__ = ("args", "kwargs")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args = args
+        self.kwargs = kwargs
+
+    def get(self, position: int, name: str, default: Any = None) -> Any:
+        """The argument at *position* (counting ``self``) or called *name*."""
+        if name in self.kwargs:
+            return self.kwargs[name]
+        return self.args[position] if len(self.args) > position else default
+
+    def replace(self, position: int, name: str, value: Any) -> None:
+        """Pass *value* on in place of the argument at *position* or called *name*."""
+        if name in self.kwargs or len(self.args) <= position:
+            self.kwargs = {**self.kwargs, name: value}
+        else:
+            self.args = self.args[:position] + (value,) + self.args[position + 1 :]
+
+
+class Patch:
+    """One patch point: *attribute* (``function`` or ``Class.method``) of *module*, and the handler for its calls."""
+
+    __slots__ = ("attribute", "handler", "module")
+
+    def __init__(self, module: str, attribute: str, handler: Handler) -> None:
+        self.module = module
+        self.attribute = attribute
+        self.handler = handler
+
+    @property
+    def target(self) -> str:
+        return self.module + "." + self.attribute
+
+
+class OnImport:
+    """Run *function*\\ (module) once *module* has been imported, where a library has a registration of its own."""
+
+    __slots__ = ("function", "module")
+
+    def __init__(self, module: str, function: Callable[[ModuleType], None]) -> None:
+        self.module = module
+        self.function = function
+
+
+class Instrumentation:
+    """What errtrack does to one library.
+
+    *supports* is a version range (``">=1.1,<4"``) of *distribution* (by default *name*); outside of it, or where
+    an attribute is missing, nothing is touched and ``errtrack doctor`` says so.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        supports: str = "",
+        distribution: str | None = None,
+        patches: Iterable[Patch] = (),
+        on_import: Iterable[OnImport] = (),
+        at_exit: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.supports = supports
+        self.distribution = distribution or name
+        self.patches = tuple(patches)
+        self.on_import = tuple(on_import)
+        self.missing: list[str] = []
+        self.refused = ""
+        self._at_exit = at_exit
+        self._applied: list[tuple[Any, str, Any, Any, bool]] = []
+
+    def apply(self, module_name: str, module: ModuleType) -> None:
+        """Patch *module*, which has just been imported as *module_name*. Never raises."""
+        from errtrack import guard
+
+        try:
+            if not self._is_wanted():
+                return
+        except Exception as error:
+            guard.fault(self.name, error)
+            return
+        active[self.name] = self
+        for patch in self.patches:
+            if patch.module == module_name:
+                try:
+                    self._patch(patch, module)
+                except Exception as error:
+                    guard.fault("%s: %s" % (self.name, patch.target), error)
+        for row in self.on_import:
+            if row.module == module_name:
+                try:
+                    row.function(module)
+                except Exception as error:
+                    guard.fault("%s: %s" % (self.name, row.module), error)
+
+    def wrap(self, target: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Put the handler of *target* (``sys.excepthook``) around *original*; for the wires that boot lays."""
+        if self._is_wanted():
+            for patch in self.patches:
+                if patch.target == target:
+                    active[self.name] = self
+                    return driven(self.name, patch.handler, original)
+        return original
+
+    def at_exit(self) -> None:
+        """Run what stands to be done as the last thing before the interpreter ends. Never raises."""
+        from errtrack import guard
+
+        try:
+            if self._at_exit is not None and self._is_wanted():
+                self._at_exit()
+        except Exception as error:
+            guard.fault(self.name, error)
+
+    def remove(self) -> None:
+        """Take every patch off again, where nobody has put a patch of their own on top of it."""
+        while self._applied:
+            owner, attribute, original, replacement, was_own = self._applied.pop()
+            if vars(owner).get(attribute) is replacement:
+                if was_own:
+                    setattr(owner, attribute, original)
+                else:
+                    delattr(owner, attribute)
+        active.pop(self.name, None)
+
+    def _is_wanted(self) -> bool:
+        """Not disabled, and the installed version is one that we know. The one place that asks."""
+        from errtrack import guard, options
+
+        if options.current().is_disabled(self.name):
+            self.refused = "disabled"
+            return False
+        if self.supports:
+            from errtrack import distributions
+
+            version = distributions.version_of(self.distribution)
+            if version is not None and not distributions.satisfies(version, self.supports):
+                if not self.refused:
+                    guard.debug("%s %s is not supported (%s)" % (self.distribution, version, self.supports))
+                self.refused = "version %s is outside of %s" % (version, self.supports)
+                return False
+        self.refused = ""
+        return True
+
+    def _patch(self, patch: Patch, module: ModuleType) -> None:
+        from errtrack import guard
+
+        owner: Any = module
+        *path, attribute = patch.attribute.split(".")
+        for part in path:
+            owner = vars(owner).get(part) if part in vars(owner) else getattr(owner, part, None)
+        original = _static(owner, attribute)
+        if original is None:
+            self.missing.append(patch.target)
+            guard.debug("%s has no %s; left alone" % (patch.module, patch.attribute))
+            return
+        if _is_driven(original):
+            return  # reloaded, or reached under two names: one layer is enough
+        replacement = _replacement(self.name, patch.handler, original)
+        was_own = attribute in vars(owner)
+        setattr(owner, attribute, replacement)
+        self._applied.append((owner, attribute, original, replacement, was_own))
+
+
+def driven(name: str, handler: Handler, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls *original* with *handler* around it; async where *original* is.
+
+    *name* is the instrumentation that an internal fault is counted for.
+    """
+    from errtrack.guard import fault
+
+    def begin(call: Call) -> Advice | None:
+        args, kwargs = call.args, call.kwargs
+        try:
+            advice = handler(call)
+            advice.send(None)
+            return advice
+        except StopIteration:
+            return None  # the handler had nothing to do after the call
+        except Exception as error:
+            call.args, call.kwargs = args, kwargs
+            fault(name, error)
+            return None
+
+    def end(advice: Advice, result: Any) -> Any:
+        try:
+            advice.send(result)
+        except StopIteration as stop:
+            return result if stop.value is None else stop.value
+        except Exception as error:
+            fault(name, error)
+            return result
+        try:
+            advice.close()
+            raise RuntimeError("a handler yields once")
+        except Exception as error:
+            fault(name, error)
+        return result
+
+    def fail(advice: Advice, raised: BaseException) -> None:
+        tb = raised.__traceback__
+        try:
+            advice.throw(raised)
+        except StopIteration:
+            pass
+        except Exception as error:
+            # PEP 479: a StopIteration that leaves a generator becomes a RuntimeError caused by it.
+            if error is not raised and error.__cause__ is not raised:
+                fault(name, error)
+        except BaseException as error:
+            if error is not raised:
+                raise
+        finally:
+            # The way through the handler is not part of the application's story.
+            raised.__traceback__ = tb
+
+    if is_async(original):
+
+        async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
+            call = Call(args, kwargs)
+            advice = begin(call)
+            if advice is None:
+                return await original(*call.args, **call.kwargs)
+            try:
+                result = await original(*call.args, **call.kwargs)
+            except BaseException as error:
+                fail(advice, error)
+                raise
+            return end(advice, result)
+
+        return _dressed(async_wrapper, original)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        call = Call(args, kwargs)
+        advice = begin(call)
+        if advice is None:
+            return original(*call.args, **call.kwargs)
+        try:
+            result = original(*call.args, **call.kwargs)
+        except BaseException as error:
+            fail(advice, error)
+            raise
+        return end(advice, result)
+
+    return _dressed(wrapper, original)
+
+
+def is_async(function: Any) -> bool:
+    """True for what ``await`` is needed on: a coroutine function, or an object whose ``__call__`` is one."""
+    for candidate in (function, getattr(type(function), "__call__", None)):
+        code = getattr(getattr(candidate, "__func__", candidate), "__code__", None)
+        if code is not None:
+            return bool(getattr(code, "co_flags", 0) & _COROUTINE)
+    return False
+
+
+def shielded(name: str, function: Callable[..., Any]) -> Callable[..., None]:
+    """A callback for a library's own registration (signals, listeners): our fault never reaches the library."""
+    from errtrack.guard import fault
+
+    def callback(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except Exception as error:
+            fault(name, error)
+
+    return callback
+
+
+def _dressed(wrapper: Any, original: Any) -> Any:
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        value = getattr(original, attribute, None)
+        if value is not None:
+            setattr(wrapper, attribute, value)
+    try:
+        wrapper.__dict__.update(vars(original))
+    except TypeError:
+        pass
+    wrapper.__wrapped__ = original
+    wrapper.__errtrack_driven__ = True
+    return wrapper
+
+
+def _static(owner: Any, attribute: str) -> Any:
+    """The attribute as it is stored, without binding it; through the base classes."""
+    if owner is None:
+        return None
+    for place in getattr(owner, "__mro__", (owner,)):
+        found = vars(place).get(attribute)
+        if found is not None:
+            return found
+    return None
+
+
+def _is_driven(stored: Any) -> bool:
+    function = getattr(stored, "__func__", stored)
+    try:
+        return "__errtrack_driven__" in vars(function) or "_self_errtrack_driven" in dir(type(stored))
+    except TypeError:
+        return False
+
+
+def _replacement(name: str, handler: Handler, original: Any) -> Any:
+    kind = type(original)
+    if kind in (classmethod, staticmethod):
+        return kind(driven(name, handler, original.__func__))
+    if getattr(original, "__code__", None) is not None:
+        return driven(name, handler, original)
+    # Builtins and callable objects bind in ways of their own; their modules are never the standard library's
+    # early ones, so wrapt (which imports a lot) may be loaded here.
+    import wrapt
+
+    class DrivenWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]
+        _self_errtrack_driven = True
+
+    def enter(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+        return driven(name, handler, wrapped)(*args, **kwargs)
+
+    return DrivenWrapper(original, enter)

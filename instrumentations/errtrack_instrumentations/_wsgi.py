@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""What WSGI servers and frameworks share: one scope and one report a request, whichever layer comes first.
+
+The outermost layer opens the isolation scope and leaves a record of the request in the environ; inner layers find it
+there and only add what they know. The body is watched as it is iterated, in the request's scope, and the server
+gets what it would have got: lists and files untouched, other bodies behind a proxy with the same length and close.
+"""
+
+from __future__ import annotations
+
+import errtrack
+from errtrack.instrumentation import Call, driven, is_async
+
+from . import _request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from errtrack.context.scope import Scope
+    from errtrack.instrumentation import Advice
+
+KEY = "errtrack.request"
+
+
+class Request:
+    """The request in hand; as an event processor it puts the request on each event of its scope.
+
+    The environ is let go at the request's end: uWSGI re-uses it, and a thread may hold on to the scope.
+    """
+
+    __slots__ = ("enrich", "environ")
+    touches_frames = False
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self.environ: dict[str, Any] | None = environ
+        #: What a framework adds: called with the event.
+        self.enrich: Callable[[dict[str, Any]], None] | None = None
+
+    def __call__(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
+        environ = self.environ
+        if environ is not None:
+            describe(event, environ)
+            if self.enrich is not None:
+                self.enrich(event)
+            event.setdefault("transaction", "generic WSGI request")
+            event.setdefault("transaction_info", {"source": "route"})
+        return event
+
+    def close(self) -> None:
+        if self.environ is not None:
+            self.environ.pop(KEY, None)
+            self.environ = self.enrich = None
+
+
+def watch(app: Any) -> Any:
+    """Return *app* behind a proxy that reports what it raises; None, ASGI apps and watched apps as they are."""
+    if app is None or is_async(app):
+        return app
+    import wrapt
+
+    if isinstance(app, wrapt.ObjectProxy) and "_self_errtrack_call" in dir(type(app)):
+        return app
+
+    class WatchedApp(wrapt.ObjectProxy):  # type: ignore[misc]
+        """The application to everybody who looks at it; its calls go through the driver."""
+
+        _self_errtrack_call: Any = None
+
+        def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+            return self._self_errtrack_call(environ, start_response)
+
+    watched = WatchedApp(app)
+    watched._self_errtrack_call = driven("wsgi_servers", handle_request, app)
+    return watched
+
+
+def handle_request(call: Call) -> Advice:
+    """app([self,] environ, start_response) -> iterable of bytes"""
+    environ = call.args[-2]
+    if KEY in environ:
+        yield  # an outer layer is at it
+        return None
+    from errtrack.context import scope as scopes
+    from errtrack.context.trace import continue_trace
+
+    record = Request(environ)
+    entered = scopes.fresh_isolation_scope()
+    with entered as scope:
+        environ[KEY] = record
+        scope.processors = scope.processors + (record,)
+        if "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
+            scope.propagation = continue_trace(
+                environ.get("HTTP_SENTRY_TRACE", ""), environ.get("HTTP_BAGGAGE", ""), environ.get("HTTP_TRACEPARENT", "")
+            )
+        try:
+            body = yield
+        except BaseException as error:
+            report(error)
+            record.close()
+            raise
+    if type(body) in (list, tuple):
+        record.close()  # nothing can fail in them any more
+        return None
+    if "wsgi.file_wrapper" in environ and hasattr(body, "fileno"):
+        record.close()  # servers know their own file wrapper by its identity
+        return None
+    return (SizedBody if hasattr(type(body), "__len__") else Body)(body, scope, record)
+
+
+def report(error: BaseException) -> None:
+    """Report what a WSGI application let out; a successful exit and a closed generator are no errors."""
+    if isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and error.code in (None, 0)):
+        return
+    errtrack.report_exception(error, "wsgi", level="error" if isinstance(error, Exception) else "fatal")
+
+
+class Body:
+    """A response body: each piece is made, and the end is closed, in the request's scope."""
+
+    __slots__ = ("_body", "_iterator", "_record", "_scope")
+
+    def __init__(self, body: Any, scope: Scope, record: Request) -> None:
+        self._body = body
+        self._scope = scope
+        self._record = record
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        from errtrack.context.scope import entered
+
+        with entered(self._scope):
+            try:
+                if self._iterator is None:
+                    self._iterator = iter(self._body)
+                return next(self._iterator)
+            except StopIteration:
+                raise
+            except BaseException as error:
+                report(error)
+                raise
+
+    def close(self) -> None:
+        from errtrack.context.scope import entered
+
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                with entered(self._scope):
+                    try:
+                        close()
+                    except BaseException as error:
+                        report(error)
+                        raise
+        finally:
+            self._record.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
+
+
+class SizedBody(Body):
+    """A body whose length servers turn into a Content-Length."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+
+def describe(event: dict[str, Any], environ: dict[str, Any]) -> None:
+    """Put the request of *environ* on *event*; its body is never touched here."""
+    headers: dict[str, str] = {}
+    for key, value in environ.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            continue
+        if key.startswith("HTTP_"):
+            headers[key[5:].replace("_", "-").title()] = value
+        elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
+            headers[key.replace("_", "-").title()] = value
+    _request.add_request(
+        event,
+        url=url_of(environ),
+        method=environ.get("REQUEST_METHOD", ""),
+        query_string=environ.get("QUERY_STRING") or "",
+        headers=headers,
+        env={key: environ[key] for key in ("SERVER_NAME", "SERVER_PORT") if key in environ},
+        client_address=environ.get("REMOTE_ADDR", ""),
+    )
+
+
+def url_of(environ: dict[str, Any]) -> str:
+    """The request's URL without its query (https://peps.python.org/pep-3333/#url-reconstruction)."""
+    from errtrack import options
+
+    forwarded = options.current().wsgi_use_x_forwarded_for
+    scheme = (environ.get("HTTP_X_FORWARDED_PROTO") if forwarded else "") or environ.get("wsgi.url_scheme", "http")
+    host = (environ.get("HTTP_X_FORWARDED_HOST") if forwarded else "") or environ.get("HTTP_HOST")
+    if not host:
+        host = environ.get("SERVER_NAME", "unknown")
+        port = environ.get("SERVER_PORT", "")
+        host = "%s:%s" % (host, port) if port else host
+    default_port = ":443" if scheme == "https" else ":80"
+    if host.endswith(default_port):
+        host = host[: -len(default_port)]
+    path = _decoded(environ.get("SCRIPT_NAME", "")).rstrip("/") + "/" + _decoded(environ.get("PATH_INFO", "")).lstrip("/")
+    return "%s://%s%s" % (scheme, host, path)
+
+
+def _decoded(path: str) -> str:
+    """WSGI hands bytes over as latin-1 text; they are UTF-8 most of the time."""
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")

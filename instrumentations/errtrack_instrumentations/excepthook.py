@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""Every exception that ends the program is reported, and its traceback is printed as ever.
+
+Under a terminal and without a DSN, one line after the traceback tells how to see it again. Errors typed at an
+interactive prompt are left alone unless ``excepthook.always_run`` is on; Ctrl-C is no error.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import errtrack
+from errtrack.instrumentation import Call, Instrumentation, Patch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from errtrack.instrumentation import Advice
+
+
+def report(call: Call) -> Advice:
+    """sys.excepthook(type, value, traceback)"""
+    error, tb = call.args[1], call.args[2]
+    event_id = None
+    if isinstance(error, BaseException) and not isinstance(error, KeyboardInterrupt):
+        from errtrack import options
+
+        if options.current().excepthook_always_run or not is_interactive(tb):
+            event_id = errtrack.report_exception(error, "excepthook", level="fatal", tb=tb)
+    yield
+    if event_id:
+        tell_where(event_id)
+
+
+def is_interactive(tb: TracebackType | None) -> bool:
+    """Whether the error comes from a prompt: REPLs set ``sys.ps1``, but ``python -m asyncio`` of 3.13 does not."""
+    if hasattr(sys, "ps1"):
+        return True
+    filename = ""
+    while tb is not None:
+        filename = tb.tb_frame.f_code.co_filename
+        if filename.startswith("<python-input-") or filename == "<console>":
+            return True
+        tb = tb.tb_next
+    return bool(sys.flags.interactive) and filename == "<stdin>"
+
+
+def tell_where(event_id: str) -> None:
+    """Name the event to a person at a terminal, when it is kept on this machine."""
+    from errtrack import client, guard
+
+    running = client.get_client()
+    stream = sys.__stderr__
+    if running is not None and running.dsn is None and stream is not None and stream.isatty():
+        guard.tell("captured this as %s; see it again with: errtrack show %s" % (event_id[:8], event_id[:8]))
+
+
+INSTRUMENTATION = Instrumentation("excepthook", patches=[Patch("sys", "excepthook", report)])
