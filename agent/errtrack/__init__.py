@@ -16,23 +16,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from errtrack.api import *  # noqa: F403
 
+# Named here, so that `from errtrack import guard` looks for a submodule without loading the client first.
+_PUBLIC = frozenset(
+    """
+    Scope add_breadcrumb capture_event capture_exception capture_message close flush get_current_scope
+    get_global_scope get_isolation_scope init is_initialized isolation_scope last_event_id new_scope
+    report_exception set_context set_extra set_fingerprint set_level set_tag set_tags set_transaction_name
+    set_user should_send_default_pii
+    """.split()
+)
+
 
 def __getattr__(name: str) -> object:  # PEP 562
+    if name in _PUBLIC:
+        import errtrack.api
+
+        value = globals()[name] = getattr(errtrack.api, name)
+        return value
     if name == "__version__":
         from errtrack.version import VERSION
 
         return VERSION
-    if name.startswith("_"):
-        raise AttributeError("module 'errtrack' has no attribute %r" % name)
-    from errtrack import api
-
-    if name not in api.__all__:
-        raise AttributeError("module 'errtrack' has no attribute %r" % name)
-    value = globals()[name] = getattr(api, name)
-    return value
+    raise AttributeError("module 'errtrack' has no attribute %r" % name)
 
 
 def __dir__() -> "list[str]":
-    from errtrack import api
-
-    return sorted([*globals(), *api.__all__])
+    return sorted({*globals(), *_PUBLIC})

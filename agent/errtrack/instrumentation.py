@@ -331,9 +331,10 @@ def _static(owner: Any, attribute: str) -> Any:
 
 
 def _is_driven(stored: Any) -> bool:
-    function = getattr(stored, "__func__", stored)
+    if hasattr(type(stored), "_self_errtrack_driven"):
+        return True
     try:
-        return "__errtrack_driven__" in vars(function) or "_self_errtrack_driven" in dir(type(stored))
+        return "__errtrack_driven__" in vars(getattr(stored, "__func__", stored))
     except TypeError:
         return False
 

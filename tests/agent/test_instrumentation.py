@@ -1,0 +1,367 @@
+"""The kit: one driver, and whatever a handler does, the application's call happens once and ends as it would."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import pickle
+import types
+from typing import Any
+
+import pytest
+from errtrack import options
+from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, driven, is_async, shielded
+
+calls: list[Any] = []
+
+
+def target(a: int, b: int = 2) -> int:
+    """Adds."""
+    calls.append((a, b))
+    if a < 0:
+        raise ValueError(a)
+    return a + b
+
+
+@pytest.fixture(autouse=True)
+def no_calls() -> None:
+    calls.clear()
+
+
+def test_handler_sees_result_before_and_after() -> None:
+    seen = []
+
+    def handler(call: Call) -> Any:
+        seen.append(call.args)
+        seen.append((yield))
+
+    assert driven("x", handler, target)(1) == 3
+    assert seen == [(1,), 3]
+
+
+def test_handler_changes_arguments_and_result() -> None:
+    def handler(call: Call) -> Any:
+        call.replace(0, "a", 10)
+        call.replace(1, "b", 20)
+        result = yield
+        return result * 2
+
+    assert driven("x", handler, target)(1, b=5) == 60
+    assert calls == [(10, 20)]
+
+
+def test_get_finds_positional_and_keyword() -> None:
+    call = Call((1,), {"b": 2})
+    assert (call.get(0, "a"), call.get(1, "b"), call.get(2, "c", 3)) == (1, 2, 3)
+
+
+def test_exception_is_seen_and_goes_on_unchanged() -> None:
+    seen = []
+
+    def handler(call: Call) -> Any:
+        try:
+            yield
+        except ValueError as error:
+            seen.append(error)
+            raise
+
+    with pytest.raises(ValueError) as caught:
+        driven("x", handler, target)(-1)
+    assert seen == [caught.value]
+    assert caught.value.__context__ is None
+    names = [entry.name for entry in caught.traceback]
+    assert names[-2:] == ["wrapper", "target"]  # one frame of ours, none of the handler's
+
+
+def test_handler_cannot_swallow_the_exception() -> None:
+    def handler(call: Call) -> Any:
+        try:
+            yield
+        except ValueError:
+            return "fine"
+
+    with pytest.raises(ValueError):
+        driven("x", handler, target)(-1)
+
+
+@pytest.mark.parametrize("kind", [StopIteration, GeneratorExit, KeyboardInterrupt, SystemExit])
+def test_control_flow_passes_through(kind: type[BaseException]) -> None:
+    def handler(call: Call) -> Any:
+        yield
+
+    raised = kind()
+
+    def raising() -> None:
+        raise raised
+
+    with pytest.raises(kind) as caught:
+        driven("x", handler, raising)()
+    assert caught.value is raised
+
+
+def test_fault_before_the_call_leaves_the_call_alone(faults_counted: dict[str, int]) -> None:
+    def handler(call: Call) -> Any:
+        call.args = (99,)
+        raise RuntimeError("ours")
+        yield
+
+    assert driven("x", handler, target)(1) == 3
+    assert calls == [(1, 2)]
+    assert faults_counted == {"x": 1}
+
+
+def test_fault_after_the_call_leaves_the_result_alone(faults_counted: dict[str, int]) -> None:
+    def handler(call: Call) -> Any:
+        yield
+        raise RuntimeError("ours")
+
+    assert driven("x", handler, target)(1) == 3
+    assert calls == [(1, 2)]
+    assert faults_counted == {"x": 1}
+
+
+def test_fault_while_an_exception_passes_is_not_chained_to_it(faults_counted: dict[str, int]) -> None:
+    def handler(call: Call) -> Any:
+        try:
+            yield
+        except ValueError:
+            raise RuntimeError("ours") from None
+
+    with pytest.raises(ValueError) as caught:
+        driven("x", handler, target)(-1)
+    assert caught.value.__context__ is None
+    assert faults_counted == {"x": 1}
+
+
+def test_second_yield_is_a_fault_of_ours(faults_counted: dict[str, int]) -> None:
+    def handler(call: Call) -> Any:
+        yield
+        yield
+
+    assert driven("x", handler, target)(1) == 3
+    assert calls == [(1, 2)]
+    assert faults_counted == {"x": 1}
+
+
+def test_handler_that_ends_before_its_yield() -> None:
+    def handler(call: Call) -> Any:
+        call.args = (5,)
+        return
+        yield
+
+    assert driven("x", handler, target)(1) == 7
+
+
+def test_one_handler_serves_async_functions() -> None:
+    seen = []
+
+    async def work(a: int) -> int:
+        await asyncio.sleep(0)
+        if a < 0:
+            raise ValueError(a)
+        return a
+
+    def handler(call: Call) -> Any:
+        try:
+            seen.append((yield))
+        except ValueError:
+            seen.append("raised")
+            raise
+
+    wrapped = driven("x", handler, work)
+    assert inspect.iscoroutinefunction(wrapped)
+    assert asyncio.run(wrapped(1)) == 1
+    with pytest.raises(ValueError):
+        asyncio.run(wrapped(-1))
+    assert seen == [1, "raised"]
+
+
+def test_cancellation_passes_through() -> None:
+    seen = []
+
+    async def work() -> None:
+        await asyncio.sleep(10)
+
+    def handler(call: Call) -> Any:
+        try:
+            yield
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+
+    async def main() -> None:
+        task = asyncio.ensure_future(driven("x", handler, work)())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert seen == [asyncio.CancelledError]
+
+
+def handler_that_does_nothing(call: Call) -> Any:
+    yield
+
+
+def test_function_keeps_its_looks() -> None:
+    wrapped = driven("x", handler_that_does_nothing, target)
+    assert (wrapped.__name__, wrapped.__doc__, wrapped.__module__) == ("target", "Adds.", __name__)
+    assert inspect.signature(wrapped) == inspect.signature(target)
+
+
+def test_async_objects_are_recognised() -> None:
+    class App:
+        async def __call__(self) -> None: ...
+
+    class Sync:
+        def __call__(self) -> None: ...
+
+    assert is_async(App()) and is_async(App().__call__)
+    assert not is_async(Sync()) and not is_async(App) and not is_async(len)
+
+
+def make_library() -> types.ModuleType:
+    module = types.ModuleType("library")
+    exec(  # a module of its own, as an import would make it
+        """
+class Base:
+    def inherited(self): return "inherited"
+
+class Thing(Base):
+    def method(self, x): return x
+    @classmethod
+    def made(cls, x): return cls, x
+    @staticmethod
+    def plain(x): return x
+
+def function(x): return x
+""",
+        vars(module),
+    )
+    return module
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> options.Options:
+    fresh = options.Options()
+    monkeypatch.setattr(options, "_current", {"options": fresh})
+    return fresh
+
+
+def doubled(call: Call) -> Any:
+    result = yield
+    return (result, "seen")
+
+
+def everything() -> Instrumentation:
+    names = ("Thing.method", "Thing.made", "Thing.plain", "Thing.inherited", "function")
+    return Instrumentation("library", patches=[Patch("library", name, doubled) for name in names])
+
+
+def test_apply_patches_every_kind_and_remove_restores(settings: options.Options) -> None:
+    library = make_library()
+    before = dict(vars(library.Thing))
+    instrumentation = everything()
+    instrumentation.apply("library", library)
+    thing = library.Thing()
+    assert thing.method(1) == (1, "seen")
+    assert library.Thing.made(1) == ((library.Thing, 1), "seen")
+    assert library.Thing.plain(1) == (1, "seen") and thing.plain(1) == (1, "seen")
+    assert thing.inherited() == ("inherited", "seen") and library.Base().inherited() == "inherited"
+    assert library.function(1) == (1, "seen")
+    instrumentation.remove()
+    assert dict(vars(library.Thing)) == before
+    assert thing.inherited() == "inherited" and library.function(1) == 1
+
+
+def test_apply_twice_wraps_once(settings: options.Options) -> None:
+    library = make_library()
+    instrumentation = everything()
+    instrumentation.apply("library", library)
+    instrumentation.apply("library", library)
+    assert library.function(1) == (1, "seen")
+    instrumentation.remove()
+
+
+def test_remove_leaves_a_later_patch_of_somebody_else(settings: options.Options) -> None:
+    library = make_library()
+    instrumentation = everything()
+    instrumentation.apply("library", library)
+    ours = library.function
+    library.function = theirs = lambda x: ("theirs", ours(x))
+    instrumentation.remove()
+    assert library.function is theirs
+
+
+def test_disabled_by_name_touches_nothing(settings: options.Options) -> None:
+    settings.set("disable", "library", "test")
+    library = make_library()
+    everything().apply("library", library)
+    assert library.function(1) == 1
+
+
+def test_missing_attribute_is_noted_and_the_rest_applied(settings: options.Options) -> None:
+    library = make_library()
+    instrumentation = Instrumentation(
+        "library",
+        patches=[Patch("library", "Gone.method", doubled), Patch("library", "function", doubled)],
+    )
+    instrumentation.apply("library", library)
+    assert instrumentation.missing == ["library.Gone.method"]
+    assert library.function(1) == (1, "seen")
+    instrumentation.remove()
+
+
+def test_unsupported_version_touches_nothing(settings: options.Options) -> None:
+    library = make_library()
+    instrumentation = Instrumentation(
+        "library", distribution="pytest", supports=">=1,<2", patches=[Patch("library", "function", doubled)]
+    )
+    instrumentation.apply("library", library)
+    assert library.function(1) == 1
+    assert "outside of >=1,<2" in instrumentation.refused
+
+
+def test_builtin_is_patched_with_its_binding(settings: options.Options) -> None:
+    module = types.ModuleType("library")
+    module.function = len  # type: ignore[attr-defined]
+    instrumentation = Instrumentation("library", patches=[Patch("library", "function", doubled)])
+    instrumentation.apply("library", module)
+    instrumentation.apply("library", module)
+    assert module.function([1, 2]) == (2, "seen")  # type: ignore[attr-defined]
+    instrumentation.remove()
+    assert module.function is len  # type: ignore[attr-defined]
+
+
+def test_on_import_runs_with_the_module(settings: options.Options) -> None:
+    library = make_library()
+    seen: list[Any] = []
+    Instrumentation("library", on_import=[OnImport("library", seen.append)]).apply("library", library)
+    assert seen == [library]
+
+
+def test_failing_on_import_is_a_fault_of_ours(settings: options.Options, faults_counted: dict[str, int]) -> None:
+    Instrumentation("library", on_import=[OnImport("library", lambda module: 1 / 0)]).apply(
+        "library", make_library()
+    )
+    assert faults_counted == {"library: library": 1}
+
+
+def test_shielded_callback_never_raises(faults_counted: dict[str, int]) -> None:
+    shielded("x", lambda: 1 / 0)()
+    assert faults_counted == {"x": 1}
+
+
+def test_patched_function_can_be_pickled(settings: options.Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    module = sys.modules[__name__]
+    original = module.target
+    instrumentation = Instrumentation("x", patches=[Patch(__name__, "target", handler_that_does_nothing)])
+    instrumentation.apply(__name__, module)
+    try:
+        assert pickle.loads(pickle.dumps(module.target)) is module.target
+    finally:
+        instrumentation.remove()
+    assert module.target is original

@@ -1,0 +1,108 @@
+"""Fixtures that every part of the suite shares: a clean environment, and real processes under ``errtrack-run``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "PYENV_ROOT", "PYTHONDONTWRITEBYTECODE")
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the developer's shell exports must not reach a test."""
+    for name in list(os.environ):
+        if name.startswith(("ERRTRACK_", "SENTRY_")) and not name.startswith("ERRTRACK_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def internal_faults_fail_the_test(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """A fault of ours that a user would never see is an error here, unless the test is about faults."""
+    from errtrack import guard
+
+    counted: dict[str, int] = {}
+    monkeypatch.setattr(guard, "faults", counted)
+    monkeypatch.setattr(guard, "raise_faults", "faults_counted" not in request.fixturenames)
+    yield
+    assert "faults_counted" in request.fixturenames or counted == {}
+
+
+@pytest.fixture
+def faults_counted(internal_faults_fail_the_test: None) -> dict[str, int]:
+    """Internal faults are counted here, as they are in production, instead of being raised."""
+    from errtrack import guard
+
+    return guard.faults
+
+
+class Sandbox:
+    """A folder, a clean environment and an embedded store of their own for child processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "state"
+        self.env = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        self.env["ERRTRACK_STORE"] = str(self.store)
+        self.env["HOME"] = str(folder)
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def command(self, *command: str, launched: bool = True) -> list[str]:
+        launcher = [sys.executable, "-m", "errtrack_run"] if launched else []
+        return [*launcher, *command]
+
+    def run(self, *command: str, launched: bool = True, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run *command* under errtrack-run (or bare) and wait for it."""
+        return subprocess.run(
+            self.command(*command, launched=launched),
+            cwd=self.folder,
+            env={**self.env, **env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def python(self, code: str, *, launched: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a program, given as text, from a file called app.py."""
+        path = self.write("app.py", code)
+        return self.run(sys.executable, str(path), launched=launched, **env)
+
+    def errtrack(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the ``errtrack`` command in this sandbox."""
+        return self.run(sys.executable, "-m", "errtrack_run.cli", *arguments, launched=False, **env)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every event in the store, oldest first."""
+        listed = self.errtrack("list", "--events", "--json", "--limit", "100000")
+        assert listed.returncode == 0, listed.stderr
+        ids = [row["event_id"] for row in json.loads(listed.stdout)["events"]]
+        found = []
+        for event_id in reversed(ids):
+            shown = self.errtrack("show", event_id, "--json")
+            assert shown.returncode == 0, shown.stderr
+            found.append(json.loads(shown.stdout)["event"])
+        return found
+
+    def event(self) -> dict[str, Any]:
+        """The one event in the store."""
+        found = self.events()
+        assert len(found) == 1, [e.get("exception") or e.get("logentry") for e in found]
+        return found[0]
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    return Sandbox(tmp_path)
