@@ -50,8 +50,8 @@ def title(event: Event) -> str:
 
 
 def culprit(event: Event) -> str:
-    """Where it happened: ``module in function`` of the application's newest frame, else transaction or logger."""
-    for value in reversed(values_of(event, "exception")) or reversed(values_of(event, "threads")):
+    """Where it happened: ``module in function`` of the application's newest frame, else the transaction."""
+    for value in reversed(values_of(event, "exception") or values_of(event, "threads")):
         frames = frames_of(value)
         own = [frame for frame in frames if frame.get("in_app")]
         if frames:
