@@ -366,9 +366,9 @@ def _read_environment(options: Options, environ: Mapping[str, str]) -> None:
     for name in environ:
         if name.startswith("ERRTRACK_") and name not in known and name not in INTERNAL_VARIABLES:
             # Only a likely misspelling is told: Kubernetes sets ERRTRACK_SERVICE_HOST and the like by itself.
-            near = nearest(name, known)
+            near = nearest(name[9:], [variable[9:] for variable in known])
             if near:
-                options.problems.append("%s: unknown setting: did you mean %s?" % (name, near))
+                options.problems.append("%s: unknown setting: did you mean ERRTRACK_%s?" % (name, near))
 
 
 def nearest(name: str, known: Iterable[str]) -> Optional[str]:
