@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""Boot lays tripwires and loads nothing: what a Python start costs is less than a millisecond.
+
+A finder waits for the libraries of the catalogue, ``sys.excepthook`` for the end of the program, ``atexit`` for
+what is still to be sent. The client is loaded when the first of them is touched. No thread, no process, no socket,
+no file, no signal handler. A step that fails leaves its part of the interpreter as it was, and the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from errtrack_run.import_hook import DependencyFinder, Finder, fault, load
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_OFF = ("0", "false", "f", "no", "n", "off")
+
+#: The finder of this interpreter, once booted.
+finder: Finder | None = None
+
+_booted = False
+_at_exit_files: list[str] = []
+
+
+def boot(inject: str | None = None) -> None:
+    """Lay the tripwires in this interpreter, once. *inject* is the folder that stands on PYTHONPATH.
+
+    Nothing at all happens where ``ERRTRACK_ENABLED`` is false. Raises nothing but KeyboardInterrupt.
+    """
+    global _booted
+    if _booted:
+        return
+    _booted = True
+    try:
+        if not _is_off("ERRTRACK_ENABLED") and not _is_resource_tracker():
+            _lay(inject)
+    except BaseException as error:  # what escapes from here is a fatal error of the interpreter
+        withdraw()
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        fault("boot", error)
+
+
+def withdraw() -> None:
+    """Take every tripwire away again."""
+    global finder
+    finder = None
+    sys.meta_path[:] = [item for item in sys.meta_path if not isinstance(item, (Finder, DependencyFinder))]
+    for name, value in list(vars(sys).items()):
+        if getattr(value, "errtrack_place", None) is not None:
+            setattr(sys, name, value.errtrack_previous)
+    if "atexit" in sys.modules:
+        sys.modules["atexit"].unregister(_at_exit)
+
+
+def _lay(inject: str | None) -> None:
+    global finder
+    package = os.path.dirname(os.path.abspath(__file__))
+    root = os.path.dirname(package)
+    finder = Finder(root)
+    sys.meta_path.insert(0, finder)
+    if root not in sys.path:
+        # Loaded by path into an environment that may lack what we depend on.
+        sys.meta_path.append(DependencyFinder(root))
+    from errtrack_instrumentations import catalogue
+
+    disabled = [name.strip() for name in os.environ.get("ERRTRACK_DISABLE", "").split(",")]
+    for name, files in catalogue.HOOKS.items():
+        wanted = [file for file in files if file not in disabled]
+        if wanted:
+            try:
+                finder.register(name, wanted)
+            except Exception as error:
+                fault("hook on " + name, error)
+    for place, file in catalogue.WIRES.items():
+        if file not in disabled:
+            try:
+                _lay_wire(place, file)
+            except Exception as error:
+                fault("wire at " + place, error)
+    _at_exit_files[:] = [file for file in catalogue.AT_EXIT if file not in disabled]
+    if _at_exit_files:
+        try:
+            import atexit
+
+            atexit.register(_at_exit)  # registered first, so it runs last
+        except Exception as error:
+            fault("atexit", error)
+    if _is_off("ERRTRACK_PROPAGATE"):
+        try:
+            _leave_children_alone(inject or os.path.join(package, "inject"))
+        except Exception as error:
+            fault("no-propagate", error)
+
+
+def _lay_wire(place: str, file: str) -> None:
+    """Put a wire in front of *place*, which loads the instrumentation at its first touch.
+
+    It carries nothing of the previous hook's name: the exceptiongroup backport asks hooks by name who they
+    are (https://github.com/agronholm/exceptiongroup/issues/123).
+    """
+    module, _, attribute = place.rpartition(".")
+    owner = sys.modules[module]
+
+    def wire(*args: Any) -> Any:
+        called = False
+
+        def previous(*given: Any) -> Any:
+            nonlocal called
+            called = True
+            return wire.errtrack_previous(*given)  # type: ignore[attr-defined]
+
+        try:
+            return load(file).wrap(place, previous)(*args)
+        except Exception as error:
+            if called:  # then the exception is the previous hook's own: ours do not leave the driver
+                raise
+            fault(place, error)
+        return previous(*args)
+
+    wire.errtrack_place = place  # type: ignore[attr-defined]
+    wire.errtrack_previous = getattr(owner, attribute)  # type: ignore[attr-defined]
+    setattr(owner, attribute, wire)
+
+
+def _at_exit() -> None:
+    if "errtrack.client" not in sys.modules:
+        return
+    for file in _at_exit_files:
+        try:
+            load(file).at_exit()
+        except Exception as error:
+            fault(file, error)
+
+
+def _leave_children_alone(inject: str) -> None:
+    """Give PYTHONPATH in ``os.environ`` back its value from before the launcher; unset where it was unset."""
+    from errtrack_run.launcher import with_inject, without_inject
+
+    environ = os.environ
+    current = environ.get("PYTHONPATH")
+    if current is None:
+        return
+    original = environ.get("ERRTRACK_RUN_PYTHONPATH")
+    if current != with_inject(original, inject):  # changed on the way here: only our folder is taken out
+        original = without_inject(current, inject)
+    if original is None:
+        del environ["PYTHONPATH"]
+    else:
+        environ["PYTHONPATH"] = original
+    environ.pop("ERRTRACK_RUN", None)
+    environ.pop("ERRTRACK_RUN_PYTHONPATH", None)
+
+
+def _is_off(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() in _OFF
+
+
+def _is_resource_tracker() -> bool:
+    """multiprocessing's janitor, in which nothing of the application runs; known by its command since 3.10."""
+    for argument in getattr(sys, "orig_argv", ()):
+        if argument.startswith("from multiprocessing.resource_tracker import main;"):
+            return True
+    return False

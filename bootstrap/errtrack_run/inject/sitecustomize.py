@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""Start errtrack in this Python, then run the sitecustomize that would have run without it.
+
+Whatever Python inherits PYTHONPATH runs this file, of any age: its grammar is that of 2.7, and it is silent.
+"""
+# mypy: ignore-errors
+import os
+import sys
+
+
+def start(inject):
+    try:
+        import errtrack_run.boot
+    except ImportError:
+        # Another environment, another Python: the copy beside this file is loaded by its path.
+        package = os.path.dirname(inject)
+        spec = sys.modules["_frozen_importlib_external"].spec_from_file_location(
+            "errtrack_run", os.path.join(package, "__init__.py"), submodule_search_locations=[package]
+        )
+        module = sys.modules["_frozen_importlib"].module_from_spec(spec)
+        sys.modules["errtrack_run"] = module
+        spec.loader.exec_module(module)
+        import errtrack_run.boot
+    errtrack_run.boot.boot(inject)
+
+
+def chain():
+    ours = sys.modules.pop("sitecustomize")
+    try:
+        import sitecustomize  # noqa: F401
+    except BaseException as error:
+        sys.modules["sitecustomize"] = ours  # importlib takes it out once more, with a KeyError where it is not
+        if not isinstance(error, ImportError) or getattr(error, "name", "sitecustomize") != "sitecustomize":
+            raise
+
+
+if __name__ == "sitecustomize":
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if entry != here]
+    try:
+        if sys.version_info >= (3, 9):
+            start(here)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # one that escapes would be a fatal error of the interpreter
+        if os.environ.get("ERRTRACK_DEBUG", "0") != "0" and sys.stderr is not None:
+            sys.stderr.write("errtrack: not started: %s: %s\n" % (type(error).__name__, error))
+    chain()

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""The contents page: what is instrumented, and which touch loads it. Plain data, read at every boot.
+
+Adding a library: its file, its rows here, a test, and a row in the README's table.
+"""
+
+#: Import name -> the files that are loaded once it was imported. Name the module that defines what is patched.
+HOOKS = {
+    "flask.app": ("flask",),
+    "flask.signals": ("flask",),
+    "gunicorn.app.base": ("wsgi_servers",),
+    "wsgiref.simple_server": ("wsgi_servers",),
+    "errtrack.client": ("argv", "modules", "dedupe"),
+}
+
+#: Attributes of ``sys`` that boot replaces by a lazy wire.
+WIRES = {"sys.excepthook": "excepthook"}
+
+#: Files that have something to do as the interpreter ends, where the client was loaded.
+AT_EXIT = ("atexit",)
+
+#: File -> (name to show, what a user gets from it).
+INSTRUMENTATIONS = {
+    "excepthook": ("Unhandled exceptions", "every exception that ends the program"),
+    "atexit": ("Exit", "a bounded wait for events that are still on their way"),
+    "argv": ("Command line", "the command line of the process, on every event"),
+    "modules": ("Installed packages", "installed distributions and their versions, on every event"),
+    "dedupe": ("Duplicates", "one event for one failure, however many layers see it"),
+    "wsgi_servers": ("WSGI servers (gunicorn, wsgiref)", "failed requests of any WSGI application"),
+    "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
+}
