@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -86,15 +85,16 @@ class Sandbox:
 
     def events(self) -> list[dict[str, Any]]:
         """Every event in the store, oldest first."""
-        listed = self.errtrack("list", "--events", "--json", "--limit", "100000")
+        listed = self.errtrack("list", "--json")  # drains what waits in the spool
         assert listed.returncode == 0, listed.stderr
-        ids = [row["event_id"] for row in json.loads(listed.stdout)["events"]]
-        found = []
-        for event_id in reversed(ids):
-            shown = self.errtrack("show", event_id, "--json")
-            assert shown.returncode == 0, shown.stderr
-            found.append(json.loads(shown.stdout)["event"])
-        return found
+        from errtrack.delivery.store import Store
+
+        store = Store(str(self.store), 0, 0)
+        try:
+            rows = [store.event(row["event_id"]) for row in store.events(limit=1_000_000)]
+        finally:
+            store.close()
+        return sorted((row["event"] for row in rows if row), key=lambda event: event["timestamp"])
 
     def event(self) -> dict[str, Any]:
         """The one event in the store."""

@@ -1,0 +1,31 @@
+"""The version matrix: ``nox`` runs the suite on every supported Python, ``nox -s frameworks`` on old and new libraries."""
+
+import nox
+
+nox.options.sessions = ["tests"]
+PYTHONS = ["3.9", "3.10", "3.11", "3.12", "3.13"]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The whole suite."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.9")
+@nox.parametrize("libraries", ["flask<2.3 werkzeug<2.3 gunicorn<21", "urllib3<2", "wrapt<1.15"])
+def frameworks(session: nox.Session, libraries: str) -> None:
+    """The oldest releases that the catalogue says are supported."""
+    session.install("-e", ".[test]", *libraries.split())
+    session.run("pytest", "tests/instrumentations", "tests/agent/delivery", *session.posargs)
+
+
+@nox.session(python="3.11")
+def lint(session: nox.Session) -> None:
+    """Style, types, architecture."""
+    session.install("-e", ".[test,lint]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")

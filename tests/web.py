@@ -1,0 +1,98 @@
+"""Real servers for the tests: started as a user would start them, on a free port, asked over real sockets."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A server process; ``with Server(sandbox, "gunicorn", ...) as server: server.get("/")``."""
+
+    def __init__(self, sandbox: Any, *command: str, launched: bool = True, **env: str) -> None:
+        self.port = free_port()
+        self._command = sandbox.command(*(part.replace("PORT", str(self.port)) for part in command), launched=launched)
+        self._options: dict[str, Any] = {"cwd": sandbox.folder, "env": {**sandbox.env, **env}}
+        self.output = ""
+
+    @classmethod
+    def gunicorn(cls, sandbox: Any, app: str, *arguments: str, launched: bool = True, **env: str) -> Server:
+        return cls(
+            sandbox, sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:PORT", *arguments, app, launched=launched, **env
+        )
+
+    def __enter__(self) -> Server:
+        self.process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **self._options
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return self
+            except OSError:
+                time.sleep(0.05)
+        self.__exit__(None, None, None)
+        raise AssertionError("the server did not come up: " + self.output)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise AssertionError("the server did not stop: " + self.output) from None
+        finally:
+            self._reader.join()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line
+
+    def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: Any = None) -> tuple[int, bytes]:
+        """Status and body of the answer; (0, b"") when the server cut the connection."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (http.client.HTTPException, ConnectionError):
+            return 0, b""
+        finally:
+            connection.close()
+
+    def get_all(self, paths: Iterable[str], workers: int = 20) -> list[tuple[int, bytes]]:
+        """Ask for all *paths* at once, in any order."""
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(self.get, paths))
+
+
+def main_exception(event: dict[str, Any]) -> dict[str, Any]:
+    """The exception that was raised last, the one that titles the issue."""
+    value: dict[str, Any] = event["exception"]["values"][-1]
+    return value
