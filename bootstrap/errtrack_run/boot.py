@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Boot lays tripwires and loads nothing: what a Python start costs is less than a millisecond.
 
-A finder waits for the libraries of the catalogue, ``sys.excepthook`` for the end of the program, ``atexit`` for
-what is still to be sent. The client is loaded when the first of them is touched. No thread, no process, no socket,
-no file, no signal handler. A step that fails leaves its part of the interpreter as it was, and the others go on.
+A finder waits for the libraries of the catalogue, ``sys.excepthook`` for the end of the program, ``atexit``
+for what is still to be sent. The client is loaded when the first of them is touched. No thread, no process,
+no socket, no file, no signal handler. A step that fails leaves its part of the interpreter as it was, and
+the others go on.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def _at_exit() -> None:
 
 def _leave_children_alone(inject: str) -> None:
     """Give PYTHONPATH in ``os.environ`` back its value from before the launcher; unset where it was unset."""
-    from errtrack_run.launcher import with_inject, without_inject
+    from errtrack_run.pythonpath import with_inject, without_inject
 
     environ = os.environ
     current = environ.get("PYTHONPATH")
@@ -161,7 +162,7 @@ def _is_off(variable: str) -> bool:
 
 
 def _is_resource_tracker() -> bool:
-    """multiprocessing's janitor, in which nothing of the application runs; known by its command since 3.10."""
+    """multiprocessing's janitor, in which nothing of the application runs; it tells by its command line."""
     for argument in getattr(sys, "orig_argv", ()):
         if argument.startswith("from multiprocessing.resource_tracker import main;"):
             return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a user would want to know before the command starts, in one line each; the command starts all the same."""
+"""What a user would want to know before the command starts, one line each; it starts all the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _OFF = ("0", "false", "f", "no", "n", "off")
 
-_UWSGI_THREADS = ("enable-threads", "threads", "T", "ini", "xml", "yaml", "yml", "json", "x", "y", "j", "emperor")
+_UWSGI_THREADS = ("enable-threads", "threads", "T", "ini", "xml", "yaml", "yml", "json", "emperor")
 
 
 def warnings(options: Mapping[str, str], command: Sequence[str], environ: Mapping[str, str]) -> list[str]:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A library is instrumented right after its module was imported, and no import ever fails because of it.
 
-One finder stands first on ``sys.meta_path``. For every name but the hooked ones it is a dictionary lookup. For a
-hooked name it asks the finders behind it, and arranges that the hooks run once the module's code has run; loader
-and spec are what they would be without us. It takes no lock: importlib holds its global lock while it asks
-finders, so a lock of ours, held by a thread that imports, would be a deadlock.
+One finder stands first on ``sys.meta_path``. For every name but the hooked ones it is a dictionary lookup.
+For a hooked name it asks the finders behind it, and arranges that the hooks run once the module's code has
+run; loader and spec are what they would be without us. It takes no lock: importlib holds its global lock
+while it asks finders, so a lock of ours, held by a thread that imports, would be a deadlock.
 
-The finder also answers for errtrack's own three packages, all from the one place that this file came from, so
-that versions are never mixed and the application may do with ``sys.path`` what it likes.
+The finder also answers for errtrack's own three packages, all from the one place that this file came from,
+so that versions are never mixed and the application may do with ``sys.path`` what it likes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CLIENT = "errtrack.client"
 
 
 def fault(where: str, error: BaseException) -> None:
-    """Hand an internal fault to the agent's guard, or tell it (with ERRTRACK_DEBUG) where that is not loaded."""
+    """Hand an internal fault to the agent's guard; where that is not loaded, ERRTRACK_DEBUG tells it."""
     guard = sys.modules.get("errtrack.guard")
     if guard is not None:
         guard.fault(where, error)

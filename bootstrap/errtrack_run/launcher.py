@@ -2,8 +2,9 @@
 """``errtrack-run [options] [--] COMMAND [ARGS...]``: the command runs as ever, and its errors are reported.
 
 The launcher becomes the command (exec): process id, signals and exit status are the application's. It sets
-PYTHONPATH and ``ERRTRACK_*`` variables and nothing else. It never imports the agent, so whatever is wrong with
-that or with its settings, the command starts. Its own exit codes are a shell's: 127, 126, and 2 for bad usage.
+PYTHONPATH and ``ERRTRACK_*`` variables and nothing else. It never imports the agent, so whatever is wrong
+with that or with its settings, the command starts. Its own exit codes are a shell's: 127, 126, and 2 for
+bad usage.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import sys
 
 from errtrack_run import __version__, cautions
+from errtrack_run.pythonpath import with_inject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ _FLAGS = ("debug", "no-propagate", "check", "version", "help")
 
 _ENOEXEC = 8  # of every Unix; the errno module is not imported for one number
 
+
 class Misuse(Exception):
     """The launcher's own command line cannot be understood; the message says what is wrong."""
 
@@ -67,9 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if "check" in options:
         os.environ.update(settings(options, os.environ))
-        from errtrack_run import cli
-
-        return int(cli.main(["doctor", "--", *command] if command else ["doctor"]) or 0)
+        # By name: the launcher does not depend on the command line tools, which import a great deal.
+        __import__("errtrack_run.cli")
+        doctor = ["doctor", "--", *command] if command else ["doctor"]
+        return int(sys.modules["errtrack_run.cli"].main(doctor) or 0)
     if not command:
         if sys.stderr is not None:
             sys.stderr.write(USAGE + "\n")
@@ -137,7 +141,8 @@ def settings(options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str
         found["ERRTRACK_CONFIG"] = os.path.abspath(config)
     if given:
         outer = environ.get("ERRTRACK_RUN_OPTIONS", "").split(",")
-        found["ERRTRACK_RUN_OPTIONS"] = ",".join([name for name in outer if name and name not in given] + given)
+        given += [name for name in outer if name and name not in given]
+        found["ERRTRACK_RUN_OPTIONS"] = ",".join(given)
     return found
 
 
@@ -158,28 +163,6 @@ def child_environment(options: Mapping[str, str], environ: Mapping[str, str]) ->
     if _locale_was_coerced(child):
         del child["LC_CTYPE"]
     return child
-
-
-def with_inject(value: str | None, inject: str) -> str:
-    """PYTHONPATH *value* with *inject* in front, once, and every other entry as it was, empty ones too.
-
-    An empty value is no entry at all, as for Python; but a separator at an end means the working directory.
-    """
-    rest = without_inject(value, inject)
-    return inject + os.pathsep + rest if rest else inject
-
-
-def without_inject(value: str | None, inject: str) -> str | None:
-    """PYTHONPATH *value* without *inject*; None where nothing else was in it."""
-    if not value:
-        return value
-    entries = value.split(os.pathsep)
-    rest = [entry for entry in entries if entry != inject]
-    if len(rest) == len(entries):
-        return value
-    if rest == [""]:
-        return os.pathsep  # two empty entries say what one cannot: the working directory
-    return os.pathsep.join(rest) if rest else None
 
 
 def _locale_was_coerced(environ: Mapping[str, str]) -> bool:

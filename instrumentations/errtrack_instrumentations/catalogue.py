@@ -4,7 +4,7 @@
 Adding a library: its file, its rows here, a test, and a row in the README's table.
 """
 
-#: Import name -> the files that are loaded once it was imported. Name the module that defines what is patched.
+#: Import name -> the files loaded once it was imported. Name the module that defines what is patched.
 HOOKS = {
     "flask.app": ("flask",),
     "flask.signals": ("flask",),

@@ -3,6 +3,7 @@
 
 Whatever Python inherits PYTHONPATH runs this file, of any age: its grammar is that of 2.7, and it is silent.
 """
+
 # mypy: ignore-errors
 import os
 import sys
@@ -29,7 +30,7 @@ def chain():
     try:
         import sitecustomize  # noqa: F401
     except BaseException as error:
-        sys.modules["sitecustomize"] = ours  # importlib takes it out once more, with a KeyError where it is not
+        sys.modules["sitecustomize"] = ours  # importlib takes it out once more, or fails with KeyError
         if not isinstance(error, ImportError) or getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise
 
