@@ -7,8 +7,6 @@ no socket, no file, no signal handler. A step that fails leaves its part of the 
 the others go on.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 
@@ -21,13 +19,13 @@ if TYPE_CHECKING:
 _OFF = ("0", "false", "f", "no", "n", "off")
 
 #: The finder of this interpreter, once booted.
-finder: Finder | None = None
+finder: "Finder | None" = None
 
 _booted = False
-_at_exit_files: list[str] = []
+_at_exit_files: "list[str]" = []
 
 
-def boot(inject: str | None = None) -> None:
+def boot(inject: "str | None" = None) -> None:
     """Lay the tripwires in this interpreter, once. *inject* is the folder that stands on PYTHONPATH.
 
     Nothing at all happens where ``ERRTRACK_ENABLED`` is false. Raises nothing but KeyboardInterrupt.
@@ -58,7 +56,7 @@ def withdraw() -> None:
         sys.modules["atexit"].unregister(_at_exit)
 
 
-def _lay(inject: str | None) -> None:
+def _lay(inject: "str | None") -> None:
     global finder
     package = os.path.dirname(os.path.abspath(__file__))
     root = os.path.dirname(package)
@@ -107,10 +105,10 @@ def _lay_wire(place: str, file: str) -> None:
     module, _, attribute = place.rpartition(".")
     owner = sys.modules[module]
 
-    def wire(*args: Any) -> Any:
+    def wire(*args: "Any") -> "Any":
         called = False
 
-        def previous(*given: Any) -> Any:
+        def previous(*given: "Any") -> "Any":
             nonlocal called
             called = True
             return wire.errtrack_previous(*given)  # type: ignore[attr-defined]

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What a user would want to know before the command starts, one line each; it starts all the same."""
 
-from __future__ import annotations
-
 import os
 
 TYPE_CHECKING = False
@@ -14,7 +12,9 @@ _OFF = ("0", "false", "f", "no", "n", "off")
 _UWSGI_THREADS = ("enable-threads", "threads", "T", "ini", "xml", "yaml", "yml", "json", "emperor")
 
 
-def warnings(options: Mapping[str, str], command: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+def warnings(
+    options: "Mapping[str, str]", command: "Sequence[str]", environ: "Mapping[str, str]"
+) -> "list[str]":
     """What the user would want to know before the command starts, one line each."""
     found = []
     if options.get("dsn") and not _looks_like_a_dsn(options["dsn"]):
@@ -42,7 +42,7 @@ def _looks_like_a_dsn(dsn: str) -> bool:
     return scheme in ("http", "https") and bool(key and at and host and project.strip("/"))
 
 
-def _flag_against_us(program: str, arguments: Sequence[str]) -> str:
+def _flag_against_us(program: str, arguments: "Sequence[str]") -> str:
     """The flag with which a Python does not read PYTHONPATH (-I, -E) or does not import site (-S); or ''."""
     if not program.startswith(("python", "pypy")):
         return ""
@@ -67,7 +67,7 @@ def _flag_against_us(program: str, arguments: Sequence[str]) -> str:
     return ""
 
 
-def _uwsgi_has_no_threads(arguments: Sequence[str]) -> bool:
+def _uwsgi_has_no_threads(arguments: "Sequence[str]") -> bool:
     for word in arguments:
         name = word.lstrip("-").partition("=")[0]
         # A configuration file may well switch them on, and is not ours to read.

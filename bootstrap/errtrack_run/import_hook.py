@@ -10,8 +10,6 @@ The finder also answers for errtrack's own three packages, all from the one plac
 so that versions are never mixed and the application may do with ``sys.path`` what it likes.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from _frozen_importlib_external import (
@@ -56,7 +54,7 @@ def fault(where: str, error: BaseException) -> None:
             pass
 
 
-def load(file: str) -> Any:
+def load(file: str) -> "Any":
     """Import the instrumentation *file* and return its ``INSTRUMENTATION``."""
     name = "errtrack_instrumentations." + file
     __import__(name)
@@ -74,7 +72,9 @@ class Finder:
         self._unfinished: list[str] = []
         self._searching: set[tuple[int, str]] = set()
 
-    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: "Any" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         """Return the spec that the finders behind us have for a hooked *name*; None for any other name."""
         if name not in self.hooks and not self._unfinished:
             return None
@@ -105,7 +105,7 @@ class Finder:
                 fault("import_hook of " + name, error)
         return spec
 
-    def register(self, name: str, files: Iterable[str]) -> None:
+    def register(self, name: str, files: "Iterable[str]") -> None:
         """Run *files* after each import of *name*; now if it is imported, later if that is under way."""
         files = tuple(files)
         self.hooks[name] = self.hooks.get(name, ()) + files
@@ -121,7 +121,7 @@ class Finder:
         else:
             self._run(name, module, files)
 
-    def executed(self, name: str, module: ModuleType) -> None:
+    def executed(self, name: str, module: "ModuleType") -> None:
         """The code of *name* has just run: run its hooks, and those that waited for a module under way."""
         # A module may have put another object in its place, as celery does.
         found = sys.modules.get(name, module)
@@ -135,7 +135,7 @@ class Finder:
                 if found is not None:
                     self._run(waiting, found, self.hooks.get(waiting, ()))
 
-    def _run(self, name: str, module: Any, files: tuple[str, ...]) -> None:
+    def _run(self, name: str, module: "Any", files: "tuple[str, ...]") -> None:
         if name == _CLIENT:
             module.launched = True
         for file in files:
@@ -144,7 +144,7 @@ class Finder:
             except Exception as error:
                 fault("%s, hooked on %s" % (file, name), error)
 
-    def _watch(self, spec: Any) -> None:
+    def _watch(self, spec: "Any") -> None:
         """Arrange that :meth:`executed` is called once the module of *spec* has been executed."""
         loader = spec.loader
         if issubclass(type(loader), _Loader):
@@ -157,7 +157,7 @@ class Finder:
         if getattr(previous, "errtrack_finder", None) is self:
             return  # a finder that keeps its specs gave it out again
 
-        def exec_module(module: ModuleType) -> None:
+        def exec_module(module: "ModuleType") -> None:
             # The module sees its own loader untouched while its code runs.
             if previous is None:
                 del loader.exec_module
@@ -177,22 +177,22 @@ class Finder:
 class _Loader:
     """Stands, until the module is executed, for a loader that cannot be changed: a class, a shared object."""
 
-    def __init__(self, spec: Any, finder: Finder) -> None:
+    def __init__(self, spec: "Any", finder: "Finder") -> None:
         self._spec = spec
         self._finder = finder
         self._is_namespace = spec.loader is None
         self._loader = spec.loader if spec.loader is not None else _namespace_loader(spec)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> "Any":
         if name == "get_code":  # runpy runs the code itself; its module gets the loader out of the spec
             self._spec.loader = self._loader
         return getattr(self._loader, name)
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:
+    def __class__(self) -> "Any":
         return self._loader.__class__
 
-    def exec_module(self, module: Any) -> None:
+    def exec_module(self, module: "Any") -> None:
         self._restore(module)
         try:
             self._loader.exec_module(module)
@@ -201,7 +201,7 @@ class _Loader:
             raise
         self._finder.executed(self._spec.name, module)
 
-    def _restore(self, module: Any) -> None:
+    def _restore(self, module: "Any") -> None:
         self._spec.loader = module.__loader__ = self._loader
         if self._is_namespace:
             module.__file__ = None  # as importlib leaves it where a spec has no loader
@@ -212,7 +212,7 @@ class _OldLoader(_Loader):
 
     exec_module = property()  # hasattr() has to say no
 
-    def load_module(self, name: str) -> Any:
+    def load_module(self, name: str) -> "Any":
         self._spec.loader = self._loader
         try:
             module = self._loader.load_module(name)
@@ -229,7 +229,9 @@ class DependencyFinder:
     def __init__(self, root: str) -> None:
         self.root = root
 
-    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: "Any" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         if name not in DEPENDENCIES:
             return None
         frame = sys._getframe(1)
@@ -242,7 +244,7 @@ class DependencyFinder:
         return None
 
 
-def own_spec(root: str, name: str) -> ModuleSpec | None:
+def own_spec(root: str, name: str) -> "ModuleSpec | None":
     """The spec of the package *name* in *root*, or in the folders of a checkout that *root* is one of."""
     for folder in (os.path.join(root, name), os.path.join(os.path.dirname(root), OWN.get(name, ""), name)):
         init = os.path.join(folder, "__init__.py")
@@ -257,7 +259,7 @@ def _leave_no_frame(error: BaseException) -> None:
         error.__traceback__ = error.__traceback__.tb_next
 
 
-def _spec_of(module: Any) -> Any:
+def _spec_of(module: "Any") -> "Any":
     """``__spec__``, read past a module's ``__getattr__``: a lazy module must not load for our sake."""
     try:
         return object.__getattribute__(module, "__dict__").get("__spec__")
@@ -265,7 +267,7 @@ def _spec_of(module: Any) -> Any:
         return None
 
 
-def _namespace_loader(spec: Any) -> Any:
+def _namespace_loader(spec: "Any") -> "Any":
     """What importlib would put in the place of None, where a namespace package is made."""
     import _frozen_importlib_external as external
 

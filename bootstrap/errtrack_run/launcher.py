@@ -7,8 +7,6 @@ with that or with its settings, the command starts. Its own exit codes are a she
 bad usage.
 """
 
-from __future__ import annotations
-
 import _signal  # type: ignore[import-not-found]  # the signal module would import enum
 import os
 import sys
@@ -56,7 +54,7 @@ class Misuse(Exception):
     """The launcher's own command line cannot be understood; the message says what is wrong."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Become the command of *argv*; return an exit code where that is not possible."""
     try:
         options, command = parse(list(sys.argv[1:] if argv is None else argv))
@@ -88,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _become(command, environ)
 
 
-def parse(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+def parse(arguments: "list[str]") -> "tuple[dict[str, str], list[str]]":
     """Split the command line into our options (name -> value) and the command. Raises Misuse.
 
     The first word that is no option begins the command; from there on nothing is ours.
@@ -117,7 +115,7 @@ def parse(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     return options, arguments
 
 
-def settings(options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+def settings(options: "Mapping[str, str]", environ: "Mapping[str, str]") -> "dict[str, str]":
     """The ``ERRTRACK_*`` variables that the launcher's options, and the folder it was started in, ask for."""
     found: dict[str, str] = {}
     given = []
@@ -146,7 +144,7 @@ def settings(options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str
     return found
 
 
-def child_environment(options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+def child_environment(options: "Mapping[str, str]", environ: "Mapping[str, str]") -> "dict[str, str]":
     """The environment of the command: the launcher's, with our folder on PYTHONPATH, and ``ERRTRACK_*``."""
     child = dict(environ)
     child.update(settings(options, environ))
@@ -165,7 +163,7 @@ def child_environment(options: Mapping[str, str], environ: Mapping[str, str]) ->
     return child
 
 
-def _locale_was_coerced(environ: Mapping[str, str]) -> bool:
+def _locale_was_coerced(environ: "Mapping[str, str]") -> bool:
     """Whether LC_CTYPE is this Python's own doing in a C locale (PEP 538), and no wish of the user."""
     if environ.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8"):
         return False
@@ -176,7 +174,7 @@ def _locale_was_coerced(environ: Mapping[str, str]) -> bool:
         return False
 
 
-def _become(command: Sequence[str], environ: dict[str, str]) -> int:
+def _become(command: "Sequence[str]", environ: "dict[str, str]") -> int:
     """Replace this process by *command*; return the exit code of a shell if the system refuses."""
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -219,7 +217,7 @@ def _become(command: Sequence[str], environ: dict[str, str]) -> int:
     return _say("%s: command not found%s" % (program, _hint(program) if os.path.exists(program) else ""), 127)
 
 
-def _exec(path: str, command: Sequence[str], environ: dict[str, str]) -> NoReturn:
+def _exec(path: str, command: "Sequence[str]", environ: "dict[str, str]") -> "NoReturn":
     os.execve(path, list(command), environ)  # argv[0] stays what the user typed
 
 
@@ -240,7 +238,7 @@ def _interpreter_of(path: str) -> str:
     return os.fsdecode(words[0]) if words else ""
 
 
-def _spawn(command: Sequence[str], environ: dict[str, str]) -> int:
+def _spawn(command: "Sequence[str]", environ: "dict[str, str]") -> int:
     """On Windows exec would break the process tree: wait for the command, and leave Ctrl-C to it."""
     import shutil
     import subprocess

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
 """PYTHONPATH is changed here and nowhere else, and every byte that is not ours stays as it was."""
 
-from __future__ import annotations
-
 import os
 
 
-def with_inject(value: str | None, inject: str) -> str:
+def with_inject(value: "str | None", inject: str) -> str:
     """PYTHONPATH *value* with *inject* in front, once, and every other entry as it was, empty ones too.
 
     An empty value is no entry at all, as for Python; but a separator at an end means the working directory.
@@ -15,7 +13,7 @@ def with_inject(value: str | None, inject: str) -> str:
     return inject + os.pathsep + rest if rest else inject
 
 
-def without_inject(value: str | None, inject: str) -> str | None:
+def without_inject(value: "str | None", inject: str) -> "str | None":
     """PYTHONPATH *value* without *inject*; None where nothing else was in it."""
     if not value:
         return value
