@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: MIT
+"""``errtrack doctor``: why an event would arrive, or would not.
+
+Looks at the Python, the copy of errtrack, the settings and where each came from, the server, the folders on
+disk and what waits in them, and at every library that would be patched. With a COMMAND, at the Python that it
+runs in.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from errtrack_run.terminal import Terminal, escape, pad, plural, size, wrap
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from errtrack_run.cli import Settings
+
+    Facts = dict[str, Any]
+
+#: States of a check. Only ``problem`` makes the exit status 1.
+OK, NOTE, OFF, PROBLEM = "ok", "note", "off", "problem"
+
+OLDEST = (3, 9)
+#: Needed from the first event on: distribution -> what does not work without it.
+_NEEDED = {"wrapt": "class methods and builtins are not patched", "urllib3": "events cannot be sent"}
+
+
+class Doctor:
+    """Collects checks; ``checks`` are (section, name, state, text)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.options = settings.options
+        self.checks: list[tuple[str, str, str, str]] = []
+        self.section = ""
+
+    def note(self, name: str, state: str, text: str) -> None:
+        self.checks.append((self.section, name, state, text))
+
+    def examine(self) -> None:
+        """Make every check, each in its own guard: a fault in one is a finding, and the others go on."""
+        facts: Facts = {}
+        for section, check in (
+            ("Command", self._command),
+            ("Python", self._python),
+            ("Settings", self._settings),
+            ("Destination", self._destination),
+            ("On disk", self._disk),
+            ("Instrumentations", self._instrumentations),
+        ):
+            self.section = section
+            try:
+                check(facts)
+            except Exception as error:
+                self.note(
+                    "doctor", PROBLEM, "this check failed itself: %s: %s" % (type(error).__name__, error)
+                )
+
+    def _command(self, facts: Facts) -> None:
+        from errtrack_run import cautions, target
+
+        command = self.settings.arguments.target
+        modules = watched_modules()
+        if not command:
+            from errtrack import distributions
+            from errtrack_run import facts as own
+
+            facts.update(own.gather(distributions.installed(), modules))
+            return
+        name = os.path.basename(command[0])
+        found = target.find(command, self.settings.environ)
+        if found is None:
+            self.note(name, PROBLEM, "there is no such command")
+            return
+        self.note(name, OK, found.path)
+        if found.python is None:
+            text = "no Python program itself; every Python that it starts is instrumented (by PYTHONPATH)"
+            self.note("Python", NOTE, text)
+            return
+        self.note("Python", OK, found.why)
+        for warning in cautions.warnings({}, [found.python, *found.flags], self.settings.environ):
+            self.note("flags", PROBLEM, warning)
+        if found.path != found.python:
+            for warning in cautions.warnings({}, command, self.settings.environ):
+                self.note(name, NOTE, warning)
+        try:
+            facts.update(target.ask(found, modules, self.settings.environ))
+        except Exception as error:
+            self.note("start", PROBLEM, "this Python does not start: %s" % error)
+            return
+        if facts["booted"]:
+            text = "instrumented, by sitecustomize on PYTHONPATH; with errtrack from %s" % facts["errtrack"]
+            self.note("start", OK, text)
+        elif not self.options.enabled:
+            self.note("start", OFF, "not instrumented: switched off by %s" % self.options.source("enabled"))
+        else:
+            self.note("start", PROBLEM, "not instrumented: this Python did not load errtrack's sitecustomize")
+        if facts["sitecustomize"]:
+            self.note("sitecustomize", NOTE, "%s runs as well, after errtrack's" % facts["sitecustomize"])
+
+    def _python(self, facts: Facts) -> None:
+        from errtrack_run import __file__ as package
+        from errtrack_run import __version__
+
+        if not facts:
+            return
+        version = tuple(int(part) for part in facts["version"].split(".")[:2])
+        text = "%(implementation)s %(version)s, %(executable)s" % facts
+        if version < OLDEST:
+            text += "; errtrack needs %d.%d or newer" % OLDEST
+        self.note("interpreter", OK if version >= OLDEST else PROBLEM, text)
+        self.note("errtrack", OK, "%s, %s" % (__version__, facts["errtrack"] or os.path.dirname(package)))
+        for name, without in _NEEDED.items():
+            have = facts["distributions"].get(name)
+            if have:
+                self.note(name, OK, have)
+            else:
+                # Beside a launcher from another environment its own copy is used.
+                state = PROBLEM if not self.settings.arguments.target else NOTE
+                self.note(name, state, "not installed in this environment: %s" % without)
+        if facts["distributions"].get("sentry-sdk"):
+            self.note("sentry-sdk", NOTE, "is installed too; where the application starts it, both report")
+
+    def _settings(self, facts: Facts) -> None:
+        options = self.options
+        self.note(
+            "file", OK if options.config_file else NOTE, options.config_file or "none (./errtrack.toml)"
+        )
+        for problem in options.problems:
+            self.note("problem", PROBLEM, problem)
+        if not options.enabled:
+            self.note("enabled", OFF, "false, from %s: nothing is captured" % options.source("enabled"))
+        from errtrack_run.settings import literal
+
+        for name, value, source in options.as_rows():
+            if source != "default" and name != "enabled":
+                self.note(name, OK, "%s, from %s" % (literal(value), source))
+
+    def _destination(self, facts: Facts) -> None:
+        options = self.options
+        if not options.dsn:
+            self.note("store", OK, "no DSN: events are kept on this machine (`errtrack list`)")
+            return
+        from errtrack.delivery import envelope
+        from errtrack.delivery.sender import Sender
+        from errtrack.dsn import Dsn
+
+        dsn = Dsn.parse(options.dsn)
+        self.note("DSN", OK, "%s, from %s" % (dsn.masked, options.source("dsn")))
+        sender = Sender(options, dsn, self.settings.environ)
+        # An envelope without an item: the server looks at the key and keeps nothing.
+        answer = sender.send(envelope.Envelope({}, []).encode())
+        sender.close()
+        if not answer.status:
+            self.note("server", PROBLEM, "not reachable: %s" % answer.error)
+        elif answer.status in (401, 403, 404, 407) or 300 <= answer.status < 400:
+            text = "answers HTTP %d %s" % (answer.status, answer.detail)
+            self.note("server", PROBLEM, text.strip() + "; `errtrack test` tells more")
+        else:
+            state = OK if answer.status < 500 else PROBLEM
+            self.note("server", state, "reachable, answers HTTP %d" % answer.status)
+
+    def _disk(self, facts: Facts) -> None:
+        from errtrack.delivery import places
+        from errtrack.dsn import Dsn
+        from errtrack_run import shelf
+
+        options, environ = self.options, self.settings.environ
+        candidates = places.state_folders(options, environ)
+        folder, reasons = None, []
+        for candidate in candidates:
+            reason = shelf.why_unusable(candidate)
+            if reason is None:
+                folder = candidate
+                break
+            reasons.append("%s: %s" % (candidate, reason))
+        if reasons:
+            state = PROBLEM if folder is None or options.store else NOTE
+            self.note("folder", state, "cannot be used: " + "; ".join(reasons))
+        if folder is None:
+            self.note("folder", PROBLEM, "no folder can be written: events are kept in memory only")
+        else:
+            self.note("folder", OK, folder)
+        store = shelf.make(self.settings)
+        try:
+            totals = store.totals()
+            kept = "%s, %s, %s" % (
+                plural(totals["issues"], "issue"),
+                plural(totals["events"], "event"),
+                size(totals["size"]),
+            )
+            self.note("store", OK, "%s in %s" % (kept, store.path) if totals["size"] else "nothing kept yet")
+        except Exception as error:
+            self.note("store", PROBLEM, "cannot be read: %s" % error)
+        finally:
+            store.close()
+        destination = Dsn.parse(options.dsn).digest if options.dsn else places.STORE
+        waiting, unreadable = shelf.pending(places.existing_spools(options, destination, environ))
+        target = "for the server" if options.dsn else "for the store"
+        self.note("spool", OK if not waiting else NOTE, "%s waiting %s" % (plural(waiting, "event"), target))
+        if unreadable:
+            self.note("spool", PROBLEM, "%s cannot be read" % plural(unreadable, "file"))
+
+    def _instrumentations(self, facts: Facts) -> None:
+        from errtrack_instrumentations import catalogue
+
+        if not facts:  # no Python, or none that can be asked
+            return
+        for file, (title, _) in catalogue.INSTRUMENTATIONS.items():
+            state, text = self._row(file, facts)
+            self.note(file, state, "%s: %s" % (title, text))
+
+    def _row(self, file: str, facts: Facts) -> tuple[str, str]:
+        """One line of the catalogue: would it be on, for what, in which versions?"""
+        from errtrack import distributions
+
+        module = __import__("errtrack_instrumentations." + file, fromlist=["INSTRUMENTATION"])
+        instrumentation = module.INSTRUMENTATION
+        if not self.options.enabled:
+            return OFF, "errtrack is switched off"
+        if file in self.options.disable:
+            return OFF, "disabled by %s" % self.options.source("disable")
+        supports = ", supported: %s" % instrumentation.supports if instrumentation.supports else ""
+        tops = library_names(file)
+        if not tops:
+            return OK, "on" + supports
+        present, absent = [], []
+        for top in tops:
+            version = facts["distributions"].get(top.replace("_", "-").lower())
+            if version is None and top == instrumentation.name:
+                version = facts["distributions"].get(instrumentation.distribution)
+            if version or facts["modules"].get(top):
+                present.append("%s %s" % (top, version) if version else top)
+            else:
+                absent.append(top)
+            if version and supports and not distributions.satisfies(version, instrumentation.supports):
+                return PROBLEM, "%s %s is not supported (%s)" % (top, version, instrumentation.supports)
+        if not present:
+            return OFF, "%s not installed%s" % (" and ".join(absent), supports)
+        return OK, "on for %s%s" % (" and ".join(present), supports)
+
+
+def run(settings: Settings) -> int:
+    """Print the findings. Exit status 1 when there is a problem."""
+    doctor = Doctor(settings)
+    doctor.examine()
+    problems = [check for check in doctor.checks if check[2] == PROBLEM]
+    if settings.arguments.json:
+        from errtrack_run.json_output import write
+
+        names = ("section", "name", "state", "text")
+        write({"ok": not problems, "checks": [dict(zip(names, check)) for check in doctor.checks]})
+    else:
+        _print(Terminal(), doctor.checks, len(problems))
+    return 1 if problems else 0
+
+
+def _print(terminal: Terminal, checks: list[tuple[str, str, str, str]], problems: int) -> None:
+    section = ""
+    longest = max(len(escape(name)) for _, name, _, _ in checks)
+    colour = {OK: "green", NOTE: "dim", OFF: "yellow", PROBLEM: "red"}
+    for check in checks:
+        if check[0] != section:
+            terminal.print(("\n" if section else "") + terminal.paint(check[0], "bold"))
+            section = check[0]
+        mark = terminal.paint(pad("" if check[2] == NOTE else check[2], 7), colour[check[2]])
+        lead = "  %s  %s  " % (mark, pad(escape(check[1]), longest))
+        for line in wrap(escape(check[3]), max(terminal.width - longest - 13, 30)):
+            terminal.print(lead + line)
+            lead = " " * (longest + 13)
+    terminal.print()
+    if problems:
+        terminal.print(terminal.paint("%s found." % plural(problems, "problem"), "red"))
+    else:
+        terminal.print(terminal.paint("All is well.", "green"))
+
+
+def watched_modules() -> list[str]:
+    """The top names of all libraries in the catalogue."""
+    from errtrack_instrumentations import catalogue
+
+    return sorted({name for file in catalogue.INSTRUMENTATIONS for name in library_names(file)})
+
+
+def library_names(file: str) -> list[str]:
+    """The top names of the libraries that load *file*; none for what concerns the interpreter itself."""
+    from errtrack_instrumentations import catalogue
+
+    tops = [name.partition(".")[0] for name, files in catalogue.HOOKS.items() if file in files]
+    return [top for top in dict.fromkeys(tops) if top != "errtrack"]

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""Where ``errtrack list`` and ``errtrack show`` look: the embedded store, and what waits for it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from errtrack_run.cli import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from errtrack.delivery.store import Store
+    from errtrack_run.cli import Settings
+
+
+def folders(settings: Settings) -> list[str]:
+    """The folders that may hold a store. One that was asked for and is there stands alone."""
+    from errtrack.delivery import places
+
+    candidates = places.state_folders(settings.options, settings.environ)
+    if settings.options.store and os.path.isdir(candidates[0]):
+        return candidates[:1]
+    return candidates
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Store]:
+    """Drain what waits, and give the store to read; what is wrong with it becomes a :class:`CommandError`."""
+    import sqlite3
+
+    from errtrack.delivery import transport
+
+    tell_problems(settings)
+    try:
+        transport.drain_to_store(settings.options)
+    except (OSError, sqlite3.Error) as error:
+        _complain("what waits in the spool could not be read (%s)" % error)
+    store = make(settings)
+    try:
+        yield store
+    except (OSError, sqlite3.Error) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise CommandError(
+            "the store cannot be read: %s" % (error if str(error) else type(error).__name__), 2
+        ) from None
+    finally:
+        store.close()
+
+
+def make(settings: Settings) -> Store:
+    """The store in the first folder that has one, else where the next event would be kept."""
+    from errtrack.delivery.store import FILE_NAME, Store
+
+    options = settings.options
+    candidates = folders(settings)
+    with_file = [folder for folder in candidates if os.path.lexists(os.path.join(folder, FILE_NAME))]
+    return Store((with_file or candidates)[0], options.store_max_age, options.store_max_size)
+
+
+def tell_problems(settings: Settings) -> None:
+    """Tell on stderr what is wrong with the settings; the command goes on with the defaults."""
+    for problem in settings.options.problems:
+        _complain(problem)
+
+
+def _complain(line: str) -> None:
+    import sys
+
+    from errtrack_run.terminal import escape
+
+    sys.stderr.write("errtrack: %s\n" % escape(line))
+
+
+def pending(folders: list[str]) -> tuple[int, int]:
+    """How many records wait in the segments of *folders*, and how many segments cannot be read."""
+    from errtrack.delivery.segment import Reader
+
+    waiting = unreadable = 0
+    for folder in folders:
+        for name in os.listdir(folder):
+            if not name.startswith("seg-"):
+                continue
+            try:
+                reader = Reader.open(os.path.join(folder, name), write=False)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                unreadable += 1
+                continue
+            try:
+                reader.look()
+                waiting += len(reader.pending)
+            except OSError:
+                unreadable += 1
+            finally:
+                reader.close()
+    return waiting, unreadable
+
+
+def why_unusable(folder: str) -> str | None:
+    """As the places module, but without making the folder: to look must not change anything."""
+    from errtrack.delivery import places
+
+    existing = folder
+    while not os.path.lexists(existing) and os.path.dirname(existing) != existing:
+        existing = os.path.dirname(existing)
+    if existing == folder:
+        reason = places.distrust(folder)
+        return reason or (None if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written")
+    if not os.path.isdir(existing):
+        return "%s is not a folder" % existing
+    return None if os.access(existing, os.W_OK | os.X_OK) else "%s cannot be written" % existing

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""``errtrack doctor -- COMMAND``: in which Python would it run, and would errtrack start there?
+
+The Python is asked itself: it is started as errtrack-run would start it, with the same flags, and says
+whether errtrack was there. The command is not run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+_TIMEOUT = 20.0
+
+
+class Target:
+    """What a command is: ``path``, and the ``python`` it runs in with its ``flags`` (None: it is none)."""
+
+    def __init__(
+        self, path: str, python: str | None = None, flags: Sequence[str] = (), why: str = ""
+    ) -> None:
+        self.path = path
+        self.python = python
+        self.flags = list(flags)
+        self.why = why
+
+
+def find(command: Sequence[str], environ: Mapping[str, str]) -> Target | None:
+    """Find out what *command* is; None when there is no such command."""
+    import shutil
+
+    path = shutil.which(command[0], path=environ.get("PATH"))
+    if path is None:
+        return None
+    if is_python(path):
+        return Target(path, path, _flags(command[1:]), "it is a Python")
+    line, second = _first_lines(path)
+    words = line[2:].split() if line.startswith("#!") else []
+    if words and os.path.basename(words[0]) == "env":
+        words = [word for word in words[1:] if word != "-S" and "=" not in word]
+        found = shutil.which(words[0], path=environ.get("PATH")) if words else None
+        words = [found or words[0], *words[1:]] if words else []
+    elif words and os.path.basename(words[0]) == "sh" and "exec" in second[:8]:
+        # pip writes this where the interpreter's path is too long for a first line.
+        words = [part for part in second.split('"') if is_python(part)][:1]
+    if words and is_python(words[0]):
+        return Target(path, words[0], _flags(words[1:]), "its first line names %s" % words[0])
+    return Target(path)
+
+
+def is_python(path: str) -> bool:
+    """Whether a program is a Python by its name, as the launcher sees it."""
+    return os.path.basename(path).lower().startswith(("python", "pypy"))
+
+
+def ask(target: Target, modules: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
+    """The facts of *target*'s Python, started under errtrack. Raises OSError, ValueError, TimeoutExpired."""
+    import json
+
+    from errtrack import distributions
+    from errtrack_run import facts
+    from errtrack_run.launcher import child_environment
+
+    assert target.python is not None
+    # -W ignore: a warning of the environment's is not our finding
+    command = [target.python, *target.flags, "-W", "ignore", facts.__file__, distributions.__file__, *modules]
+    done = subprocess.run(
+        command,
+        env=child_environment({}, environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT,
+    )
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        raise ValueError((done.stderr.strip().splitlines() or ["exit status %d" % done.returncode])[-1])
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
+
+
+def _flags(arguments: Sequence[str]) -> list[str]:
+    """The flags among a Python's first arguments that decide whether it reads PYTHONPATH and imports site."""
+    found = []
+    for word in arguments:
+        if not word.startswith("-") or word in ("-", "--"):
+            break
+        if word.startswith("--"):
+            continue
+        for letter in word[1:]:
+            if letter in "cmWX":
+                break
+            if letter in "IESsP":
+                found.append("-" + letter)
+        if set(word[1:]) & set("cm"):
+            break
+    return found
+
+
+def _first_lines(path: str) -> tuple[str, str]:
+    try:
+        with open(path, "rb") as file:
+            return os.fsdecode(file.readline(512)).strip(), os.fsdecode(file.readline(4096)).strip()
+    except OSError:
+        return "", ""
