@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""Events: made from an exception or a message, put right, scrubbed, and encoded.
+
+An event is a plain dict in the protocol's form, but for the frames, which are
+:class:`~errtrack.capture.stacktrace.Frame` objects that hold their JSON already: :func:`encode` splices it in.
+:func:`plain` makes dicts of them, for hooks. https://develop.sentry.dev/sdk/foundations/data-model/event-payloads/
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+
+from errtrack.capture.exceptions import describe_exceptions, exception_values
+from errtrack.capture.jsonable import Cleaner
+from errtrack.capture.sanitiser import clean_event, new_id, stamp
+from errtrack.capture.scrubber import Scrubber
+from errtrack.capture.serializer import Describer
+from errtrack.capture.shapes import exact
+from errtrack.capture.stacktrace import DETAILED, Frame, stacks_for
+from errtrack.capture.wire import Notes, dumps, utf8
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import Any
+
+    from errtrack.capture.wire import Tree
+    from errtrack.options import Options
+
+__all__ = (
+    "encode", "exception_values", "finish", "from_exception", "from_message", "new_id", "plain", "sanitise", "stamp",
+)  # fmt: skip
+
+#: Largest event; servers refuse more than 1 MiB.
+LIMIT = 1_000_000
+
+# In place of a stack trace's frames while the rest is encoded. Chosen anew in every process: no text of an
+# application can hold it.
+_MARK = "frames:" + new_id()
+
+
+def from_exception(
+    error: BaseException,
+    tb: TracebackType | None,
+    mechanism: Tree,
+    options: Options,
+    scrubber: Scrubber | None = None,
+) -> Tree:
+    """The event of *error*, raised with *tb* (may be None); *mechanism* tells what caught it."""
+    scrubber = scrubber or Scrubber(options)
+    found = describe_exceptions(error, tb, mechanism, options, scrubber)
+    event: Tree = {"level": "error", "exception": {"values": found.values}}
+    if found.remote:
+        event["extra"] = {"remote_traceback": found.remote[-8000:]}
+    if found.notes.tree:
+        event["_meta"] = found.notes.tree
+    return event
+
+
+def from_message(
+    message: str,
+    level: str,
+    params: Any,
+    options: Options,
+    scrubber: Scrubber | None = None,
+    frame: FrameType | None = None,
+) -> Tree:
+    """The event of a text; *params* are filled into it with ``%``. *frame* is shown with attach_stacktrace."""
+    template = (exact(message) or "")[:20_000]
+    entry: Tree = {"message": template}
+    if params:
+        clean = Cleaner(None, Notes()).tree(params, ())
+        if type(clean) is not dict and type(clean) is not list:
+            clean = [clean]
+        entry["params"] = clean
+        try:
+            entry["formatted"] = template % (clean if type(clean) is dict else tuple(clean))
+        except Exception:
+            entry["formatted"] = template  # the text does not fit its parameters; both are shown
+    else:
+        entry["formatted"] = template
+    event: Tree = {"level": level, "logentry": entry}
+    if options.attach_stacktrace and frame is not None:
+        scrubber = scrubber or Scrubber(options)
+        describer = Describer(options, scrubber)
+        frames, count = stacks_for(options, scrubber).of_stack(frame, describer, [2 * DETAILED])
+        if frames:
+            thread = {"id": str(get_ident()), "current": True, "crashed": False, "stacktrace": {"frames": frames}}
+            event["threads"] = {"values": [thread]}
+            notes = Notes()
+            at = ("threads", "values", 0, "stacktrace", "frames")
+            for position, one in enumerate(frames):
+                one.note(notes, (*at, position))
+            if count > len(frames):
+                notes.add(at, {"len": count})
+            if notes.tree:
+                event["_meta"] = notes.tree
+    return event
+
+
+def finish(event: Tree, options: Options, scrubber: Scrubber | None) -> None:
+    """Put *event* right for every server and scrub it, in place; id, time and platform are set if absent.
+
+    Frames made here were scrubbed when they were made. A *scrubber* of None leaves the scrubbing out.
+    """
+    notes = _take_notes(event)
+    clean_event(event, Cleaner(scrubber, notes, max(options.max_value_length, 16)))
+    if notes.tree:
+        event["_meta"] = notes.tree
+
+
+def sanitise(event: Tree) -> None:
+    """Put right what a hook returned: types, lengths, unknown attributes. It is not scrubbed again."""
+    notes = _take_notes(event)
+    clean_event(event, Cleaner(None, notes, 8192, 800_000))
+    if notes.tree:
+        event["_meta"] = notes.tree
+
+
+def plain(event: Tree) -> Tree:
+    """Make dicts of the frames in *event*, in place; return it."""
+    for trace in _stacktraces(event):
+        frames = trace.get("frames")
+        if type(frames) is list:
+            trace["frames"] = [frame.plain() if type(frame) is Frame else frame for frame in frames]
+    return event
+
+
+def encode(event: Tree, limit: int = LIMIT) -> bytes:
+    """The event's JSON in at most *limit* bytes; what must be left out is told in ``_meta``. *event* stays as is."""
+    data = _encode(event)
+    if len(data) > limit:
+        from errtrack.capture.shedding import shed
+
+        data = shed(event, limit, _encode)
+    return data
+
+
+def _encode(event: Tree) -> bytes:
+    lists: list[list[Any]] = []
+    shallow = dict(event)
+    for key in ("exception", "threads"):
+        part: Any = shallow.get(key)
+        values = part.get("values") if type(part) is dict else None
+        if type(values) is list:
+            shallow[key] = {**part, "values": [_without_frames(value, lists) for value in values]}
+    try:
+        text = dumps(shallow)
+    except (TypeError, ValueError, RecursionError):
+        text = dumps(Cleaner(None, Notes(), 8192, 500_000).tree(shallow, (), -2))
+    if not lists:
+        return utf8(text)
+    parts = text.split('"%s"' % _MARK)
+    out = [utf8(parts[0])]
+    for frames, after in zip(lists, parts[1:]):
+        out.append(b"[")
+        out.append(b",".join([f.json() if type(f) is Frame else utf8(dumps(f)) for f in frames]))
+        out.append(b"]")
+        out.append(utf8(after))
+    return b"".join(out)
+
+
+def _without_frames(value: Any, lists: list[list[Any]]) -> Any:
+    trace = value.get("stacktrace") if type(value) is dict else None
+    if type(trace) is not dict or type(trace.get("frames")) is not list:
+        return value
+    lists.append(trace["frames"])
+    return {**value, "stacktrace": {**trace, "frames": _MARK}}
+
+
+def _stacktraces(event: Tree) -> list[Tree]:
+    out: list[Tree] = []
+    for key in ("exception", "threads"):
+        part = event.get(key)
+        values = part.get("values") if type(part) is dict else None
+        if type(values) is list:
+            traces = [value.get("stacktrace") for value in values if type(value) is dict]
+            out += [trace for trace in traces if type(trace) is dict]
+    return out
+
+
+def _take_notes(event: Tree) -> Notes:
+    meta = event.pop("_meta", None)
+    return Notes(meta if type(meta) is dict else None)

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: MIT
+"""Makes an event one that every server takes: known attributes only, each of the type and length it must have.
+
+Sentry repairs or removes what is wrong; a server that validates loses the whole event for it. So every value is put
+right here, on the client, by the rules of
+https://develop.sentry.dev/sdk/foundations/data-model/event-payloads/.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from errtrack.capture import frames_given
+from errtrack.capture import request as requests
+from errtrack.capture.jsonable import Cleaner
+from errtrack.capture.shapes import exact
+from errtrack.capture.wire import Notes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Optional
+
+    from errtrack.capture.wire import Tree
+
+    Rule = Callable[[Any, Cleaner, tuple[object, ...]], Any]
+
+_LEVELS = {
+    "fatal": "fatal", "error": "error", "warning": "warning", "info": "info", "debug": "debug",
+    "critical": "fatal", "exception": "error", "warn": "warning", "notice": "info", "log": "info", "success": "info",
+    "trace": "debug", "notset": "info",
+}  # fmt: skip
+_SOURCES = ("custom", "url", "route", "view", "component", "task")
+_TAG_SIGNS = frozenset("_.:-")
+_CLASHING_TAGS = frozenset(("release", "environment", "dist", "user", "level", "logger", "transaction", "event_id"))
+_ADDRESS_SIGNS = frozenset("0123456789abcdefABCDEF.:")
+_MOST_TAGS, _MOST_CRUMBS, _MOST_MODULES = 100, 1000, 2000
+
+
+def new_id() -> str:
+    """A random event id: 32 hex digits, a version 4 UUID."""
+    digits = os.urandom(16).hex()
+    return digits[:12] + "4" + digits[13:16] + "89ab"[int(digits[16], 16) & 3] + digits[17:]
+
+
+def stamp(seconds: float) -> str:
+    """RFC 3339 in UTC with microseconds, of seconds since 1970."""
+    whole = int(seconds // 1)
+    moment = time.gmtime(whole)
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % (*moment[:6], int((seconds - whole) * 1_000_000))
+
+
+def clean_event(event: Tree, cleaner: Cleaner) -> None:
+    """Put *event* right in place. A part that cannot be put right is left out; the event stays."""
+    given = list(event.items())
+    message = event.get("message")
+    if "logentry" not in event and message is not None:
+        given.append(("logentry", message))
+    event.clear()
+    for key, value in given:
+        rule = _RULES.get(key) if type(key) is str else None
+        if rule is None or value is None:
+            continue
+        try:
+            clean = rule(value, cleaner, (key,))
+        except Exception:
+            cleaner.notes.removed((key,), "!config")
+            continue
+        if clean is not None:
+            event[key] = clean
+    event.setdefault("event_id", new_id())
+    event.setdefault("timestamp", stamp(time.time()))
+    event.setdefault("platform", "python")
+    if event.get("type") != "transaction":
+        for key in ("spans", "start_timestamp", "measurements", "type"):
+            event.pop(key, None)
+        event.setdefault("level", "error" if "exception" in event else "info")
+
+
+def _event_id(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
+    text = (exact(value) or "").replace("-", "").lower()
+    good = len(text) == 32 and not text.strip("0123456789abcdef") and text.strip("0")
+    return text if good else None
+
+
+def moment(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
+    """A time as RFC 3339 in UTC; None for what is none."""
+    if type(value) is int or type(value) is float:
+        return stamp(value) if 0 < value < 4e9 else None
+    clean = cleaner.tree(value, path)
+    text = clean if type(clean) is str else ""
+    if len(text) < 19 or len(text) > 40 or not text[:4].isdigit() or text[4] != "-" or text[10] not in "T ":
+        return None
+    text = text[:10] + "T" + text[11:]
+    if text[-1] in "zZ":
+        return text[:-1] + "Z"
+    return text if "+" in text or text[-6] == "-" else text + "Z"
+
+
+def level(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str:
+    """One of the five levels; numbers are those of ``logging``."""
+    if type(value) is int:
+        return ("debug", "debug", "info", "warning", "error", "fatal")[max(0, min(5, value // 10))]
+    return _LEVELS.get((exact(value) or "").strip().lower(), "error")
+
+
+def text(limit: int) -> Rule:
+    def rule(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
+        return cleaner.scalar(value, path, limit) or None
+
+    return rule
+
+
+def _release(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
+    clean = (cleaner.scalar(value, path, 200) or "").strip()
+    for sign in "\n\r\t\\/":
+        clean = clean.replace(sign, "-" if sign in "\\/" else " ")
+    return None if clean.lower() in ("", ".", "..", "latest") else clean
+
+
+def _environment(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
+    clean = (cleaner.scalar(value, path, 64) or "").strip().replace("/", "-").replace("\n", " ").replace("\r", " ")
+    return None if clean.lower() in ("", "none") else clean
+
+
+def _dist(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
+    clean = (cleaner.scalar(value, path, 64) or "").strip()
+    return "".join(c if (c.isascii() and c.isalnum()) or c in "_.-" else "-" for c in clean) or None
+
+
+def _logentry(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+    if type(value) is not dict:
+        value = {"formatted": value}
+    out: Tree = {}
+    for key in ("message", "formatted"):
+        clean = cleaner.scalar(value.get(key), (*path, key), 8192)
+        if clean:
+            out[key] = clean
+    if not out:
+        return None
+    params = cleaner.tree(value.get("params"), (*path, "params"))
+    if type(params) is list or type(params) is dict:
+        out["params"] = params
+    return out
+
+
+def tags(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+    """Text to text, at most 100, keys of 32 and values of 200 characters."""
+    pairs = value.items() if type(value) is dict else value
+    if type(pairs) is list:
+        pairs = [pair for pair in pairs if type(pair) in (list, tuple) and len(pair) == 2]
+    out: Tree = {}
+    for key, item in list(pairs):
+        if len(out) >= _MOST_TAGS:
+            cleaner.notes.add(path, {"len": len(value)})
+            break
+        name = cleaner.key(key).strip()[:32]
+        name = "".join(c if (c.isascii() and c.isalnum()) or c in _TAG_SIGNS else "_" for c in name)
+        if not name or item is None:
+            continue
+        if name in _CLASHING_TAGS:
+            name = "tag_" + name
+        if cleaner.scrubber is not None and cleaner.scrubber.key_is_sensitive(name):
+            item = "[Filtered]"
+        clean = cleaner.scalar(item, (*path, name), 200) or ""
+        clean = clean.replace("\n", " ").replace("\r", " ").strip()
+        if clean:
+            out[name] = clean
+    return out or None
+
+
+def _fingerprint(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> list[str] | None:
+    items = list(value[:20]) if type(value) in (list, tuple) else [value]
+    clean = [cleaner.scalar(item, (*path, index), 512) for index, item in enumerate(items)]
+    return [item for item in clean if item] or None
+
+
+def _modules(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+    pairs = list(value.items())[:_MOST_MODULES]
+    return {k[:200]: v[:200] for k, v in pairs if type(k) is str and type(v) is str} or None
+
+
+def _sdk(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+    if type(value) is not dict or not exact(value.get("name")) or not exact(value.get("version")):
+        return None
+    clean = cleaner.mapping(value.items(), len(value), path, 0)
+    return {k: clean[k] for k in ("name", "version", "integrations", "packages", "features") if clean.get(k)}
+
+
+def _contexts(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+    out: Tree = {}
+    for key, item in list(value.items())[:100]:
+        name = cleaner.key(key)
+        if item is None or not name:
+            continue
+        # The trace's ids are random: never touched, and needed exact.
+        own = Cleaner(None, cleaner.notes) if name == "trace" else cleaner
+        clean = own.tree(item, (*path, name))
+        out[name] = clean if type(clean) is dict else {"value": clean}
+    return out or None
+
+
+def _extra(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+    clean = cleaner.tree(value, path)
+    return (clean if type(clean) is dict else {"value": clean}) or None
+
+
+def _user(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+    if type(value) is not dict:
+        value = {"id": value}
+    out: Tree = {}
+    data: Tree = {}
+    # What the user was set to is meant to be sent: only its secrets by name are filtered.
+    plain = Cleaner(None, cleaner.notes, left=20_000)
+    for key, item in list(value.items())[:60]:
+        if item is None:
+            continue
+        if key in ("id", "username", "name", "email", "segment"):
+            clean = plain.scalar(item, (*path, key), 75 if key == "email" else 128)
+            if clean:
+                out[key] = clean
+        elif key == "ip_address":
+            address = exact(item) or ""
+            if address == "{{auto}}" or (len(address) <= 45 and address and _ADDRESS_SIGNS.issuperset(address)):
+                out[key] = address
+        elif key == "geo" and type(item) is dict:
+            geo = {k: plain.scalar(item.get(k), (*path, key, k), 128) for k in ("city", "country_code", "region")}
+            out[key] = {k: v for k, v in geo.items() if v}
+        elif key == "data" and type(item) is dict:
+            data.update(item)
+        else:
+            data[key] = item
+    if data:
+        out["data"] = cleaner.mapping(data.items(), len(data), (*path, "data"), 1)
+    return out or None
+
+
+def _breadcrumbs(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+    crumbs = value.get("values") if type(value) is dict else value
+    if type(crumbs) is not list and type(crumbs) is not tuple:
+        return None
+    out: list[Tree] = []
+    for crumb in crumbs[-_MOST_CRUMBS:]:
+        if type(crumb) is dict:
+            out.append(_breadcrumb(crumb, cleaner, (*path, "values", len(out))))
+    return {"values": out} if out else None
+
+
+def _breadcrumb(crumb: Tree, cleaner: Cleaner, path: tuple[object, ...]) -> Tree:
+    when = moment(crumb.get("timestamp"), cleaner, path)
+    out: Tree = {"timestamp": when} if when else {}
+    for key, limit in (("type", 128), ("category", 128), ("message", 4096), ("event_id", 32)):
+        item = crumb.get(key)
+        if item is not None and item != "":
+            out[key] = cleaner.scalar(item, (*path, key), limit)
+    if crumb.get("level") is not None:
+        out["level"] = level(crumb["level"], cleaner, path)
+    data = crumb.get("data")
+    if data is not None and data != {}:
+        clean = cleaner.tree(data, (*path, "data"))
+        out["data"] = clean if type(clean) is dict else {"value": clean}
+    return out
+
+
+def _transaction_info(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+    source = exact(value.get("source")) if type(value) is dict else None
+    return {"source": source if source in _SOURCES else "custom"}
+
+
+def _as_tree(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Any:
+    return cleaner.tree(value, path)
+
+
+def _meta(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Any:
+    return value if value is cleaner.notes.tree or type(value) is not dict else Notes(value).tree
+
+
+def _kind(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
+    return value if type(value) is str and value in ("transaction", "error", "default") else None
+
+
+_RULES: dict[str, Rule] = {
+    "event_id": _event_id,
+    "timestamp": moment,
+    "platform": text(64),
+    "level": level,
+    "type": _kind,
+    "logger": text(64),
+    "logentry": _logentry,
+    "transaction": text(200),
+    "transaction_info": _transaction_info,
+    "server_name": text(255),
+    "release": _release,
+    "environment": _environment,
+    "dist": _dist,
+    "tags": tags,
+    "extra": _extra,
+    "contexts": _contexts,
+    "user": _user,
+    "request": requests.clean,
+    "breadcrumbs": _breadcrumbs,
+    "exception": frames_given.exceptions,
+    "threads": frames_given.threads,
+    "fingerprint": _fingerprint,
+    "modules": _modules,
+    "sdk": _sdk,
+    "spans": _as_tree,
+    "start_timestamp": moment,
+    "measurements": _as_tree,
+}

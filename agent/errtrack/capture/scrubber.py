@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""Keeps secrets inside the process: passwords, tokens and card numbers are replaced before anything is written.
+
+By name (:mod:`errtrack.capture.names`) and by look (:mod:`errtrack.capture.patterns`). The options ``scrub_keys``
+and ``scrub_allow`` add to and take from the names; with ``send_default_pii`` client addresses are kept.
+"""
+
+from __future__ import annotations
+
+from errtrack.capture.names import PERSONAL, is_secret, words_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from errtrack.capture.wire import Notes
+    from errtrack.options import Options
+
+FILTERED = "[Filtered]"
+
+#: Digits to 0, the rest as it is; with blanks and dashes deleted a card number is a run of zeros.
+_ZEROS = bytes(48 if 48 <= i <= 57 else i for i in range(256))
+_RUN = b"0" * 13
+
+_REMEMBERED = 5000
+
+#: What stands in the name of nearly every secret; asked of texts that hold ``=`` or ``:``.
+_HINTS: tuple[str, ...] = (
+    "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "pwd", "jwt", "bearer", "dsn", "ssn", "cv",
+    "pw", "sid", "otp", "csrf", "xsrf", "saml", "conn", "card",
+)  # fmt: skip
+
+
+class Scrubber:
+    """Finds and replaces secrets by the settings in *options*; threads may share one."""
+
+    def __init__(self, options: Options) -> None:
+        self._stems = tuple("".join(words_of(name)) for name in options.scrub_keys if words_of(name))
+        if not options.send_default_pii:
+            self._stems += PERSONAL
+        self._allowed = frozenset("".join(words_of(name)) for name in options.scrub_allow)
+        self._hints = _HINTS + tuple(words_of(name)[0] for name in options.scrub_keys if words_of(name))
+        self._known: dict[str, bool] = {}
+        self._own_key = _own_key(options.dsn)
+
+    def key_is_sensitive(self, name: str) -> bool:
+        """Whether the value under *name* must not leave the process. Remembered; *name* is an exact str."""
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        words = words_of(name[:200])
+        answer = "".join(words) not in self._allowed and is_secret(words, self._stems)
+        if len(name) <= 100:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[name] = answer
+        return answer
+
+    def text(self, value: str) -> str:
+        """*value* with the secrets that are recognised by their look replaced."""
+        if len(value) < 8:
+            return value
+        if self.is_suspicious(value) or (len(value) > 12 and has_card_digits(value.encode("utf-8", "replace"))):
+            return self._scrub(value)
+        return value
+
+    def is_suspicious(self, value: str) -> bool:
+        """The cheap test: False for nearly every text without a secret. Card numbers are not looked for."""
+        if "=" in value or ":" in value:
+            if "://" in value and ("@" in value or "?" in value or "#" in value or value.count(":") > 1):
+                return True
+            low = value.lower()
+            for hint in self._hints:
+                if hint in low:
+                    return True
+        if "_" in value and (
+            "gh" in value or "k_live_" in value or "k_test_" in value or "whsec_" in value or "npm_" in value
+        ):
+            return True
+        if "-" in value and (
+            "sk-" in value or "xox" in value or "-----BEGIN" in value or "glpat-" in value or "pypi-" in value
+        ):
+            return True
+        if " " in value and ("earer " in value or "EARER " in value or "asic " in value or "ASIC " in value):
+            return True
+        if "eyJ" in value or "AKIA" in value or "ASIA" in value or "AIza" in value:
+            return True
+        if "." in value and ("ya29." in value or "SG." in value):
+            return True
+        if " " in value and "oken " in value:
+            return True
+        return bool(self._own_key) and self._own_key in value
+
+    def known_suspect(self, value: str) -> str:
+        """Scrub a text that :meth:`is_suspicious`, or whose frame :func:`has_card_digits`."""
+        return self._scrub(value)
+
+    def source_line(self, line: str) -> str:
+        """A line of source code with literal secrets replaced."""
+        if len(line) < 8 or not (self.is_suspicious(line) or has_card_digits(line.encode("utf-8", "replace"))):
+            return line
+        from errtrack.capture import patterns
+
+        return patterns.source_line(line, self.key_is_sensitive, self._own_key)
+
+    def url(self, value: str) -> str:
+        """A URL without its user information and with secret parameters filtered."""
+        return self.text(value)
+
+    def query_string(self, value: Any) -> Any:
+        """A query string as text, map, or list of pairs, with secret parameters filtered; same form back."""
+        if type(value) is str:
+            if "=" not in value:
+                return self.text(value)
+            from errtrack.capture import patterns
+
+            marked = value if value[:1] == "?" else "?" + value
+            filtered = self.text(patterns.parameters(marked, self.key_is_sensitive))
+            return filtered if value[:1] == "?" else filtered[1:]
+        return self.data(value)
+
+    def argv(self, words: list[str]) -> list[str]:
+        """A command line with the values of secret options filtered: ``--password x``, ``--token=x``, ``KEY=x``."""
+        out: list[str] = []
+        hide_next = False
+        for word in words:
+            if hide_next and word[:1] != "-":
+                out.append(FILTERED)
+                hide_next = False
+                continue
+            hide_next = False
+            name, equals, value = word.partition("=")
+            if equals and value and self.key_is_sensitive(name):
+                out.append("%s=%s" % (name, FILTERED))
+                continue
+            hide_next = word[:1] == "-" and not equals and self.key_is_sensitive(word)
+            out.append(self.text(word))
+        return out
+
+    def data(self, tree: Any, path: tuple[object, ...] = (), notes: Notes | None = None) -> Any:
+        """A copy of a tree of plain JSON values with the secrets in it replaced, whatever the nesting.
+
+        Pairs count as key and value too (``[["password", "x"]]``). *notes* takes down what was filtered below *path*.
+        """
+        kind = type(tree)
+        if kind is str:
+            clean = self.text(tree)
+            if clean is not tree and notes is not None:
+                notes.filtered(path)
+            return clean
+        if kind is dict:
+            out: dict[Any, Any] = {}
+            for key, value in tree.items():
+                if value is not None and value != "" and type(key) is str and self.key_is_sensitive(key):
+                    out[key] = FILTERED
+                    if notes is not None:
+                        notes.filtered((*path, key))
+                else:
+                    out[key] = self.data(value, (*path, key), notes)
+            return out
+        if kind is list or kind is tuple:
+            if len(tree) == 2 and type(tree[0]) is str and self.key_is_sensitive(tree[0]) and tree[1] is not None:
+                if notes is not None:
+                    notes.filtered((*path, 1))
+                return [tree[0], FILTERED]
+            return [self.data(item, (*path, index), notes) for index, item in enumerate(tree)]
+        if kind is int and tree >= 10**12 and has_card_digits(b"%d" % tree) and self.text(str(tree)) == FILTERED:
+            return FILTERED
+        return tree
+
+    def _scrub(self, value: str) -> str:
+        from errtrack.capture import patterns
+
+        return patterns.scrub(value, self.key_is_sensitive, self._own_key)
+
+
+def has_card_digits(data: bytes) -> bool:
+    """Whether 13 digits follow each other, blanks and dashes aside."""
+    return _RUN in data.translate(_ZEROS, b" -")
+
+
+def _own_key(dsn: str) -> str:
+    """The public key in our own DSN: it lets anyone send events in our name."""
+    key = dsn.partition("://")[2].rpartition("@")[0].partition(":")[0] if dsn else ""
+    return key if len(key) >= 8 else ""

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: MIT
+"""Shows the values in a frame without running the application's code, within bytes that were set beforehand.
+
+A leaf becomes a text like its ``repr``, a container an object or array of leaves, everything else its class and the
+attributes that lie in the instance: no ``__repr__``, no property, no query, no iteration of a user's class. The
+result is JSON text at once, so that an object that stands in thirty frames is described only once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from errtrack.capture import shapes
+from errtrack.capture.scrubber import FILTERED
+from errtrack.capture.shapes import first, shape_of, state_of
+from errtrack.capture.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from errtrack.capture.scrubber import Scrubber
+    from errtrack.options import Options
+
+DEPTH = 4
+BREADTH = 10
+
+_FILTERED = quote(FILTERED)
+_MORE = quote("...")
+_CYCLE = quote("<cycle>")
+_LARGE = 10**40
+_MARGIN = 250
+
+
+class Describer:
+    """Describes values for one event; dies with it, and with it every reference to a value.
+
+    *text* is how many characters of a text at the top of a frame are kept; nested texts keep a quarter.
+    """
+
+    __slots__ = ("_active", "_calls_repr", "_keys", "_known", "_limits", "_scrubber", "_sensitive", "left")
+
+    def __init__(self, options: Options, scrubber: Scrubber) -> None:
+        self._scrubber = scrubber
+        self._sensitive = scrubber.key_is_sensitive
+        self._calls_repr = options.locals == "repr"
+        top = min(options.max_value_length, 1024)
+        self._limits = (top, max(top // 4, 16), max(top // 8, 16), max(top // 8, 16), 100, 100)
+        self._active: set[int] = set()
+        # id -> (the value, so that the address stays its own; depth; its text)
+        self._known: dict[int, tuple[Any, int, str]] = {}
+        self._keys: dict[str, str | None] = {}
+        self.left = 0
+
+    def describe(self, value: Any, budget: int) -> str:
+        """JSON text of *value* in about *budget* bytes. A value that cannot be read costs only itself."""
+        self.left = budget
+        try:
+            return self._value(value, 0)
+        except Exception as error:
+            self._active.clear()
+            return quote("<could not be read: %s>" % type(error).__name__)
+
+    def _value(self, value: Any, depth: int) -> str:
+        kind = type(value)
+        if kind is str:
+            return self._text(value, depth)
+        if kind is int:
+            if -_LARGE < value < _LARGE:
+                self.left -= 8
+                return '"%d"' % value
+            return self._leaf("<int of %d bits>" % value.bit_length())
+        if value is None or kind is bool:
+            self.left -= 8
+            return '"%s"' % value
+        if kind is float:
+            return self._leaf(repr(value))
+        return self._compound(value, kind, depth)
+
+    def _leaf(self, text: str) -> str:
+        if len(text) > 500:
+            text = text[:497] + "..."
+        self.left -= len(text) + 4
+        return quote(text)
+
+    def _text(self, value: str, depth: int, length: int = 0) -> str:
+        """A text; *length* is its whole length where *value* is only its beginning."""
+        length = length or len(value)
+        limit = self._limits[depth]
+        if length > limit:
+            # Scrubbed with some margin: a secret on the edge would lose what it is recognised by.
+            text = self._scrubbed(value[: limit + _MARGIN])[:limit]
+            return self._leaf_text("%r... (%d characters)" % (text, length))
+        if length > 7:
+            value = self._scrubbed(value)
+        self.left -= length + 6
+        return quote(repr(value))
+
+    def _leaf_text(self, text: str) -> str:
+        self.left -= len(text) + 4
+        return quote(text)
+
+    def _scrubbed(self, value: str) -> str:
+        scrubber = self._scrubber
+        return scrubber.known_suspect(value) if scrubber.is_suspicious(value) else value
+
+    def _compound(self, value: Any, kind: type, depth: int) -> str:
+        if kind is bytes or kind is bytearray:
+            return self._bytes(value, depth)
+        shape = shape_of(kind)
+        sort = shape.kind
+        if sort == shapes.STANDARD and shape.show is not None:
+            return self._leaf(self._scrubbed(shape.show(value)))
+        if sort == shapes.CLASS:
+            return self._leaf("<class %s>" % shapes.label_of(value))
+        if sort == shapes.NAMED:
+            return self._leaf("<module %s>" % shapes.module_name(value))
+        if sort in (shapes.STR, shapes.BYTES, shapes.INT, shapes.FLOAT, shapes.ENUM):
+            return self._scalar(value, shape, depth)
+        address = id(value)
+        if address in self._active:
+            self.left -= 8
+            return _CYCLE
+        known = self._known.get(address)
+        if known is not None and known[0] is value and known[1] == depth:
+            self.left -= len(known[2])
+            return known[2]
+        self._active.add(address)
+        text = self._container(value, shape, depth)
+        self._active.discard(address)
+        if self.left > 0:
+            self._known[address] = (value, depth, text)
+        return text
+
+    def _container(self, value: Any, shape: shapes.Shape, depth: int) -> str:
+        sort = shape.kind
+        if sort == shapes.DICT:
+            size = dict.__len__(value)
+            if depth >= DEPTH:
+                return self._leaf("<%s of %d>" % (shape.label, size))
+            # dict.items of the base class: OrderedDict's own would hash the keys, which are anyone's.
+            pairs = first(dict.items(value), BREADTH)
+            return self._mapping(pairs, size, depth, None if type(value) is dict else shape)
+        if sort in (shapes.LIST, shapes.TUPLE, shapes.SET):
+            return self._sequence(value, shape, depth)
+        if type(value) is deque and depth < DEPTH:
+            return self._items(first(iter(value), BREADTH), len(value), depth)
+        return self._object(value, shape, depth)
+
+    def _sequence(self, value: Any, shape: shapes.Shape, depth: int) -> str:
+        sort = shape.kind
+        if sort == shapes.LIST:
+            size = list.__len__(value)
+            head: Any = list.__getitem__(value, slice(0, BREADTH))
+        elif sort == shapes.TUPLE:
+            size, head = tuple.__len__(value), tuple.__getitem__(value, slice(0, BREADTH))
+        elif issubclass(type(value), set):
+            size, head = set.__len__(value), None
+        else:
+            size, head = frozenset.__len__(value), None
+        if depth >= DEPTH:
+            return self._leaf("<%s of %d>" % (shape.label, size))
+        if head is None:
+            base = set if issubclass(type(value), set) else frozenset
+            head = first(base.__iter__(value), BREADTH)
+        return self._items(head, size, depth)
+
+    def _items(self, head: Iterable[Any], size: int, depth: int) -> str:
+        self.left -= 2
+        parts: list[str] = []
+        below = depth + 1
+        hide = False
+        for item in head:
+            if self.left <= 0:
+                break
+            parts.append(_FILTERED if hide else self._value(item, below))
+            # A pair whose first is a secret's name: a header, a form field.
+            hide = size == 2 and (type(item) is str or type(item) is bytes) and self._prefix(item) is None
+        if len(parts) < size:
+            parts.append(self._leaf("... %d more" % (size - len(parts))))
+        return "[%s]" % ",".join(parts)
+
+    def _mapping(self, pairs: list[tuple[Any, Any]], size: int, depth: int, shape: shapes.Shape | None) -> str:
+        parts: list[str] = []
+        self.left -= 2
+        if shape is not None:
+            parts.append('"__class__":' + self._leaf("<%s>" % shape.label))
+        below = depth + 1
+        shown = 0
+        for name, item in pairs:
+            if self.left <= 0:
+                break
+            shown += 1
+            prefix = self._prefix(name)
+            if prefix is None:
+                text = self._key_text(name)
+                parts.append("%s:%s" % (quote(text), _FILTERED))
+                self.left -= len(text) + 14
+            else:
+                self.left -= len(prefix)
+                parts.append(prefix + self._value(item, below))
+        if shown < size:
+            parts.append('"...":' + self._leaf("%d more" % (size - shown)))
+        return "{%s}" % ",".join(parts)
+
+    def _object(self, value: Any, shape: shapes.Shape, depth: int) -> str:
+        if self._calls_repr and shape.kind != shapes.RECORD:
+            return self._text_of_repr(value, shape, depth)
+        if shape.kind == shapes.RECORD:
+            fields = list(zip(shape.fields, tuple.__iter__(value)))
+            return self._mapping(fields[:BREADTH], len(fields), depth, shape) if depth < DEPTH else self._label(shape)
+        state = state_of(value, shape)
+        if shape.kind == shapes.ERROR:
+            arguments = BaseException.__dict__["args"].__get__(value)
+            state = [("args", arguments), *state]
+        if not state or depth >= DEPTH:
+            return self._label(shape)
+        return self._mapping(state[:BREADTH], len(state), depth, shape)
+
+    def _label(self, shape: shapes.Shape) -> str:
+        return self._leaf("<%s>" % shape.label)
+
+    def _text_of_repr(self, value: Any, shape: shapes.Shape, depth: int) -> str:
+        try:
+            text = repr(value)
+            limit = self._limits[depth]
+            text = self._scrubbed(str.__getitem__(text, slice(0, limit + _MARGIN)))
+            return self._leaf_text(text if len(text) <= limit else text[:limit] + "...")
+        except Exception as error:
+            return self._leaf("<%s: repr raised %s>" % (shape.label, shapes.label_of(type(error))))
+
+    def _bytes(self, value: Any, depth: int) -> str:
+        base = bytes if issubclass(type(value), bytes) else bytearray
+        length = base.__len__(value)
+        limit = self._limits[depth]
+        text = repr(bytes(base.__getitem__(value, slice(0, limit + _MARGIN))))
+        if length > 7:
+            text = self._scrubbed(text)
+        if length > limit:
+            text = "%s... (%d bytes)" % (text[:limit], length)
+        return self._leaf_text(text)
+
+    def _scalar(self, value: Any, shape: shapes.Shape, depth: int) -> str:
+        sort = shape.kind
+        if sort == shapes.ENUM:
+            state = dict(state_of(value, shape))
+            return self._leaf("<%s.%s>" % (shape.label, shapes.exact(state.get("_name_"))))
+        if sort == shapes.STR:
+            kept = str.__getitem__(value, slice(0, self._limits[depth] + _MARGIN))
+            return self._text(kept, depth, str.__len__(value))
+        if sort == shapes.BYTES:
+            return self._bytes(value, depth)
+        if sort == shapes.FLOAT:
+            return self._leaf(float.__repr__(value))
+        bits = int.bit_length(value)
+        return self._leaf("<%s of %d bits>" % (shape.label, bits) if bits > 130 else int.__repr__(value))
+
+    def _prefix(self, name: Any) -> str | None:
+        """``"name":`` for a key, or None where the name is a secret's."""
+        if type(name) is str:
+            prefix = self._keys.get(name, "")
+            if prefix == "":
+                prefix = None if self._sensitive(name) else quote(self._key_text(name)) + ":"
+                if len(name) <= 100:
+                    self._keys[name] = prefix
+            return prefix
+        text = self._key_text(name)
+        plain = text
+        if type(name) is bytes:
+            plain = name[:200].decode("latin-1")
+        elif type(name) is tuple or type(name) is frozenset:
+            # A secret's name anywhere in a composed key.
+            for part in first(iter(name), BREADTH):
+                if type(part) is str and self._sensitive(part):
+                    return None
+        return None if self._sensitive(plain) else quote(text) + ":"
+
+    def _key_text(self, name: Any) -> str:
+        """A key as text: text as it is, anything else as it would be described."""
+        text = shapes.exact(name)
+        if text is None:
+            kind = type(name)
+            if kind is int and -_LARGE < name < _LARGE:
+                return "%d" % name
+            if kind is bytes:
+                text = repr(name[:100])
+            elif name is None or kind is bool or kind is float:
+                text = repr(name)
+            elif kind is tuple:
+                text = "(%s)" % ", ".join(self._key_text(part) for part in name[:5] if type(part) is not tuple)
+            else:
+                shape = shape_of(kind)
+                text = shape.show(name) if shape.show is not None else "<%s>" % shape.label
+                if shape.kind == shapes.ENUM:
+                    text = "<%s.%s>" % (shape.label, shapes.exact(dict(state_of(name, shape)).get("_name_")))
+        if len(text) > 100:
+            text = text[:97] + "..."
+        if "\0" in text:
+            text = text.replace("\0", "\ufffd")
+        return self._scrubbed(text) if len(text) > 7 else text

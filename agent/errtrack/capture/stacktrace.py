@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: MIT
+"""Stack frames for events: where, which source lines, and with which values - at the price of the values alone.
+
+What is constant about a place in the code (file, function, source lines, whose code it is) is made JSON once and
+remembered by code object and line; a capture only describes the variables. Nothing that is remembered leads to a
+frame, a traceback or a value.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from errtrack.capture import paths, source
+from errtrack.capture.scrubber import FILTERED, has_card_digits
+from errtrack.capture.serializer import Describer
+from errtrack.capture.shapes import CLASS, NAMED, shape_of
+from errtrack.capture.wire import Notes, dumps, quote, utf8
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import CodeType, FrameType, TracebackType
+    from typing import Any, Optional
+
+    from errtrack.capture.scrubber import Scrubber
+    from errtrack.options import Options
+
+    Step = tuple[FrameType, Optional[int]]
+
+#: Of a longer stack trace the first 50 and the last 200 frames are kept; values and source on 25 at either end.
+HEAD, TAIL, DETAILED = 50, 200, 25
+FRAME_BYTES, RAISING_FRAME_BYTES = 2048, 4096
+_NAMES = 25
+_REMEMBERED = 2000
+
+_OPTIMIZED = 1  # CO_OPTIMIZED: a function; its f_locals is a copy, not the namespace itself
+_HIDDEN_BY = ("__traceback_hide__", "__tracebackhide__")
+_MISSING = object()
+# Up to 3.12 f_locals leaves its copy on the frame, which would keep the values alive as long as the frame.
+_LEAVES_COPY = sys.version_info < (3, 13)
+
+
+class Place:
+    """The constant part of a frame. Keeps the code object, so that its address stays its own."""
+
+    __slots__ = ("code", "full", "hide_names", "in_app", "is_own", "loaded", "module", "names", "shown", "slim")
+
+    def __init__(self, code: CodeType, module: str | None) -> None:
+        self.code = code
+        self.module = module
+        self.is_own = paths.is_own(module)
+        self.hide_names = tuple(name for name in _HIDDEN_BY if name in code.co_varnames)
+        self.loaded = False
+        self.in_app: bool | None = None
+        self.shown: dict[str, Any] = {}
+        self.full = self.slim = b""
+        self.names: tuple[str, ...] = ()
+
+    def load(self, lineno: int | None, namespace: Any, stack: Stacks) -> None:
+        """Read the source and make the JSON; once a place."""
+        code = self.code
+        path = paths.absolute(code.co_filename)
+        self.in_app = stack.territory.in_app(path, self.module)
+        shown: dict[str, Any] = {
+            "filename": paths.short(path, self.module, namespace) or "<unknown>",
+            "abs_path": path,
+            "function": code.co_name[:512] or "<unknown>",
+        }
+        if self.module:
+            shown["module"] = self.module[:256]
+        if lineno is not None and lineno > 0:
+            shown["lineno"] = lineno
+        if self.in_app is not None:
+            shown["in_app"] = self.in_app
+        line = ""
+        if stack.options.include_source_context and lineno:
+            found = source.context(path, lineno, self.module, namespace)
+            if found is not None:
+                line = found[1]
+                clean = stack.scrubber.source_line
+                shown["context_line"] = clean(line)
+        self.slim = utf8(dumps(shown)[:-1])
+        if "context_line" in shown and found is not None:
+            shown["pre_context"] = [clean(text) for text in found[0]]
+            shown["post_context"] = [clean(text) for text in found[2]]
+        self.shown = shown
+        self.full = utf8(dumps(shown)[:-1])
+        self.names = _names_in_order(code, line)
+        self.loaded = True
+
+
+class Frame:
+    """One frame of an event: its place, and what its variables held as JSON."""
+
+    __slots__ = ("detailed", "filtered", "place", "total", "vars")
+
+    def __init__(self, place: Place, detailed: bool) -> None:
+        self.place = place
+        self.detailed = detailed
+        self.vars: bytes | None = None
+        self.total = 0  # how many variables there were, where not all are shown
+        self.filtered: list[str] = []
+
+    def json(self, with_vars: bool = True, with_context: bool = True) -> bytes:
+        """The frame as JSON."""
+        head = self.place.full if self.detailed and with_context else self.place.slim
+        if self.vars is None or not with_vars:
+            return head + b"}"
+        return b'%s,"vars":%s}' % (head, self.vars)
+
+    def plain(self) -> dict[str, Any]:
+        """The frame as a dict of its own, for hooks."""
+        out = dict(self.place.shown)
+        if not self.detailed:
+            out.pop("pre_context", None)
+            out.pop("post_context", None)
+        else:
+            for key in ("pre_context", "post_context"):
+                if key in out:
+                    out[key] = list(out[key])
+        if self.vars is not None:
+            from json import loads
+
+            out["vars"] = loads(self.vars)
+        return out
+
+    def note(self, notes: Notes, path: tuple[object, ...]) -> None:
+        """Say in *notes* what is missing among the variables of the frame at *path*."""
+        if self.total:
+            notes.add((*path, "vars"), {"len": self.total})
+        for name in self.filtered:
+            notes.filtered((*path, "vars", name))
+
+
+class Stacks:
+    """Makes frames for the settings in *options*; one a client, shared by its threads."""
+
+    __slots__ = ("_places", "options", "scrubber", "territory")
+
+    def __init__(self, options: Options, scrubber: Scrubber) -> None:
+        self.options = options
+        self.scrubber = scrubber
+        self.territory = paths.Territory(options)
+        self._places: dict[tuple[int, int | None], Place] = {}
+
+    def of_traceback(self, tb: TracebackType | None, describer: Describer, quota: list[int]) -> tuple[list[Frame], int]:
+        """Frames of a traceback, the raising one last, and how many there were.
+
+        *quota* holds how many frames may still be detailed in this event.
+        """
+        steps: list[Step] = []
+        while tb is not None:
+            # The traceback's own line: the frame may have moved on since.
+            steps.append((tb.tb_frame, tb.tb_lineno))
+            tb = tb.tb_next
+        return self._frames(steps, describer, quota)
+
+    def of_stack(self, frame: FrameType | None, describer: Describer, quota: list[int]) -> tuple[list[Frame], int]:
+        """Frames of a running stack, *frame* last, and how many there were."""
+        steps: list[Step] = []
+        while frame is not None:
+            steps.append((frame, frame.f_lineno))
+            frame = frame.f_back
+        steps.reverse()
+        return self._frames(steps, describer, quota)
+
+    def _frames(self, steps: list[Step], describer: Describer, quota: list[int]) -> tuple[list[Frame], int]:
+        hidden = 0
+        if len(steps) <= 1000:
+            chosen = [pair for pair in map(self._visible, steps) if pair is not None]
+            hidden = len(steps) - len(chosen)
+            if not chosen and steps:
+                chosen = [(steps[-1], self._place(steps[-1]))]
+                hidden -= 1
+            if len(chosen) > HEAD + TAIL:
+                chosen = chosen[:HEAD] + chosen[-TAIL:]
+        else:
+            # Endless recursion: only the two ends are looked at.
+            head = _take(map(self._visible, steps), HEAD)
+            tail = _take(map(self._visible, reversed(steps)), TAIL)
+            chosen = head + tail[::-1]
+        frames: list[Frame] = []
+        last = len(chosen) - 1
+        for position, (step, place) in enumerate(chosen):
+            detailed = (position < DETAILED or position > last - DETAILED) and quota[0] > 0
+            frame = Frame(place, detailed)
+            frames.append(frame)
+            try:
+                if not place.loaded:
+                    place.load(step[1], step[0].f_globals, self)
+            except Exception:
+                place.slim = place.full = utf8(dumps({"function": place.code.co_name[:512] or "<unknown>"})[:-1])
+                place.loaded = True
+            if detailed:
+                quota[0] -= 1
+                if self.options.include_local_variables:
+                    budget = RAISING_FRAME_BYTES if position == last else FRAME_BYTES
+                    try:
+                        self._describe(frame, step[0], describer, budget)
+                    except Exception:
+                        frame.vars = None
+        return frames, len(steps) - hidden
+
+    def _visible(self, step: Step) -> tuple[Step, Place] | None:
+        place = self._place(step)
+        if place.is_own:
+            return None
+        if place.hide_names:
+            local = step[0].f_locals
+            for name in place.hide_names:
+                value = local.get(name)
+                if value is True or (type(value) is int and value):
+                    return None
+        return step, place
+
+    def _place(self, step: Step) -> Place:
+        frame, lineno = step
+        code = frame.f_code
+        module = dict.get(frame.f_globals, "__name__")
+        if type(module) is not str:
+            module = None
+        key = (id(code), lineno)
+        place = self._places.get(key)
+        # The same code may run in another namespace (exec, runpy): then it is another place.
+        if place is not None and place.code is code and place.module == module:
+            return place
+        place = Place(code, module)
+        if len(self._places) >= _REMEMBERED:
+            self._places.clear()
+        self._places[key] = place
+        return place
+
+    def _describe(self, frame: Frame, running: FrameType, describer: Describer, budget: int) -> None:
+        local = running.f_locals
+        place = frame.place
+        is_function = place.code.co_flags & _OPTIMIZED
+        if is_function:
+            pairs = [(name, local.get(name, _MISSING)) for name in place.names]
+        elif issubclass(type(local), dict):
+            pairs = list(_of_namespace(place, local))
+        else:
+            return  # a class body in a mapping of the application's own
+        if is_function and _LEAVES_COPY and type(local) is dict and sys.getrefcount(local) == 3:
+            # Nobody else holds the copy (an application's locals() is this very dict). What exec() put there stays.
+            for name in place.names:
+                local.pop(name, None)
+        _write(frame, pairs, describer, self.scrubber, budget)
+
+
+def _write(
+    frame: Frame, pairs: list[tuple[str, Any]], describer: Describer, scrubber: Scrubber, budget: int
+) -> None:
+    parts: list[str] = []
+    total = 0
+    left = budget
+    for name, value in pairs:
+        if value is _MISSING:
+            continue
+        total += 1
+        if left <= 0 or len(parts) >= _NAMES:
+            continue
+        if scrubber.key_is_sensitive(name):
+            text = '"%s"' % FILTERED
+            frame.filtered.append(name)
+        else:
+            # No value takes more than half of what is left: the next ones are worth seeing as well.
+            text = describer.describe(value, max(left >> 1, 200))
+        part = "%s:%s" % (quote(name), text)
+        left -= len(part) + 1
+        parts.append(part)
+    if not total:
+        return
+    if len(parts) < total:
+        frame.total = total
+    body = utf8("{%s}" % ",".join(parts))
+    if has_card_digits(body):
+        from json import loads
+
+        body = utf8(dumps(scrubber.data(loads(body))))
+    frame.vars = body
+
+
+def _of_namespace(place: Place, local: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The variables of a module or class body: no machinery, no functions, no classes."""
+    wanted = [name for name in place.names if name in local]
+    seen = set(wanted)
+    for name in wanted + [name for name in list(local)[:500] if name not in seen]:
+        if type(name) is not str or name[:2] == "__":
+            continue
+        value = local.get(name)
+        kind = type(value)
+        if kind is _FUNCTION or kind is _BUILTIN or shape_of(kind).kind in (CLASS, NAMED):
+            continue
+        yield name, value
+
+
+_FUNCTION = type(utf8)
+_BUILTIN = type(len)
+
+
+def _names_in_order(code: CodeType, line: str) -> tuple[str, ...]:
+    """Names of the failing line first, then the parameters, then the other variables."""
+    parameters = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+    everything = [*code.co_varnames, *code.co_cellvars, *code.co_freevars]
+    on_line = "".join(c if c.isalnum() or c == "_" else " " for c in line.partition("#")[0]).split()
+    if not code.co_flags & _OPTIMIZED:
+        everything = [*code.co_names]
+        return tuple(dict.fromkeys(name for name in on_line if name in everything))
+    known = set(everything)
+    ordered = [name for name in on_line if name in known] + everything[:parameters] + everything
+    # ".0" and the like are the compiler's own.
+    return tuple(dict.fromkeys(name for name in ordered if name[:1] != "." and name not in _HIDDEN_BY))
+
+
+def _take(pairs: Iterator[Any], count: int) -> list[Any]:
+    out: list[Any] = []
+    for pair in pairs:
+        if pair is not None:
+            out.append(pair)
+            if len(out) == count:
+                break
+    return out
+
+
+_stacks: list[Stacks] = []
+
+
+def stacks_for(options: Options, scrubber: Scrubber) -> Stacks:
+    """The maker of frames for these settings; the last one asked for is remembered."""
+    for stacks in _stacks:
+        if stacks.options is options and stacks.scrubber is scrubber:
+            return stacks
+    made = Stacks(options, scrubber)
+    _stacks[:] = [made]
+    return made
+
+
+def frames_of_traceback(tb: TracebackType | None, options: Options, scrubber: Scrubber) -> list[Frame]:
+    """Frames of *tb*, oldest call first, the raising frame last."""
+    return stacks_for(options, scrubber).of_traceback(tb, Describer(options, scrubber), [2 * DETAILED])[0]
+
+
+def frames_of_stack(frame: FrameType | None, options: Options, scrubber: Scrubber) -> list[Frame]:
+    """Frames of a running stack, *frame* itself last."""
+    return stacks_for(options, scrubber).of_stack(frame, Describer(options, scrubber), [2 * DETAILED])[0]
