@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,14 @@ def any_python(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=OLD_VERSIONS)
 def old_python(request: pytest.FixtureRequest) -> str:
     return python_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def plain_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """This Python in an environment of its own that has nothing installed."""
+    folder = tmp_path_factory.mktemp("plain")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    return str(folder / "bin" / "python")
 
 
 @pytest.fixture
