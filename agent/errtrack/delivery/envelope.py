@@ -2,8 +2,8 @@
 """Envelopes: the bytes that lie in the spool, go over the wire, and are read into the embedded store.
 
 An envelope is a header line and any number of items, each a header line and a counted payload
-(https://develop.sentry.dev/sdk/foundations/transport/envelopes/). On disk it has no ``sent_at``: that is written at
-the moment of sending, so that servers can correct the clock however long the envelope waited.
+(https://develop.sentry.dev/sdk/foundations/transport/envelopes/). On disk it has no ``sent_at``: that is
+written at the moment of sending, so that servers can correct the clock however long the envelope waited.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def item(item_type: str, payload: bytes) -> bytes:
 def parse(data: bytes) -> Envelope:
     """Read an envelope, as tolerant as the servers are. Raises :class:`ValueError`.
 
-    A missing, negative or textual ``length`` means "to the end of the line". Refused: a header line that is no JSON
-    object, a length beyond the input, a counted payload that no newline follows.
+    A missing, negative or textual ``length`` means "to the end of the line". Refused: a header line that is
+    no JSON object, a length beyond the input, a counted payload that no newline follows.
     """
     headers, position = _header(data, 0)
     items: list[Item] = []
@@ -134,7 +134,7 @@ def rfc3339(now: float) -> str:
 
 
 def slimmed(data: bytes) -> bytes | None:
-    """*data* without frame variables, source context, breadcrumbs and attachments, for a server that found it too large.
+    """Take from *data* what a server found too large: variables, source context, breadcrumbs, attachments.
 
     None when there was nothing to take away. Raises :class:`ValueError` when it cannot be read.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Rate limits: what the server asked us not to send for a while is not sent, and nothing else is held up.
 
-https://develop.sentry.dev/sdk/foundations/transport/rate-limiting/. Times are on the monotonic clock, so that a
-changed wall clock neither lifts a limit nor makes it last. No answer can silence us for longer than a day.
+https://develop.sentry.dev/sdk/foundations/transport/rate-limiting/. Times are on the monotonic clock, so that
+a changed wall clock neither lifts a limit nor makes it last. No answer can silence us for longer than a day.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ UNTOLD = 60.0
 
 KNOWN = frozenset(
     (
-        "default", "error", "transaction", "security", "attachment", "session", "profile", "profile_chunk", "replay",
-        "monitor", "feedback", "span", "log_item", "log_byte", "trace_metric", "trace_metric_byte", "metric_bucket",
-        "internal", "user_report_v2",
-    )
-)  # fmt: skip
+        "default error transaction security attachment session profile profile_chunk replay monitor feedback"
+        " span log_item log_byte trace_metric trace_metric_byte metric_bucket internal user_report_v2"
+    ).split()  # noqa: SIM905
+)
 
 #: The key under which a limit on everything is kept.
 ALL = ""
@@ -46,7 +45,7 @@ class Limits:
         return bool(self.deadlines) and self.until(category) > now
 
     def update(self, status: int, headers: Mapping[str, str], now: float, wall: float) -> None:
-        """Take in an answer: *status*, its *headers* (lower case names), *now* (monotonic), *wall* (since 1970)."""
+        """Take in an answer: *headers* by lower case names, *now* monotonic, *wall* in seconds since 1970."""
         told = headers.get("x-sentry-rate-limits")
         if told is not None:
             self._update_from(told, now)
@@ -75,7 +74,7 @@ class Limits:
 
 
 def retry_after(value: str | None, wall: float) -> float | None:
-    """Seconds to wait according to a ``Retry-After`` header (a number or a date), at most a day; None without one."""
+    """Seconds to wait by a ``Retry-After`` header (a number or a date), at most a day; None without one."""
     if not value:
         return None
     seconds = _seconds(value.strip())

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Client reports: the server learns how many events never reached it, and why.
 
-https://develop.sentry.dev/sdk/telemetry/client-reports/. Counting takes no lock that the same thread, a signal
-handler or ``__del__`` could find held, nor one that a fork could leave locked for good.
+https://develop.sentry.dev/sdk/telemetry/client-reports/. Counting takes no lock that the same thread, a
+signal handler or ``__del__`` could find held, nor one that a fork could leave locked for good.
 """
 
 from __future__ import annotations
 
-from _collections import deque
 from _thread import allocate_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Iterable
+else:
+    from _collections import deque
 
 #: Seconds after the last report: from then on one rides along with an envelope ...
 RIDE_AFTER = 30.0
@@ -54,15 +56,22 @@ class Reports:
 
         *now* is monotonic, *wall* in seconds since 1970. One thread at a time.
         """
+        if not self._folding.acquire(False):
+            return None  # it will be told next time
+        try:
+            self._fold_held()
+            counts, self._counts = self._counts, {}
+        finally:
+            self._folding.release()
         self.told_at = now
-        self._fold()
-        counts, self._counts = self._counts, {}
         if not counts:
             return None
         import json
 
         rows = [{"reason": r, "category": c, "quantity": n} for (r, c), n in sorted(counts.items())]
-        return json.dumps({"timestamp": round(wall, 3), "discarded_events": rows}, separators=(",", ":")).encode("ascii")
+        return json.dumps(
+            {"timestamp": round(wall, 3), "discarded_events": rows}, separators=(",", ":")
+        ).encode("ascii")
 
     def give_back(self, payload: bytes) -> None:
         """Count again what *payload* (from :meth:`take`) holds, because it could not be delivered."""
@@ -75,11 +84,14 @@ class Reports:
         if not self._folding.acquire(False):
             return  # somebody is at it: another thread, or the very thread that we interrupted
         try:
-            for reason, category, quantity in self._taken():
-                key = (reason, category)
-                self._counts[key] = self._counts.get(key, 0) + quantity
+            self._fold_held()
         finally:
             self._folding.release()
+
+    def _fold_held(self) -> None:
+        for reason, category, quantity in self._taken():
+            key = (reason, category)
+            self._counts[key] = self._counts.get(key, 0) + quantity
 
     def _taken(self) -> Iterable[tuple[str, str, int]]:
         while True:

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""The drain: without a DSN, what waits in the spool is filled into the embedded store.
+
+By the delivery thread of the process that captured it, of another one later, or by ``errtrack list``. The
+threads of the application never write SQL.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+from time import monotonic
+
+from errtrack import guard
+from errtrack.delivery import places, segment, spool
+from errtrack.delivery.segment import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from errtrack.delivery.post import Tried
+    from errtrack.delivery.store import Store
+    from errtrack.options import Options
+
+_BATCH = 50
+_LONGEST_PAUSE = 60.0
+
+
+class Drain:
+    """Fills the store in *folder* (None: there is no place for one). Has the same face as ``Post``."""
+
+    #: Seconds that events are gathered before they are written in one transaction.
+    linger = 1.0
+
+    def __init__(self, options: Options, folder: str | None) -> None:
+        self._options = options
+        self._folder = folder
+        self._store: Store | None = None
+        self.ready_at = 0.0
+        self.busy_since = 0.0
+        self.until: float | None = None
+        self.stopped = False
+        #: Held while a fork would leave the child with something half done: an import, a call into SQLite.
+        self.unforkable = allocate_lock()
+        self._failures = 0
+        self._told_at = -3600.0
+
+    def prepare(self) -> None:
+        """Import what filling the store needs."""
+        with self.unforkable:
+            try:
+                import sqlite3  # noqa: F401
+                import zlib  # noqa: F401
+
+                import errtrack.delivery.store  # noqa: F401
+            except ImportError as error:
+                guard.tell("cannot fill the store: %s; events wait in the spool" % error)
+
+    def after_fork_in_child(self) -> None:
+        """The connection is the parent's; the child opens its own."""
+
+    def is_in_trouble(self, now: float) -> bool:
+        """True when it is known that the store cannot be written just now."""
+        return self.ready_at > now
+
+    def next_try(self, now: float) -> float:
+        """Seconds until the next try may be worth it."""
+        return max(self.ready_at - now, 0.0)
+
+    def lost(self, reason: str, category: str, quantity: int = 1) -> None:
+        """There is nobody to tell."""
+
+    def turns_away(self, category: str) -> bool:
+        """Nothing is limited here."""
+        return False
+
+    def carry(self, reader: Reader) -> bool:
+        """Fill what is pending in *reader* into the store; True when nothing is left."""
+        records = list(reader.pending.values())
+        for start in range(0, len(records), _BATCH):
+            if self.stopped:
+                return False
+            batch = records[start : start + _BATCH]
+            payloads = [payload for payload in map(reader.payload, batch) if payload is not None]
+            if not self._add(payloads):
+                return False
+            for record in batch:
+                reader.mark(record, segment.DONE)
+        return not reader.pending
+
+    def carry_one(self, reader: Reader, record: segment.Record) -> bool:
+        """Fill one record into the store."""
+        payload = reader.payload(record)
+        done = payload is None or self._add([payload])
+        if done:
+            reader.mark(record, segment.DONE)
+        return done
+
+    def carry_loose(self, data: bytes, tried: Tried) -> bool:
+        """Fill an envelope into the store that could not be written to the spool."""
+        return self._add([data])
+
+    def report(self, at_once: bool) -> None:
+        """There is nobody to tell."""
+
+    def abort(self) -> None:
+        """Stop after the transaction in hand."""
+        self.stopped = True
+
+    def close(self) -> None:
+        """Close the store's file."""
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+    def _add(self, payloads: list[bytes]) -> bool:
+        if self._folder is None:
+            return False
+        try:
+            with self.unforkable:
+                if self._store is None:
+                    self._store = open_store(self._options, self._folder)
+                self._store.add(payloads)
+        except Exception as error:
+            if not _is_of_the_disk(error):
+                return self._add_each(payloads, error)
+            self._failures += 1
+            self.ready_at = monotonic() + min(_LONGEST_PAUSE, 2.0 ** min(self._failures, 10))
+            if monotonic() - self._told_at >= 3600.0:
+                self._told_at = monotonic()
+                guard.tell(
+                    "cannot write the store in %s (%s); events wait in the spool" % (self._folder, error)
+                )
+            return False
+        self._failures = 0
+        return True
+
+    def _add_each(self, payloads: list[bytes], error: Exception) -> bool:
+        """One of *payloads* is more than the store can read: find it, and go on without it."""
+        if len(payloads) == 1:
+            guard.fault("delivery.drain", error)
+            return True
+        kept = [self._add([payload]) for payload in payloads]
+        return all(kept)
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    if isinstance(error, (OSError, ImportError)):
+        return True
+    import sqlite3
+
+    return isinstance(error, sqlite3.Error)
+
+
+def open_store(options: Options, folder: str) -> Store:
+    """The store in *folder* with the bounds of the settings."""
+    from errtrack.delivery.store import Store
+
+    return Store(folder, options.store_max_age, options.store_max_size)
+
+
+def drain_to_store(options: Options, environ: Any = None) -> int:
+    """Fill everything that waits without a destination into the store; return how many events were new to it.
+
+    Segments of processes that are gone are emptied and removed; those of live ones are only read, as their
+    own thread will empty them and the store knows an event by its id. Raises ``OSError`` or ``sqlite3.Error``
+    when the store cannot be written; nothing is lost then.
+    """
+    folder = places.state_folder(options, environ)
+    if folder is None:
+        return 0
+    store = open_store(options, folder)
+    added = 0
+    try:
+        for waiting in places.existing_spools(options, places.STORE, environ):
+            while True:
+                orphans = spool.claim(waiting, set(), _BATCH)
+                try:
+                    for reader in orphans:
+                        reader.look()
+                        added += _add_all(store, reader)
+                        for record in list(reader.pending.values()):
+                            reader.mark(record, segment.DONE)
+                        spool.discard(reader)
+                finally:
+                    for reader in orphans:
+                        reader.close()
+                if len(orphans) < _BATCH:
+                    break
+            added += _read_live(store, waiting)
+    finally:
+        store.close()
+    return added
+
+
+def _read_live(store: Store, waiting: str) -> int:
+    added = 0
+    for name in sorted(os.listdir(waiting)):
+        if not (name.startswith("seg-") and name.endswith(".log")):
+            continue
+        try:
+            reader = Reader.open(os.path.join(waiting, name), write=False)
+        except OSError:  # its owner has just emptied and removed it
+            continue
+        try:
+            reader.look()
+            added += _add_all(store, reader)
+        finally:
+            reader.close()
+    return added
+
+
+def _add_all(store: Store, reader: Reader) -> int:
+    payloads = [reader.payload(record) for record in reader.pending.values()]
+    return store.add([payload for payload in payloads if payload is not None])

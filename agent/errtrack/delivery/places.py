@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""Where errtrack keeps its files: the first folder that can be written and that nobody else can tamper with.
+
+In a state folder lie ``store.db`` (the embedded store) and ``spool/v1/DESTINATION/seg-*.log`` (what waits for
+delivery); DESTINATION is a digest of the DSN, or ``store`` where there is none. The order of the candidates:
+``ERRTRACK_STORE``; systemd's state directory; the user's; ``/var/tmp``; the temporary folder; ``/dev/shm``.
+"""
+
+from __future__ import annotations
+
+import os
+
+from errtrack import guard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from errtrack.options import Options
+
+    Root = tuple[str, tuple[str, ...]]
+
+#: The destination's name in the spool when there is no DSN.
+STORE = "store"
+
+#: The layout's version, a folder of its own: what a newer errtrack writes elsewhere, an older one never
+#: touches.
+LAYOUT = "v1"
+
+_OPEN_FOLDER = (
+    os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+)
+
+_told: set[str] = set()
+
+
+def state_folders(options: Options, environ: Mapping[str, str] | None = None) -> list[str]:
+    """The candidates for the state folder, best first. Nothing is created or looked at."""
+    environ = os.environ if environ is None else environ
+    found = [_absolute(options.store)] if options.store else []
+    # systemd gives a list when a unit has several; the first is as good as any.
+    service = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if os.path.isabs(service):
+        found.append(os.path.join(service, "errtrack"))
+    user = environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(user):  # the XDG specification: relative paths are to be ignored
+        home = _home(environ)
+        user = os.path.join(home, ".local", "state") if home else ""
+    if user:
+        found.append(os.path.join(user, "errtrack"))
+    name = "errtrack-%d" % _uid()
+    found.append(os.path.join("/var/tmp", name))
+    temporary = environ.get("TMPDIR", "")
+    found.append(os.path.join(temporary if os.path.isabs(temporary) else "/tmp", name))
+    found.append(os.path.join("/dev/shm", name))
+    return list(dict.fromkeys(found))
+
+
+def state_folder(options: Options, environ: Mapping[str, str] | None = None) -> str | None:
+    """The state folder in use, created if need be; None when none will do. One line tells of a detour."""
+    roots: list[Root] = [(folder, ()) for folder in state_folders(options, environ)]
+    return _choose(roots, options.source("store") if options.store else "")
+
+
+def spool_folder(options: Options, destination: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """The folder of *destination* in the spool in use, created if need be; None when no candidate will do."""
+    source = (
+        options.source("spool_dir") if options.spool_dir else options.source("store") if options.store else ""
+    )
+    return _choose(_spool_roots(options, destination, environ), source)
+
+
+def existing_spools(
+    options: Options, destination: str, environ: Mapping[str, str] | None = None
+) -> list[str]:
+    """Every folder in which something may wait for *destination*: those that exist and are trusted."""
+    found = []
+    for root, parts in _spool_roots(options, destination, environ):
+        levels = _levels(root, parts)
+        if all(distrust(level) is None for level in levels):
+            found.append(levels[-1])
+    return found
+
+
+def usable_folder(candidates: Iterable[str]) -> str | None:
+    """The first of *candidates* that exists or can be made (0700), can be written and can be trusted."""
+    for folder in candidates:
+        if why_unusable(folder) is None:
+            return folder
+    return None
+
+
+def why_unusable(folder: str) -> str | None:
+    """Create *folder* (0700) if need be; None when it can be used, else the reason for people."""
+    try:
+        _make(folder)
+    except OSError as error:
+        return error.strerror or "it cannot be created"
+    except ValueError:
+        return "its name cannot be a path"
+    reason = distrust(folder)
+    if reason is None and not os.access(folder, os.W_OK | os.X_OK):
+        return "it cannot be written"
+    return reason
+
+
+def distrust(folder: str) -> str | None:
+    """None when *folder* is a real folder that is ours and that nobody else can write to; else the reason."""
+    if not hasattr(os, "geteuid"):  # Windows cannot open folders, and guards the user's own by itself
+        return None if os.path.isdir(folder) else "it is not a folder"
+    try:
+        descriptor = os.open(folder, _OPEN_FOLDER)
+    except OSError as error:
+        return error.strerror or "it cannot be opened"
+    except ValueError:
+        return "its name cannot be a path"
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if status.st_uid != _uid():
+        return "it belongs to another user"
+    if status.st_mode & 0o022:
+        return "others can write to it"
+    return None
+
+
+def _spool_roots(options: Options, destination: str, environ: Mapping[str, str] | None) -> list[Root]:
+    found: list[Root] = [(_absolute(options.spool_dir), (LAYOUT, destination))] if options.spool_dir else []
+    return found + [(state, ("spool", LAYOUT, destination)) for state in state_folders(options, environ)]
+
+
+def _choose(roots: list[Root], source: str) -> str | None:
+    """The first usable of *roots*; when *source* is given the first was wished for, and a detour is told."""
+    reasons: list[str] = []
+    for root, parts in roots:
+        levels = _levels(root, parts)
+        # Each level is looked at, outermost first: below a stranger's symbolic link everything would look
+        # like ours.
+        reason = next((r for r in map(why_unusable, levels) if r is not None), None)
+        if reason is None:
+            if reasons and source:
+                _tell_once(
+                    "%s: cannot use %s (%s); using %s instead" % (source, roots[0][0], reasons[0], levels[-1])
+                )
+            return levels[-1]
+        reasons.append(reason)
+    _tell_once(
+        "no folder can be written (%s: %s); events are kept in memory only. Set ERRTRACK_STORE to a folder"
+        " that this user owns" % (roots[0][0], reasons[0])
+    )
+    return None
+
+
+def _levels(root: str, parts: tuple[str, ...]) -> list[str]:
+    levels = [root]
+    for part in parts:
+        levels.append(os.path.join(levels[-1], part))
+    return levels
+
+
+def _absolute(folder: str) -> str:
+    return os.path.abspath(os.path.expanduser(folder))
+
+
+def _tell_once(line: str) -> None:
+    if line not in _told:
+        _told.add(line)
+        guard.tell(line)
+
+
+def _make(folder: str) -> None:
+    """Create *folder* and its missing parents, each 0700 (``os.makedirs`` modes only the last)."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        parent = os.path.dirname(folder)
+        if not parent or parent == folder:
+            raise
+        _make(parent)
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            return
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    home = environ.get("HOME", "")
+    if not os.path.isabs(home):
+        try:
+            from pwd import getpwuid
+
+            home = getpwuid(_uid()).pw_dir
+        except (ImportError, KeyError):
+            return ""
+    return home if os.path.isabs(home) and home != "/" else ""
+
+
+def _uid() -> int:
+    return os.geteuid() if hasattr(os, "geteuid") else 0

@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: MIT
+"""The spool: a captured event is safe on disk when ``put`` returns, whatever then happens to the process.
+
+Every process appends to segments of its own. While it lives it holds their ``flock``; a segment whose lock is
+free has lost its writer, and whoever claims it delivers what it holds. There are no pid files, leases or
+clocks.
+
+No lock of Python's is taken on the way of a record, so a thread, a signal handler or ``__del__`` can ``put``
+at any instruction of another ``put``. A segment is given up only when nobody is writing to it: a writer first
+signs in (``writers``) and then checks that the segment is still the current one; who retires a segment first
+takes it out of service and then checks that nobody is signed in. One of the two always sees the other.
+"""
+
+from __future__ import annotations
+
+import os
+from _io import FileIO
+from time import monotonic, time_ns
+
+from errtrack.delivery import places, segment
+from errtrack.delivery.segment import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: A segment is followed by a new one when it is larger (bytes) or older (seconds).
+MAX_SIZE = 1_000_000
+MAX_AGE = 600.0
+
+#: How often the current file's descriptor and name are checked, seconds.
+_CHECK_EVERY = 1.0
+
+#: A hidden file is about to be named by its writer; left alone so long (seconds).
+_HIDDEN_AGE = 5.0
+
+#: Without flock (some network file systems) a file counts as orphaned when nobody wrote to it for so long
+#: (seconds).
+_SILENT_AGE = 600.0
+
+_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+
+
+class Segment:
+    """One file of ours: ``file`` appends and holds the lock, ``reader`` reads back and marks."""
+
+    def __init__(self, path: str, descriptor: int, reader: Reader) -> None:
+        self.path = path
+        self.reader = reader
+        self.size = 0
+        self.writers: list[None] = []
+        self.opened_at = self.checked_at = monotonic()
+        # closefd=False: close() first looks whether the number still means our file.
+        self.file = FileIO(descriptor, "ab", closefd=False)
+
+    def is_sound(self) -> bool:
+        """False when the application closed one of our descriptors."""
+        reader = self.reader
+        return (
+            not self.file.closed and reader.is_ours(self.file.fileno()) and reader.is_ours(reader.descriptor)
+        )
+
+    def close(self) -> None:
+        """Close both descriptors, which frees the lock."""
+        descriptor = -1 if self.file.closed else self.file.fileno()
+        self.file.close()
+        if descriptor >= 0 and self.reader.is_ours(descriptor):
+            os.close(descriptor)
+        self.reader.close()
+
+
+class _Mine:
+    """The segments of one process; a forked child starts with an empty one."""
+
+    __slots__ = ("current", "pid", "segments")
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.current: Segment | None = None
+        self.segments: list[Segment] = []
+
+
+class Spool:
+    """What waits for one destination in *folder*. *header* describes this process in each segment."""
+
+    def __init__(self, folder: str, header: dict[str, Any]) -> None:
+        self.folder = folder
+        self.header = header
+        self.last_error: OSError | None = None
+        self._by_pid: dict[int, _Mine] = {}
+
+    def put(self, payload: bytes, kind: int = segment.ENVELOPE) -> bool:
+        """Append one record; True when it is in the page cache and so survives the process. Takes no lock.
+
+        False when the disk refuses (``last_error`` says why). Raises :class:`ValueError` for an empty
+        payload.
+        """
+        data = segment.frame(payload, kind)
+        mine = self._mine()
+        for _ in range(10):
+            current = mine.current
+            if current is None or current.size > MAX_SIZE or not self._still_good(current):
+                current = self._begin(mine)
+                if current is None:
+                    return False
+            current.writers.append(None)
+            try:
+                if mine.current is not current:
+                    continue  # it was retired, or another thread began one at the same time
+                written = current.file.write(data)
+            except OSError as error:
+                self.last_error = error
+                return False
+            except ValueError:  # closed, because it was found unsound
+                if mine.current is current:
+                    mine.current = None
+                continue
+            finally:
+                current.writers.pop()
+            current.size += len(data)
+            if written == len(data):
+                return True
+            # The broken tail is passed over by whoever reads it.
+            from errno import ENOSPC
+
+            self.last_error = OSError(ENOSPC, os.strerror(ENOSPC))
+            return False
+        return False
+
+    def segments(self) -> list[Segment]:
+        """The segments of this process that may still hold something, oldest first.
+
+        One whose descriptors the application has closed is given up; it can be claimed by its name.
+        """
+        mine = self._mine()
+        current = mine.current
+        if current is not None and current not in mine.segments:  # interrupted between two lines of _begin()
+            mine.segments.append(current)
+        for part in list(mine.segments):
+            if not part.is_sound():
+                if part is mine.current:
+                    mine.current = None
+                mine.segments.remove(part)
+                part.close()
+        return list(mine.segments)
+
+    def rotate(self, now: float) -> None:
+        """Take the current segment out of service when it is old, large or has lost its name; for the worker.
+
+        What is pending in a file that somebody removed is written again, to one with a name.
+        """
+        mine = self._mine()
+        current = mine.current
+        if current is None:
+            return
+        nameless = not current.reader.has_name()
+        if nameless or now - current.opened_at > MAX_AGE or current.size > MAX_SIZE:
+            mine.current = None
+        if nameless and not current.writers:
+            current.reader.look()
+            for record in list(current.reader.pending.values()):
+                payload = current.reader.payload(record)
+                if payload is not None and self.put(payload):
+                    current.reader.mark(record, segment.DONE)
+
+    def retire(self, part: Segment) -> bool:
+        """Remove *part* when nobody writes to it and nothing in it is pending; True when it is gone."""
+        mine = self._mine()
+        if part is mine.current or part.writers:
+            return False
+        part.reader.look()
+        if part.reader.pending:
+            return False
+        _remove(part.path, part.reader.descriptor)
+        try:
+            mine.segments.remove(part)
+        except ValueError:
+            pass
+        part.close()
+        return True
+
+    def retire_all(self) -> None:
+        """Take the current segment out of service and remove every one in which nothing is pending."""
+        self._mine().current = None
+        for part in self.segments():
+            self.retire(part)
+
+    def close(self) -> None:
+        """Give up this process's segments: what is pending in them may be claimed by others from now on."""
+        mine = self._by_pid.pop(os.getpid(), None)
+        if mine is not None:
+            mine.current = None
+            for part in mine.segments:
+                if not part.writers:
+                    part.close()
+
+    def after_fork_in_child(self) -> None:
+        """Close what was inherited: the parent's segments are the parent's, and so must their locks be."""
+        own = os.getpid()
+        for pid in list(self._by_pid):
+            if pid != own:
+                mine = self._by_pid.pop(pid, None)
+                for part in mine.segments if mine is not None else ():
+                    part.close()
+
+    def _mine(self) -> _Mine:
+        pid = os.getpid()
+        mine = self._by_pid.get(pid)
+        if mine is None:
+            # setdefault is atomic: two threads that find themselves in a new process agree on one of the two.
+            mine = self._by_pid.setdefault(pid, _Mine(pid))
+            if len(self._by_pid) > 1:
+                self.after_fork_in_child()
+        return mine
+
+    def _still_good(self, part: Segment) -> bool:
+        """True while the descriptor means our file; asked at most once a second."""
+        now = monotonic()
+        if now - part.checked_at < _CHECK_EVERY:
+            return True
+        part.checked_at = now
+        return not part.file.closed and part.reader.is_ours(part.file.fileno())
+
+    def _begin(self, mine: _Mine) -> Segment | None:
+        """Put a new segment into service. Two threads may do so at once: both segments are drained."""
+        for _ in range(3):
+            try:
+                part = create(self.folder, self.header)
+            except BlockingIOError:  # somebody locked it before us; the next has another name
+                continue
+            except FileNotFoundError as error:  # the folder is gone, or never was
+                self.last_error = error
+                if places.why_unusable(self.folder) is not None:
+                    return None
+                continue
+            except OSError as error:
+                self.last_error = error
+                return None
+            # In this order: one that is listed and not in service would be retired at once.
+            mine.current = part
+            mine.segments.append(part)
+            return part
+        return None
+
+
+def create(folder: str, header: dict[str, Any]) -> Segment:
+    """Make a segment under a hidden name, lock it, and give it its visible name. Raises ``OSError``.
+
+    So a visible file is either locked by a live writer or orphaned.
+    """
+    name = "seg-%d-%d-%s.log" % (time_ns(), os.getpid(), os.urandom(4).hex())
+    hidden, path = os.path.join(folder, "." + name), os.path.join(folder, name)
+    descriptor = segment.above_standard(os.open(hidden, _CREATE, 0o600))
+    reader = None
+    try:
+        lock(descriptor)
+        head = segment.frame(_header_text(header), segment.HEADER)
+        if os.write(descriptor, head) != len(head):
+            from errno import ENOSPC
+
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+        reader = Reader.open(hidden)
+        os.rename(hidden, path)
+        reader.path = path
+        part = Segment(path, descriptor, reader)
+    except BaseException:
+        os.close(descriptor)
+        if reader is not None:
+            reader.close()
+        try:
+            os.unlink(hidden)
+        except OSError:
+            pass
+        raise
+    part.size = len(head)
+    return part
+
+
+def claim(folder: str, own: set[str], limit: int) -> list[Reader]:
+    """Claim up to *limit* orphaned segments in *folder*, oldest first; *own* are the paths that are ours.
+
+    Each is locked by its reader until that is closed. Hidden leftovers of writers that died early are
+    removed.
+    """
+    found: list[Reader] = []
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return found
+    for name in names:
+        path = os.path.join(folder, name)
+        if name.startswith(".seg-"):
+            _sweep(path)
+        elif name.startswith("seg-") and name.endswith(".log") and path not in own and len(found) < limit:
+            reader = _claim(path)
+            if reader is not None:
+                found.append(reader)
+    return found
+
+
+def discard(reader: Reader) -> None:
+    """Remove a claimed segment in which nothing is pending, and close it."""
+    _remove(reader.path, reader.descriptor)
+    reader.close()
+
+
+def lock(descriptor: int) -> bool:
+    """Take the lock without waiting; False where the file system has none. Raises ``BlockingIOError``."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:  # Windows
+        return False
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # ENOLCK, EOPNOTSUPP: some network file systems
+        return False
+    return True
+
+
+def _claim(path: str) -> Reader | None:
+    try:
+        reader = Reader.open(path)
+    except OSError:
+        return None
+    try:
+        if lock(reader.descriptor) or _is_abandoned(reader):
+            status = os.fstat(reader.descriptor)
+            if status.st_nlink == 1:  # 0: another drainer removed it meanwhile; 2: not our doing
+                return reader
+    except OSError:
+        pass
+    reader.close()
+    return None
+
+
+def _is_abandoned(reader: Reader) -> bool:
+    """Without locks: the writer is known to be gone, or nothing was written for ten minutes."""
+    from time import time
+
+    head = reader.head()
+    if head.get("starttime") and head.get("boot_id") == _boot_id() and head.get("host") == _host():
+        return _start_time(head.get("pid")) != head["starttime"]
+    return time() - os.fstat(reader.descriptor).st_mtime > _SILENT_AGE
+
+
+def _sweep(path: str) -> None:
+    from time import time
+
+    try:
+        if time() - os.lstat(path).st_mtime > _HIDDEN_AGE:
+            reader = Reader.open(path)
+            try:
+                if lock(reader.descriptor):
+                    os.unlink(path)
+            finally:
+                reader.close()
+    except OSError:
+        pass
+
+
+def _remove(path: str, descriptor: int) -> None:
+    """Unlink *path* if it is the file behind *descriptor*."""
+    try:
+        there, here = os.lstat(path), os.fstat(descriptor)
+        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
+            os.unlink(path)
+    except OSError:
+        pass
+
+
+def _header_text(header: dict[str, Any]) -> bytes:
+    import json
+
+    pid = os.getpid()
+    own = {"boot_id": _boot_id(), "pid": pid, "starttime": _start_time(pid), "host": _host()}
+    return json.dumps(dict(header, **own), default=str).encode("ascii")
+
+
+def _boot_id() -> str:
+    return _read("/proc/sys/kernel/random/boot_id").strip()
+
+
+def _host() -> str:
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+
+
+def _start_time(pid: object) -> str:
+    """When process *pid* started, in the kernel's ticks since boot; empty when there is none or no /proc."""
+    # The second field is the command in brackets and may itself hold blanks and brackets.
+    fields = _read("/proc/%s/stat" % pid).rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 else ""
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(4096)
+    except OSError:
+        return ""

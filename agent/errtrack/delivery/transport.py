@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""The transport: an event handed over is safe, and on its way, without the application waiting for it.
+
+``put`` writes it to the spool and wakes the delivery thread. At exit nothing needs to be saved, so exit waits
+for the server only as long as that is polite, and not at all when the server is known to be down.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+from errtrack import guard
+from errtrack.delivery import places
+from errtrack.delivery.drain import drain_to_store
+from errtrack.delivery.spool import Spool
+from errtrack.delivery.worker import BACKLOG, OWN, Worker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from errtrack.dsn import Dsn
+    from errtrack.options import Options
+
+__all__ = ["Transport", "drain_to_store"]
+
+#: Exit waits this long (seconds) for what others left behind, when the server is well.
+BACKLOG_AT_EXIT = 0.3
+
+#: How often a place for the spool is looked for when there was none, seconds.
+_LOOK_FOR_PLACE = 60.0
+
+#: A fork waits no longer than this (seconds) for the worker to come to a point where it does no harm.
+FORK_WAITS = 1.0
+
+_live: list[Transport] = []
+_held: list[Worker] = []
+_hook_registered = False
+
+#: What a child inherits of its parent's threads and connections: kept, as dismantling it could meet a held
+#: lock.
+_of_parents: list[Any] = []
+
+
+class Transport:
+    """Delivers to *dsn*, or, without one, to the embedded store. Every method may be called from anywhere.
+
+    Whoever makes one must call :meth:`close` when the interpreter exits, so that no thread of ours is left
+    then.
+    """
+
+    def __init__(self, options: Options, dsn: Dsn | None) -> None:
+        self._options = options
+        self._dsn = dsn
+        self._workers: dict[int, Worker] = {}
+        self._spools: dict[str, Spool] = {}
+        self._look_for_place_at = 0.0
+        self._told: dict[str, float] = {}
+        self._closed = False
+
+    def put(self, envelope: bytes, category: str = "error") -> bool:
+        """Take *envelope*; True when it is on disk and so survives this process.
+
+        False when it is only in memory, because no disk takes it, or when the server has asked not to be sent
+        *category* just now and it is not worth keeping.
+        """
+        try:
+            worker = self._worker()
+            if worker.destination.turns_away(category):
+                worker.destination.lost("ratelimit_backoff", category)
+                return False
+            spool = self._spool()
+            kept = spool is not None and spool.put(envelope)
+            if not kept:
+                worker.keep(envelope, category)
+                if spool is not None:
+                    self._tell_full(spool)
+            if not self._closed:
+                worker.start()
+                worker.wake()
+            return kept
+        except Exception as error:
+            guard.fault("delivery.put", error)
+            return False
+
+    def lost(self, reason: str, category: str, quantity: int = 1) -> None:
+        """Count an event that was dropped before it came here, for the client report."""
+        self._worker().destination.lost(reason, category, quantity)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait up to *timeout* seconds until everything put so far is delivered; False when it is not.
+
+        Tries at once, even when an earlier fault has imposed a pause.
+        """
+        try:
+            worker = self.worker()
+            return worker is None or worker.wait(OWN, timeout)
+        except Exception as error:
+            guard.fault("delivery.flush", error)
+            return False
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Deliver what can be delivered within *timeout* (default: ``shutdown_timeout``) and end the thread.
+
+        True when nothing is left. What is left lies on disk for the next process. Events that are put
+        afterwards are still written there.
+        """
+        self._closed = True
+        if self in _live:
+            _live.remove(self)
+        try:
+            return self._close(self._options.shutdown_timeout if timeout is None else timeout)
+        except Exception as error:
+            guard.fault("delivery.close", error)
+            return False
+
+    def worker(self) -> Worker | None:
+        """This process's worker, or None while it has put nothing."""
+        return self._workers.get(os.getpid())
+
+    def kill_after_fork(self) -> None:
+        """Forget the parent's thread and connections and give up its locks; it delivers what it has put."""
+        own = os.getpid()
+        for pid in list(self._workers):
+            if pid == own:
+                continue
+            worker = self._workers.pop(pid, None)
+            if worker is not None:
+                _of_parents.append(worker)
+                for reader in worker.after_fork_in_child():
+                    reader.close()
+                guard.after_fork_in_child()
+        for spool in list(self._spools.values()):
+            spool.after_fork_in_child()
+
+    def _close(self, timeout: float) -> bool:
+        began = monotonic()
+        settled = True
+        worker = self.worker()
+        if worker is not None:
+            # The store needs no waiting: nothing is faster at exit than the file in which the events lie
+            # already.
+            if self._dsn is not None:
+                settled = (
+                    timeout > 0 and not worker.destination.is_in_trouble(began) and worker.wait(OWN, timeout)
+                )
+                left = BACKLOG_AT_EXIT - (monotonic() - began)
+                if settled and left > 0:
+                    worker.wait(BACKLOG, min(left, timeout))
+            worker.stop()
+        for spool in list(self._spools.values()):
+            spool.retire_all()
+            spool.close()
+        return settled
+
+    def _worker(self) -> Worker:
+        pid = os.getpid()
+        worker = self._workers.get(pid)
+        if worker is None:
+            if self._workers:
+                self.kill_after_fork()
+            _register(self)
+            # setdefault is atomic: threads that come here together agree on one.
+            worker = self._workers.setdefault(pid, self._make_worker())
+        return worker
+
+    def _make_worker(self) -> Worker:
+        options, destination = self._options, self._destination_name()
+
+        def backlog() -> list[str]:
+            return places.existing_spools(options, destination)
+
+        if self._dsn is not None:
+            from errtrack.delivery.post import Post
+
+            return Worker(Post(options, self._dsn), self._spool, backlog)
+        from errtrack.delivery.drain import Drain
+
+        return Worker(Drain(options, places.state_folder(options)), self._spool, backlog)
+
+    def _spool(self) -> Spool | None:
+        spool = self._spools.get("")
+        if spool is None and monotonic() >= self._look_for_place_at:
+            folder = places.spool_folder(self._options, self._destination_name())
+            if folder is None:
+                self._look_for_place_at = monotonic() + _LOOK_FOR_PLACE
+                return None
+            from sys import version_info
+
+            header = {
+                "release": self._options.release,
+                "env": self._options.environment,
+                "python": "%d.%d.%d" % version_info[:3],
+            }
+            spool = self._spools.setdefault("", Spool(folder, header))
+        return spool
+
+    def _destination_name(self) -> str:
+        return self._dsn.digest if self._dsn is not None else places.STORE
+
+    def _tell_full(self, spool: Spool) -> None:
+        now = monotonic()
+        if now - self._told.get("full", -3600.0) >= 3600.0:
+            self._told["full"] = now
+            guard.tell(
+                "cannot write to %s (%s); the last events are kept in memory until they are delivered"
+                % (spool.folder, spool.last_error and spool.last_error.strerror)
+            )
+
+
+def _register(transport: Transport) -> None:
+    global _hook_registered
+    if transport not in _live:
+        _live.append(transport)
+    if not _hook_registered and hasattr(os, "register_at_fork"):
+        _hook_registered = True
+        os.register_at_fork(
+            before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
+        )
+
+
+def _before_fork() -> None:
+    """Let an import or a transaction of the worker end: the child could never finish it, and would hang."""
+    for transport in _live[:]:
+        worker = transport.worker()
+        if worker is not None and worker.destination.unforkable.acquire(True, FORK_WAITS):
+            _held.append(worker)
+
+
+def _after_fork() -> None:
+    while _held:
+        try:
+            _held.pop().destination.unforkable.release()
+        except (IndexError, RuntimeError):
+            return
+
+
+def _after_fork_in_child() -> None:
+    _held.clear()
+    for transport in _live[:]:
+        try:
+            transport.kill_after_fork()
+        except Exception as error:
+            guard.fault("delivery.fork", error)

@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: MIT
+"""The worker: the one thread of a process that empties its spool, and what others left behind.
+
+It is started at the first event of a process and belongs to that process alone. It is woken by releasing a
+lock, which a signal handler may do as well. Where no thread can be had (Python 3.12 at exit, a limit on
+processes) the same rounds are run by whoever waits for them.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock, get_ident, start_new_thread
+from time import monotonic
+
+from errtrack import guard
+from errtrack.delivery import spool as spools
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+    from typing import Union
+
+    from errtrack.delivery.drain import Drain
+    from errtrack.delivery.post import Post
+    from errtrack.delivery.segment import Reader
+    from errtrack.delivery.spool import Spool
+
+    Destination = Union[Post, Drain]
+    import signal as _signal
+else:
+    import _signal
+    from _collections import deque
+
+#: Seconds between two looks for orphaned segments, before jitter; how many are claimed at once.
+LOOK_EVERY = 30.0
+CLAIM = 4
+
+#: Seconds between two deliveries from the backlog.
+BACKLOG_GAP = 0.1
+
+#: Envelopes kept in memory while no disk takes them, and their size altogether (bytes).
+RING = 30
+RING_SIZE = 8_000_000
+
+#: Seconds that a thread is waited for when it was asked to end.
+JOIN = 0.3
+
+OWN, BACKLOG = "own", "backlog"
+
+
+class Loose:
+    """An envelope that no disk took."""
+
+    __slots__ = ("category", "data", "tries")
+
+    def __init__(self, data: bytes, category: str) -> None:
+        self.data = data
+        self.category = category
+        self.tries = 0
+
+
+class Waiter:
+    """Somebody who waits for a round's end. ``settled``: nothing that was put before is pending any more."""
+
+    __slots__ = ("done", "settled", "what")
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.settled = False
+        self.done = allocate_lock()
+        self.done.acquire()
+
+
+class Worker:
+    """Empties *spool* (a function: there may be none yet) into *destination*, and the *backlog* folders."""
+
+    def __init__(
+        self, destination: Destination, spool: Callable[[], Spool | None], backlog: Callable[[], list[str]]
+    ) -> None:
+        self.pid = os.getpid()
+        self.destination = destination
+        self.ring: deque[Loose] = deque()
+        self._spool = spool
+        self._backlog_folders = backlog
+        self._bell = allocate_lock()
+        self._bell.acquire()
+        self._waiters: deque[Waiter] = deque()
+        self._starting = allocate_lock()
+        self._working = allocate_lock()
+        self._ended = allocate_lock()
+        self._ident = 0
+        self._running = False
+        self._stopping = False
+        self._no_start_before = 0.0
+        self._look_at = 0.0
+        self._orphans: list[Reader] = []
+
+    def keep(self, data: bytes, category: str) -> None:
+        """Keep an envelope in memory; the oldest give way."""
+        ring = self.ring
+        ring.append(Loose(data, category))
+        while len(ring) > RING or (
+            len(ring) > 1 and sum(len(loose.data) for loose in list(ring)) > RING_SIZE
+        ):
+            try:
+                lost = ring.popleft()
+            except IndexError:
+                return
+            self.destination.lost("cache_overflow", lost.category)
+
+    def start(self) -> bool:
+        """Have the thread running; False when there cannot be one. Safe in signal handlers."""
+        if self._running:
+            return True
+        if self._stopping or monotonic() < self._no_start_before or not self._starting.acquire(False):
+            return False
+        try:
+            if not self._running:
+                # If the worker were the first to import it, threading would take the worker for the main
+                # thread.
+                import threading  # noqa: F401
+
+                self._running = True
+                try:
+                    self._ended.acquire(False)
+                    start_new_thread(self._run, ())
+                except BaseException:
+                    self._running = False
+                    raise
+            return True
+        except RuntimeError:  # "can't start new thread", "... at interpreter shutdown"
+            self._no_start_before = monotonic() + 1.0
+            return False
+        finally:
+            self._starting.release()
+
+    def wake(self) -> None:
+        """Let the thread look for work. Safe anywhere: never waits."""
+        if self._bell.locked():
+            try:
+                self._bell.release()
+            except RuntimeError:  # somebody else was quicker
+                pass
+
+    def wait(self, what: str, timeout: float) -> bool:
+        """Wait until what was put so far is delivered (``OWN``), or the backlog too; False if not in time."""
+        if get_ident() == self._ident and self._running:
+            return False  # the thread cannot wait for itself
+        if not self.start():
+            return self._round_here(what, timeout)
+        waiter = Waiter(what)
+        self._waiters.append(waiter)
+        self.wake()
+        if not self._running:  # it ended between the two lines
+            return False
+        return waiter.done.acquire(True, max(0.0, min(timeout, 1e6))) and waiter.settled
+
+    def stop(self) -> bool:
+        """Ask the thread to end, cut its request short, and wait a moment; True when it is gone."""
+        self._stopping = True
+        self.destination.abort()
+        if not self._running:
+            self._let_go()
+            return True
+        self.wake()
+        if get_ident() == self._ident:
+            return False
+        return self._ended.acquire(True, JOIN)
+
+    def _run(self) -> None:
+        self._ident = get_ident()
+        try:
+            _block_signals()
+            with guard.Inside(), self._working:
+                self.destination.prepare()
+                while not self._stopping:
+                    pause = self._guarded_round()
+                    self._rest(pause)
+        finally:
+            self._running = False
+            self._release(list(self._waiters), False)
+            self._let_go()
+            self._ended.release()
+
+    def _rest(self, pause: float) -> None:
+        """Wait for the bell, at most *pause* seconds; then, where it pays, for more to come."""
+        if self._stopping or self._waiters:
+            return
+        if self._bell.acquire(True, pause) and self.destination.linger:
+            until = monotonic() + self.destination.linger
+            while not self._stopping and not self._waiters:
+                left = until - monotonic()
+                if left <= 0:
+                    break
+                self._bell.acquire(True, left)
+
+    def _round_here(self, what: str, timeout: float) -> bool:
+        if not self._working.acquire(False):
+            return False
+        try:
+            with guard.Inside():
+                self.destination.until = monotonic() + timeout
+                waiter = Waiter(what)
+                self._waiters.append(waiter)
+                self._guarded_round()
+                return waiter.settled
+        finally:
+            self.destination.until = None
+            self._working.release()
+
+    def _guarded_round(self) -> float:
+        waiters = []
+        while self._waiters:
+            waiters.append(self._waiters.popleft())
+        try:
+            return self._round(waiters)
+        except Exception as error:
+            self._release(waiters, False)
+            guard.fault("delivery.worker", error)
+            return 5.0
+        finally:
+            self._release(waiters, False)
+
+    def _round(self, waiters: list[Waiter]) -> float:
+        """Deliver what there is; return the seconds until the next round is due."""
+        destination = self.destination
+        now = monotonic()
+        if not waiters and destination.ready_at > now:
+            return destination.ready_at - now
+        settled = self._deliver_own(now)
+        if waiters or settled:
+            destination.report(bool(waiters))
+        self._release([waiter for waiter in waiters if waiter.what == OWN], settled)
+        hurry = any(waiter.what == BACKLOG for waiter in waiters)
+        again = 0.0
+        if settled and not self._stopping:
+            again = self._deliver_backlog(monotonic(), hurry)
+        self._release(waiters, settled)
+        if settled and not self._is_out_of_time():
+            return again
+        return max(0.05, min(LOOK_EVERY, destination.next_try(monotonic()) or LOOK_EVERY))
+
+    def _deliver_own(self, now: float) -> bool:
+        destination = self.destination
+        spool = self._spool()
+        settled = True
+        if spool is not None:
+            spool.rotate(now)
+            for part in spool.segments():
+                part.reader.look()
+                if part.reader.pending:
+                    settled = destination.carry(part.reader) and settled
+                    if self._stopping or destination.ready_at > monotonic() or self._is_out_of_time():
+                        return False
+                spool.retire(part)
+        for _ in range(len(self.ring)):
+            try:
+                loose = self.ring.popleft()
+            except IndexError:
+                break
+            if not destination.carry_loose(loose.data, loose):
+                self.ring.appendleft(loose)
+                return False
+        return settled
+
+    def _deliver_backlog(self, now: float, hurry: bool) -> float:
+        """Deliver what others left behind, slowly unless in a *hurry*; return seconds to the next time."""
+        more = False
+        if not self._orphans and now >= self._look_at:
+            own = self._own_paths()
+            for folder in self._backlog_folders():
+                self._orphans += spools.claim(folder, own, CLAIM - len(self._orphans))
+            more = len(self._orphans) == CLAIM
+            # Processes that were started together must not look together.
+            self._look_at = now + LOOK_EVERY * (0.75 + int.from_bytes(os.urandom(2), "little") / 131_072)
+        for reader in list(self._orphans):
+            reader.look()
+            while reader.pending:
+                if not self._deliver_orphan(reader):
+                    return min(LOOK_EVERY, max(0.05, self.destination.next_try(monotonic())))
+                hurry = hurry or self.destination.linger > 0
+                if reader.pending and not hurry and (self._bell.acquire(True, BACKLOG_GAP) or self._waiters):
+                    self.wake()
+                    return 0.0  # something of our own comes first
+            self._orphans.remove(reader)
+            spools.discard(reader)
+        if more:
+            self._look_at = 0.0
+            return 0.0
+        return max(0.05, self._look_at - monotonic())
+
+    def _deliver_orphan(self, reader: Reader) -> bool:
+        """Deliver some of *reader*; False when it has to wait."""
+        if self._stopping or self._is_out_of_time():
+            return False
+        if self.destination.linger:
+            return self.destination.carry(reader)
+        before = len(reader.pending)
+        for record in list(reader.pending.values()):
+            if not self.destination.carry_one(reader, record):
+                return False
+            if len(reader.pending) < before:
+                return True
+        return False  # all of it is limited
+
+    def _own_paths(self) -> set[str]:
+        spool = self._spool()
+        return {part.path for part in spool.segments()} if spool is not None else set()
+
+    def _is_out_of_time(self) -> bool:
+        until = self.destination.until
+        return until is not None and monotonic() >= until
+
+    def _release(self, waiters: list[Waiter], settled: bool) -> None:
+        for waiter in waiters:
+            if waiter.done.locked():
+                waiter.settled = settled
+                waiter.done.release()
+
+    def _let_go(self) -> None:
+        """Free what was claimed: others may deliver it."""
+        orphans, self._orphans = self._orphans, []
+        for reader in orphans:
+            reader.close()
+        try:
+            self.destination.close()
+        except Exception as error:
+            guard.fault("delivery.worker", error)
+
+    def after_fork_in_child(self) -> list[Reader]:
+        """Return the readers whose inherited locks the child must give up."""
+        orphans, self._orphans = self._orphans, []
+        self._stopping = True
+        self.destination.after_fork_in_child()
+        return orphans
+
+
+def _block_signals() -> None:
+    """Leave signals to the application's threads, but for those that are faults of the thread itself."""
+    try:
+        faults = {_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGABRT}
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, set(_signal.valid_signals()) - faults)
+    except (AttributeError, OSError, ValueError):  # Windows
+        pass
