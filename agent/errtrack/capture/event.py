@@ -2,8 +2,9 @@
 """Events: made from an exception or a message, put right, scrubbed, and encoded.
 
 An event is a plain dict in the protocol's form, but for the frames, which are
-:class:`~errtrack.capture.stacktrace.Frame` objects that hold their JSON already: :func:`encode` splices it in.
-:func:`plain` makes dicts of them, for hooks. https://develop.sentry.dev/sdk/foundations/data-model/event-payloads/
+:class:`~errtrack.capture.stacktrace.Frame` objects that hold their JSON already: :func:`encode` splices it
+in. :func:`plain` makes dicts of them, for hooks.
+https://develop.sentry.dev/sdk/foundations/data-model/event-payloads/
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from _thread import get_ident
 
 from errtrack.capture.exceptions import describe_exceptions, exception_values
 from errtrack.capture.jsonable import Cleaner
-from errtrack.capture.sanitiser import clean_event, new_id, stamp
+from errtrack.capture.moments import new_id, stamp
+from errtrack.capture.sanitiser import clean_event
 from errtrack.capture.scrubber import Scrubber
 from errtrack.capture.serializer import Describer
 from errtrack.capture.shapes import exact
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from errtrack.options import Options
 
 __all__ = (
-    "encode", "exception_values", "finish", "from_exception", "from_message", "new_id", "plain", "sanitise", "stamp",
+    "encode", "exception_values", "finish", "from_exception", "from_message", "new_id", "plain", "sanitise",
+    "stamp",
 )  # fmt: skip
 
 #: Largest event; servers refuse more than 1 MiB.
@@ -65,7 +68,7 @@ def from_message(
     scrubber: Scrubber | None = None,
     frame: FrameType | None = None,
 ) -> Tree:
-    """The event of a text; *params* are filled into it with ``%``. *frame* is shown with attach_stacktrace."""
+    """The event of a text with *params* filled in by ``%``; *frame* is shown with attach_stacktrace."""
     template = (exact(message) or "")[:20_000]
     entry: Tree = {"message": template}
     if params:
@@ -85,7 +88,12 @@ def from_message(
         describer = Describer(options, scrubber)
         frames, count = stacks_for(options, scrubber).of_stack(frame, describer, [2 * DETAILED])
         if frames:
-            thread = {"id": str(get_ident()), "current": True, "crashed": False, "stacktrace": {"frames": frames}}
+            thread = {
+                "id": str(get_ident()),
+                "current": True,
+                "crashed": False,
+                "stacktrace": {"frames": frames},
+            }
             event["threads"] = {"values": [thread]}
             notes = Notes()
             at = ("threads", "values", 0, "stacktrace", "frames")
@@ -127,7 +135,9 @@ def plain(event: Tree) -> Tree:
 
 
 def encode(event: Tree, limit: int = LIMIT) -> bytes:
-    """The event's JSON in at most *limit* bytes; what must be left out is told in ``_meta``. *event* stays as is."""
+    """The event's JSON in at most *limit* bytes; what must be left out is told in ``_meta``. *event* stays
+    as is.
+    """
     data = _encode(event)
     if len(data) > limit:
         from errtrack.capture.shedding import shed

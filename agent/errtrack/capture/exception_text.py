@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The text of an exception, as its author meant it, with its notes.
 
-An exception's own ``__str__`` is called, guarded: it was written to be read here. The interpreter's ``__str__`` is
-not, unless its arguments are plain: it would call ``__str__`` or ``__repr__`` of whatever the exception was given.
+An exception's own ``__str__`` is called, guarded: it was written to be read here. The interpreter's
+``__str__`` is not, unless its arguments are plain: it would call ``__str__`` or ``__repr__`` of whatever the
+exception was given.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def _is_shown_by_us(error: BaseException) -> bool:
             return False
         if cls is BaseException or cls is KeyError:
             return True
-        # OSError, ImportError, SyntaxError, UnicodeError, groups: they show attributes; plain ones are harmless.
+        # OSError, ImportError, SyntaxError, UnicodeError, groups: they show attributes; plain ones are
+        # harmless.
         values = [*_args_of(error), *(_member(error, cls, name) for name in ("filename", "filename2", "msg"))]
         return not all(_is_plain(value) for value in values)
     return True

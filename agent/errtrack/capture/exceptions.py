@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Exceptions with everything that hangs on them: causes, contexts, groups, notes, error numbers.
 
-``exception.values`` in the protocol's order, the oldest cause first and the raised exception last, each with the
-ids that let a server draw the tree (https://develop.sentry.dev/sdk/foundations/data-model/event-payloads/exception/).
+``exception.values`` in the protocol's order, the oldest cause first and the raised exception last, each with
+the ids that let a server draw the tree
+(https://develop.sentry.dev/sdk/foundations/data-model/event-payloads/exception/).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from errtrack.capture.wire import Notes, cut
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Optional
+    from typing import Any
 
     from errtrack.capture.scrubber import Scrubber
     from errtrack.options import Options
@@ -133,9 +134,11 @@ def _walk(root: BaseException, found: Found) -> tuple[list[Link], int]:
         members = _members(error)
         if members is not None:
             link.is_group = True
-            for position in range(min(len(members), _WALKED) - 1, -1, -1):
-                if issubclass(type(members[position]), BaseException):
-                    waiting.append(Link(members[position], link, "exceptions[%d]" % position, False))
+            waiting.extend(
+                Link(members[position], link, "exceptions[%d]" % position, False)
+                for position in range(min(len(members), _WALKED) - 1, -1, -1)
+                if issubclass(type(members[position]), BaseException)
+            )
         source = "__cause__"
         below = _cause_of(error)
         if below is None and not _suppresses(error):
@@ -197,7 +200,7 @@ def _own_attributes(error: BaseException) -> dict[str, Any]:
     return own if type(own) is dict else {}
 
 
-def _error_number(error: BaseException) -> Optional[dict[str, Any]]:
+def _error_number(error: BaseException) -> dict[str, Any] | None:
     number = _errno_of(error) if issubclass(type(error), OSError) else _own_attributes(error).get("errno")
     if type(number) is not int or not -(2**31) <= number < 2**31:
         return None

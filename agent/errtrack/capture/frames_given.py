@@ -12,7 +12,7 @@ from errtrack.capture.stacktrace import HEAD, TAIL, Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Optional
+    from typing import Any
 
     from errtrack.capture.wire import Tree
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MOST = 100
 
 
-def exceptions(value: Any, cleaner: Cleaner, path: Path) -> Optional[Tree]:
+def exceptions(value: Any, cleaner: Cleaner, path: Path) -> Tree | None:
     """``exception`` as an object with ``values``; None when none is left."""
     out: list[Tree] = []
     for given in _values(value):
@@ -45,7 +45,7 @@ def exceptions(value: Any, cleaner: Cleaner, path: Path) -> Optional[Tree]:
     return {"values": out} if out else None
 
 
-def threads(value: Any, cleaner: Cleaner, path: Path) -> Optional[Tree]:
+def threads(value: Any, cleaner: Cleaner, path: Path) -> Tree | None:
     """``threads`` as an object with ``values``; None when none is left."""
     out: list[Tree] = []
     for given in _values(value):
@@ -74,7 +74,7 @@ def _values(value: Any) -> list[Tree]:
     return [item for item in value[-_MOST:] if type(item) is dict]
 
 
-def _mechanism(value: Any, cleaner: Cleaner, path: Path) -> Optional[Tree]:
+def _mechanism(value: Any, cleaner: Cleaner, path: Path) -> Tree | None:
     if type(value) is not dict:
         return None
     out: Tree = {"type": cleaner.scalar(value.get("type"), path, 128) or "generic"}
@@ -97,7 +97,7 @@ def _mechanism(value: Any, cleaner: Cleaner, path: Path) -> Optional[Tree]:
     return out
 
 
-def stacktrace(value: Any, cleaner: Cleaner, path: Path) -> Optional[Tree]:
+def stacktrace(value: Any, cleaner: Cleaner, path: Path) -> Tree | None:
     """A stack trace with at least one frame; None otherwise: an empty one is an error to servers."""
     frames = value.get("frames") if type(value) is dict else None
     if type(frames) is not list or not frames:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Makes what an application attached to an event fit for JSON: bounded, scrubbed, and without running its code.
+"""Makes what an application attached to an event fit for JSON: bounded, scrubbed, and without running its
+code.
 
 Numbers stay numbers and text stays text (unlike frame variables, where everything is shown like its repr).
 """
@@ -24,14 +25,17 @@ _INFINITY = float("inf")
 
 
 class Cleaner:
-    """Cleans the trees of one event. *scrubber* may be None, after hooks; *notes* takes down what was changed.
+    """Cleans the trees of one event. *scrubber* may be None, after hooks; *notes* takes down what was
+    changed.
 
     *left* is how many characters all its trees may still take; beyond it values are left out.
     """
 
     __slots__ = ("left", "longest", "notes", "scrubber")
 
-    def __init__(self, scrubber: Scrubber | None, notes: Notes, longest: int = 1024, left: int = 200_000) -> None:
+    def __init__(
+        self, scrubber: Scrubber | None, notes: Notes, longest: int = 1024, left: int = 200_000
+    ) -> None:
         self.scrubber = scrubber
         self.notes = notes
         self.longest = longest
@@ -59,7 +63,9 @@ class Cleaner:
         return clean
 
     def tree(self, value: Any, path: tuple[object, ...], depth: int = 0) -> Any:
-        """*value* as a tree of dict, list, str, int, float, bool and None. A value that fails costs only itself."""
+        """*value* as a tree of dict, list, str, int, float, bool and None. A value that fails costs only
+        itself.
+        """
         kind = type(value)
         if kind is str:
             return self.text(value, path)
@@ -67,7 +73,11 @@ class Cleaner:
             return value
         if kind is int:
             if -_LARGEST <= value < _LARGEST:
-                if value > 10**12 and self.scrubber is not None and self.scrubber.text(str(value)) == FILTERED:
+                if (
+                    value > 10**12
+                    and self.scrubber is not None
+                    and self.scrubber.text(str(value)) == FILTERED
+                ):
                     self.notes.filtered(path)
                     return FILTERED
                 return value
@@ -136,12 +146,12 @@ class Cleaner:
             if self.left <= 0:
                 break
             name = self.key(key)
-            if scrubber is not None and value is not None and value != "" if type(value) is str else value is not None:
-                if scrubber is not None and self._is_secret(key, name):
-                    out[name] = FILTERED
-                    self.notes.filtered((*path, name))
-                    self.left -= len(name) + 10
-                    continue
+            empty = value is None or (type(value) is str and not value)
+            if scrubber is not None and not empty and self._is_secret(key, name):
+                out[name] = FILTERED
+                self.notes.filtered((*path, name))
+                self.left -= len(name) + 10
+                continue
             self.left -= len(name) + 4
             out[name] = self.tree(value, (*path, name), depth + 1)
         if len(out) < size:
@@ -158,7 +168,9 @@ class Cleaner:
             # A pair whose first is a secret's name: a header, a form field.
             if index == 1 and size == 2 and scrubber is not None and item is not None:
                 before = head[0]
-                if (type(before) is str or type(before) is bytes) and self._is_secret(before, self.key(before)):
+                if (type(before) is str or type(before) is bytes) and self._is_secret(
+                    before, self.key(before)
+                ):
                     out.append(FILTERED)
                     self.notes.filtered((*path, 1))
                     continue

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Which names hold secrets: ``db_password``, ``X-Api-Key``, ``sessionId`` - and not ``author`` or ``sort_key``.
+"""Which names hold secrets: ``db_password``, ``X-Api-Key``, ``sessionId`` - and not ``author`` or
+``sort_key``.
 
-A name is taken apart at its separators and camel humps. Some parts give a secret away wherever they stand inside
-the name ("password" in ``mypasswordfile``), others only as a word of their own ("auth", so that ``author`` stays),
-and "key" only after a word that makes it a secret one.
+A name is taken apart at its separators and camel humps. Some parts give a secret away wherever they stand
+inside the name ("password" in ``mypasswordfile``), others only as a word of their own ("auth", so that
+``author`` stays), and "key" only after a word that makes it a secret one.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 STEMS: tuple[str, ...] = (
     "password", "passwd", "passphrase", "passcode", "secret", "token", "credential", "authorization",
     "authorisation", "cookie", "csrf", "xsrf", "sessionid", "sessid", "sessionkey", "jwt", "bearer", "saml",
-    "apikey", "privatekey", "accesskey", "authkey", "signingkey", "encryptionkey", "decryptionkey", "masterkey",
-    "sshkey", "licensekey", "passkey", "accountkey", "sharedkey", "storagekey", "hmackey", "fernetkey",
-    "connectionstring", "connstr", "creditcard", "cardnumber", "cardno", "securitycode", "pincode", "xapikey",
-    "dbpass", "userpass", "oauth", "mnemonic", "seedphrase",
+    "apikey", "privatekey", "accesskey", "authkey", "signingkey", "encryptionkey", "decryptionkey",
+    "masterkey", "sshkey", "licensekey", "passkey", "accountkey", "sharedkey", "storagekey", "hmackey",
+    "fernetkey", "connectionstring", "connstr", "creditcard", "cardnumber", "cardno", "securitycode",
+    "pincode", "xapikey", "dbpass", "userpass", "oauth", "mnemonic", "seedphrase",
 )  # fmt: skip
 
 #: In any place of one word of the name.
@@ -27,32 +28,40 @@ WORD_STEMS: tuple[str, ...] = ("pwd", "passw")
 
 #: As a whole word of the name.
 WORDS = frozenset((
-    "auth", "authn", "authz", "sid", "sso", "creds", "cred", "otp", "totp", "cvv", "cvc", "cvv2", "ssn", "iban",
-    "dsn", "session", "pw", "passwort", "contrasena", "ccnumber", "phpsessid",
+    "auth", "authn", "authz", "sid", "sso", "creds", "cred", "otp", "totp", "cvv", "cvc", "cvv2", "ssn",
+    "iban", "dsn", "session", "pw", "passwort", "contrasena", "ccnumber", "phpsessid",
 ))  # fmt: skip
 
 #: Words that make a following "key" (or "keys") a secret.
 KEY_OWNERS = frozenset((
-    "api", "app", "application", "private", "access", "auth", "signing", "sign", "encryption", "encrypt", "crypto",
-    "crypt", "decryption", "master", "ssh", "license", "licence", "gpg", "pgp", "aes", "rsa", "dsa", "hmac", "client",
-    "server", "service", "account", "storage", "shared", "deploy", "stripe", "aws", "azure", "gcp", "openai",
-    "anthropic", "sentry", "sendgrid", "mailgun", "twilio", "webhook", "fernet", "jwt", "ssl", "tls", "pass", "root",
-    "admin", "wallet", "recovery", "bearer",
+    "api", "app", "application", "private", "access", "auth", "signing", "sign", "encryption", "encrypt",
+    "crypto", "crypt", "decryption", "master", "ssh", "license", "licence", "gpg", "pgp", "aes", "rsa",
+    "dsa", "hmac", "client", "server", "service", "account", "storage", "shared", "deploy", "stripe", "aws",
+    "azure", "gcp", "openai", "anthropic", "sentry", "sendgrid", "mailgun", "twilio", "webhook", "fernet",
+    "jwt", "ssl", "tls", "pass", "root", "admin", "wallet", "recovery", "bearer",
 ))  # fmt: skip
 
 #: A last word "pass" is a password (``db_pass``), elsewhere it is not (``pass_count``).
 _LAST = frozenset(("pass",))
 
 #: Personal data of the request, filtered unless send_default_pii is on.
-PERSONAL: tuple[str, ...] = ("xforwardedfor", "xrealip", "ipaddress", "remoteaddr", "clientip", "forwardedfor")
+PERSONAL: tuple[str, ...] = (
+    "xforwardedfor",
+    "xrealip",
+    "ipaddress",
+    "remoteaddr",
+    "clientip",
+    "forwardedfor",
+)
 
 #: Beginnings of words that only look like a stem.
 _FRIENDS: tuple[str, ...] = ("tokeni", "secretar", "cookiecutter", "tokenless", "passwordless")
 
 #: Words that tell of counting or describing tokens, not of holding one.
 _ABOUT_TOKENS = frozenset((
-    "max", "min", "num", "n", "total", "prompt", "completion", "input", "output", "count", "counts", "usage", "used",
-    "cached", "reasoning", "limit", "type", "types", "length", "len", "per", "endpoint", "budget", "expires", "expiry",
+    "max", "min", "num", "n", "total", "prompt", "completion", "input", "output", "count", "counts",
+    "usage", "used", "cached", "reasoning", "limit", "type", "types", "length", "len", "per", "endpoint",
+    "budget", "expires", "expiry",
 ))  # fmt: skip
 
 

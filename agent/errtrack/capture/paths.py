@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Whose code a frame is: the application's, a library's, the interpreter's or our own; and its short file name."""
+"""Whose code a frame is: the application's, a library's, the interpreter's or our own; and its short file
+name.
+"""
 
 from __future__ import annotations
 

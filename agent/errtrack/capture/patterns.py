@@ -125,7 +125,7 @@ def _card(match: re.Match[str]) -> str:
 
 
 def is_card(digits: str) -> bool:
-    """Whether *digits* is a payment card's number: a known issuer, a length of theirs, a right check digit."""
+    """Whether *digits* is a payment card's number: known issuer, right length and check digit."""
     length = len(digits)
     two, four = int(digits[:2]), int(digits[:4])
     known = (

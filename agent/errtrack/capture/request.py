@@ -12,7 +12,7 @@ from errtrack.capture.shapes import exact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Optional
+    from typing import Any
 
     from errtrack.capture.wire import Tree
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _URL, _QUERY, _VALUE = 256, 1024, 2048
 
 
-def clean(value: Any, cleaner: Cleaner, path: Path) -> Optional[Tree]:
+def clean(value: Any, cleaner: Cleaner, path: Path) -> Tree | None:
     """``request`` with known attributes only; None when nothing is left."""
     if type(value) is not dict:
         return None

@@ -1,54 +1,39 @@
 # SPDX-License-Identifier: MIT
-"""Makes an event one that every server takes: known attributes only, each of the type and length it must have.
+"""Makes an event one that every server takes: known attributes only, each of the type and length it must
+have.
 
-Sentry repairs or removes what is wrong; a server that validates loses the whole event for it. So every value is put
-right here, on the client, by the rules of
+Sentry repairs or removes what is wrong; a server that validates loses the whole event for it. So every value
+is put right here, on the client, by the rules of
 https://develop.sentry.dev/sdk/foundations/data-model/event-payloads/.
 """
 
 from __future__ import annotations
 
-import os
 import time
 
-from errtrack.capture import frames_given
+from errtrack.capture import breadcrumbs, frames_given
 from errtrack.capture import request as requests
 from errtrack.capture.jsonable import Cleaner
+from errtrack.capture.moments import level, moment, new_id, stamp
 from errtrack.capture.shapes import exact
 from errtrack.capture.wire import Notes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Optional
+    from typing import Any
 
     from errtrack.capture.wire import Tree
 
     Rule = Callable[[Any, Cleaner, tuple[object, ...]], Any]
 
-_LEVELS = {
-    "fatal": "fatal", "error": "error", "warning": "warning", "info": "info", "debug": "debug",
-    "critical": "fatal", "exception": "error", "warn": "warning", "notice": "info", "log": "info", "success": "info",
-    "trace": "debug", "notset": "info",
-}  # fmt: skip
 _SOURCES = ("custom", "url", "route", "view", "component", "task")
 _TAG_SIGNS = frozenset("_.:-")
-_CLASHING_TAGS = frozenset(("release", "environment", "dist", "user", "level", "logger", "transaction", "event_id"))
+_CLASHING_TAGS = frozenset(
+    ("release", "environment", "dist", "user", "level", "logger", "transaction", "event_id")
+)
 _ADDRESS_SIGNS = frozenset("0123456789abcdefABCDEF.:")
-_MOST_TAGS, _MOST_CRUMBS, _MOST_MODULES = 100, 1000, 2000
-
-
-def new_id() -> str:
-    """A random event id: 32 hex digits, a version 4 UUID."""
-    digits = os.urandom(16).hex()
-    return digits[:12] + "4" + digits[13:16] + "89ab"[int(digits[16], 16) & 3] + digits[17:]
-
-
-def stamp(seconds: float) -> str:
-    """RFC 3339 in UTC with microseconds, of seconds since 1970."""
-    whole = int(seconds // 1)
-    moment = time.gmtime(whole)
-    return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % (*moment[:6], int((seconds - whole) * 1_000_000))
+_MOST_TAGS, _MOST_MODULES = 100, 2000
 
 
 def clean_event(event: Tree, cleaner: Cleaner) -> None:
@@ -84,27 +69,6 @@ def _event_id(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | N
     return text if good else None
 
 
-def moment(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
-    """A time as RFC 3339 in UTC; None for what is none."""
-    if type(value) is int or type(value) is float:
-        return stamp(value) if 0 < value < 4e9 else None
-    clean = cleaner.tree(value, path)
-    text = clean if type(clean) is str else ""
-    if len(text) < 19 or len(text) > 40 or not text[:4].isdigit() or text[4] != "-" or text[10] not in "T ":
-        return None
-    text = text[:10] + "T" + text[11:]
-    if text[-1] in "zZ":
-        return text[:-1] + "Z"
-    return text if "+" in text or text[-6] == "-" else text + "Z"
-
-
-def level(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str:
-    """One of the five levels; numbers are those of ``logging``."""
-    if type(value) is int:
-        return ("debug", "debug", "info", "warning", "error", "fatal")[max(0, min(5, value // 10))]
-    return _LEVELS.get((exact(value) or "").strip().lower(), "error")
-
-
 def text(limit: int) -> Rule:
     def rule(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
         return cleaner.scalar(value, path, limit) or None
@@ -120,7 +84,13 @@ def _release(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | No
 
 
 def _environment(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
-    clean = (cleaner.scalar(value, path, 64) or "").strip().replace("/", "-").replace("\n", " ").replace("\r", " ")
+    clean = (
+        (cleaner.scalar(value, path, 64) or "")
+        .strip()
+        .replace("/", "-")
+        .replace("\n", " ")
+        .replace("\r", " ")
+    )
     return None if clean.lower() in ("", "none") else clean
 
 
@@ -129,7 +99,7 @@ def _dist(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
     return "".join(c if (c.isascii() and c.isalnum()) or c in "_.-" else "-" for c in clean) or None
 
 
-def _logentry(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+def _logentry(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
     if type(value) is not dict:
         value = {"formatted": value}
     out: Tree = {}
@@ -145,7 +115,7 @@ def _logentry(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optiona
     return out
 
 
-def tags(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+def tags(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
     """Text to text, at most 100, keys of 32 and values of 200 characters."""
     pairs = value.items() if type(value) is dict else value
     if type(pairs) is list:
@@ -176,19 +146,19 @@ def _fingerprint(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> list
     return [item for item in clean if item] or None
 
 
-def _modules(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+def _modules(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
     pairs = list(value.items())[:_MOST_MODULES]
     return {k[:200]: v[:200] for k, v in pairs if type(k) is str and type(v) is str} or None
 
 
-def _sdk(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+def _sdk(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
     if type(value) is not dict or not exact(value.get("name")) or not exact(value.get("version")):
         return None
     clean = cleaner.mapping(value.items(), len(value), path, 0)
     return {k: clean[k] for k in ("name", "version", "integrations", "packages", "features") if clean.get(k)}
 
 
-def _contexts(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+def _contexts(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
     out: Tree = {}
     for key, item in list(value.items())[:100]:
         name = cleaner.key(key)
@@ -201,12 +171,12 @@ def _contexts(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optiona
     return out or None
 
 
-def _extra(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+def _extra(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
     clean = cleaner.tree(value, path)
     return (clean if type(clean) is dict else {"value": clean}) or None
 
 
-def _user(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+def _user(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
     if type(value) is not dict:
         value = {"id": value}
     out: Tree = {}
@@ -222,10 +192,14 @@ def _user(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tr
                 out[key] = clean
         elif key == "ip_address":
             address = exact(item) or ""
-            if address == "{{auto}}" or (len(address) <= 45 and address and _ADDRESS_SIGNS.issuperset(address)):
+            if address == "{{auto}}" or (
+                len(address) <= 45 and address and _ADDRESS_SIGNS.issuperset(address)
+            ):
                 out[key] = address
         elif key == "geo" and type(item) is dict:
-            geo = {k: plain.scalar(item.get(k), (*path, key, k), 128) for k in ("city", "country_code", "region")}
+            geo = {
+                k: plain.scalar(item.get(k), (*path, key, k), 128) for k in ("city", "country_code", "region")
+            }
             out[key] = {k: v for k, v in geo.items() if v}
         elif key == "data" and type(item) is dict:
             data.update(item)
@@ -236,34 +210,7 @@ def _user(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tr
     return out or None
 
 
-def _breadcrumbs(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
-    crumbs = value.get("values") if type(value) is dict else value
-    if type(crumbs) is not list and type(crumbs) is not tuple:
-        return None
-    out: list[Tree] = []
-    for crumb in crumbs[-_MOST_CRUMBS:]:
-        if type(crumb) is dict:
-            out.append(_breadcrumb(crumb, cleaner, (*path, "values", len(out))))
-    return {"values": out} if out else None
-
-
-def _breadcrumb(crumb: Tree, cleaner: Cleaner, path: tuple[object, ...]) -> Tree:
-    when = moment(crumb.get("timestamp"), cleaner, path)
-    out: Tree = {"timestamp": when} if when else {}
-    for key, limit in (("type", 128), ("category", 128), ("message", 4096), ("event_id", 32)):
-        item = crumb.get(key)
-        if item is not None and item != "":
-            out[key] = cleaner.scalar(item, (*path, key), limit)
-    if crumb.get("level") is not None:
-        out["level"] = level(crumb["level"], cleaner, path)
-    data = crumb.get("data")
-    if data is not None and data != {}:
-        clean = cleaner.tree(data, (*path, "data"))
-        out["data"] = clean if type(clean) is dict else {"value": clean}
-    return out
-
-
-def _transaction_info(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Optional[Tree]:
+def _transaction_info(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
     source = exact(value.get("source")) if type(value) is dict else None
     return {"source": source if source in _SOURCES else "custom"}
 
@@ -299,7 +246,7 @@ _RULES: dict[str, Rule] = {
     "contexts": _contexts,
     "user": _user,
     "request": requests.clean,
-    "breadcrumbs": _breadcrumbs,
+    "breadcrumbs": breadcrumbs.clean,
     "exception": frames_given.exceptions,
     "threads": frames_given.threads,
     "fingerprint": _fingerprint,

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Keeps secrets inside the process: passwords, tokens and card numbers are replaced before anything is written.
+"""Keeps secrets inside the process: passwords, tokens and card numbers are replaced before anything is
+written.
 
-By name (:mod:`errtrack.capture.names`) and by look (:mod:`errtrack.capture.patterns`). The options ``scrub_keys``
-and ``scrub_allow`` add to and take from the names; with ``send_default_pii`` client addresses are kept.
+By name (:mod:`errtrack.capture.names`) and by look (:mod:`errtrack.capture.patterns`). The options
+``scrub_keys`` and ``scrub_allow`` add to and take from the names; with ``send_default_pii`` client addresses
+are kept.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ _REMEMBERED = 5000
 
 #: What stands in the name of nearly every secret; asked of texts that hold ``=`` or ``:``.
 _HINTS: tuple[str, ...] = (
-    "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "pwd", "jwt", "bearer", "dsn", "ssn", "cv",
-    "pw", "sid", "otp", "csrf", "xsrf", "saml", "conn", "card",
+    "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "pwd", "jwt", "bearer", "dsn",
+    "ssn", "cv", "pw", "sid", "otp", "csrf", "xsrf", "saml", "conn", "card",
 )  # fmt: skip
 
 
@@ -60,7 +62,9 @@ class Scrubber:
         """*value* with the secrets that are recognised by their look replaced."""
         if len(value) < 8:
             return value
-        if self.is_suspicious(value) or (len(value) > 12 and has_card_digits(value.encode("utf-8", "replace"))):
+        if self.is_suspicious(value) or (
+            len(value) > 12 and has_card_digits(value.encode("utf-8", "replace"))
+        ):
             return self._scrub(value)
         return value
 
@@ -97,7 +101,9 @@ class Scrubber:
 
     def source_line(self, line: str) -> str:
         """A line of source code with literal secrets replaced."""
-        if len(line) < 8 or not (self.is_suspicious(line) or has_card_digits(line.encode("utf-8", "replace"))):
+        if len(line) < 8 or not (
+            self.is_suspicious(line) or has_card_digits(line.encode("utf-8", "replace"))
+        ):
             return line
         from errtrack.capture import patterns
 
@@ -120,7 +126,9 @@ class Scrubber:
         return self.data(value)
 
     def argv(self, words: list[str]) -> list[str]:
-        """A command line with the values of secret options filtered: ``--password x``, ``--token=x``, ``KEY=x``."""
+        """A command line with the values of secret options filtered: ``--password x``, ``--token=x``,
+        ``KEY=x``.
+        """
         out: list[str] = []
         hide_next = False
         for word in words:
@@ -140,7 +148,8 @@ class Scrubber:
     def data(self, tree: Any, path: tuple[object, ...] = (), notes: Notes | None = None) -> Any:
         """A copy of a tree of plain JSON values with the secrets in it replaced, whatever the nesting.
 
-        Pairs count as key and value too (``[["password", "x"]]``). *notes* takes down what was filtered below *path*.
+        Pairs count as key and value too (``[["password", "x"]]``). *notes* takes down what was filtered
+        below *path*.
         """
         kind = type(tree)
         if kind is str:
@@ -159,12 +168,22 @@ class Scrubber:
                     out[key] = self.data(value, (*path, key), notes)
             return out
         if kind is list or kind is tuple:
-            if len(tree) == 2 and type(tree[0]) is str and self.key_is_sensitive(tree[0]) and tree[1] is not None:
+            if (
+                len(tree) == 2
+                and type(tree[0]) is str
+                and self.key_is_sensitive(tree[0])
+                and tree[1] is not None
+            ):
                 if notes is not None:
                     notes.filtered((*path, 1))
                 return [tree[0], FILTERED]
             return [self.data(item, (*path, index), notes) for index, item in enumerate(tree)]
-        if kind is int and tree >= 10**12 and has_card_digits(b"%d" % tree) and self.text(str(tree)) == FILTERED:
+        if (
+            kind is int
+            and tree >= 10**12
+            and has_card_digits(b"%d" % tree)
+            and self.text(str(tree)) == FILTERED
+        ):
             return FILTERED
         return tree
 

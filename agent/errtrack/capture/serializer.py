@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Shows the values in a frame without running the application's code, within bytes that were set beforehand.
 
-A leaf becomes a text like its ``repr``, a container an object or array of leaves, everything else its class and the
-attributes that lie in the instance: no ``__repr__``, no property, no query, no iteration of a user's class. The
-result is JSON text at once, so that an object that stands in thirty frames is described only once.
+A leaf becomes a text like its ``repr``, a container an object or array of leaves, everything else its class
+and the attributes that lie in the instance: no ``__repr__``, no property, no query, no iteration of a user's
+class. The result is JSON text at once, so that an object that stands in thirty frames is described only
+once.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from _collections import deque  # type: ignore[import-not-found]  # without the costs of collections
 
 from errtrack.capture import shapes
 from errtrack.capture.scrubber import FILTERED
@@ -106,6 +107,10 @@ class Describer:
         return scrubber.known_suspect(value) if scrubber.is_suspicious(value) else value
 
     def _compound(self, value: Any, kind: type, depth: int) -> str:
+        known = self._known.get(id(value))
+        if known is not None and known[0] is value and known[1] == depth:
+            self.left -= len(known[2])
+            return known[2]
         if kind is bytes or kind is bytearray:
             return self._bytes(value, depth)
         shape = shape_of(kind)
@@ -122,10 +127,6 @@ class Describer:
         if address in self._active:
             self.left -= 8
             return _CYCLE
-        known = self._known.get(address)
-        if known is not None and known[0] is value and known[1] == depth:
-            self.left -= len(known[2])
-            return known[2]
         self._active.add(address)
         text = self._container(value, shape, depth)
         self._active.discard(address)
@@ -181,7 +182,9 @@ class Describer:
             parts.append(self._leaf("... %d more" % (size - len(parts))))
         return "[%s]" % ",".join(parts)
 
-    def _mapping(self, pairs: list[tuple[Any, Any]], size: int, depth: int, shape: shapes.Shape | None) -> str:
+    def _mapping(
+        self, pairs: list[tuple[Any, Any]], size: int, depth: int, shape: shapes.Shape | None
+    ) -> str:
         parts: list[str] = []
         self.left -= 2
         if shape is not None:
@@ -209,7 +212,11 @@ class Describer:
             return self._text_of_repr(value, shape, depth)
         if shape.kind == shapes.RECORD:
             fields = list(zip(shape.fields, tuple.__iter__(value)))
-            return self._mapping(fields[:BREADTH], len(fields), depth, shape) if depth < DEPTH else self._label(shape)
+            return (
+                self._mapping(fields[:BREADTH], len(fields), depth, shape)
+                if depth < DEPTH
+                else self._label(shape)
+            )
         state = state_of(value, shape)
         if shape.kind == shapes.ERROR:
             arguments = BaseException.__dict__["args"].__get__(value)
@@ -288,7 +295,9 @@ class Describer:
             elif name is None or kind is bool or kind is float:
                 text = repr(name)
             elif kind is tuple:
-                text = "(%s)" % ", ".join(self._key_text(part) for part in name[:5] if type(part) is not tuple)
+                text = "(%s)" % ", ".join(
+                    self._key_text(part) for part in name[:5] if type(part) is not tuple
+                )
             else:
                 shape = shape_of(kind)
                 text = shape.show(name) if shape.show is not None else "<%s>" % shape.label

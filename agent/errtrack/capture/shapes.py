@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a class looks like from outside, learned without running a line of it.
 
-A value is never asked anything: not its attributes, not its class, not its ``repr``. Its type is taken with the
-exact ``type()``, and everything about that type is read through ``type``'s own descriptors, so that no property,
-metaclass hook or ``__getattribute__`` of the application runs.
+A value is never asked anything: not its attributes, not its class, not its ``repr``. Its type is taken with
+the exact ``type()``, and everything about that type is read through ``type``'s own descriptors, so that no
+property, metaclass hook or ``__getattribute__`` of the application runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from _weakref import ref
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Optional
+    from typing import Any
 
     Reader = Callable[[Any], Any]
 
@@ -32,7 +32,9 @@ MODULE = type(sys)
 _module_dict: Reader = vars(MODULE)["__dict__"].__get__
 
 #: Kinds of shapes: how a value of the class is described.
-OBJECT, DICT, LIST, TUPLE, SET, STR, BYTES, INT, FLOAT, CLASS, ERROR, ENUM, STANDARD, RECORD, NAMED = range(15)
+OBJECT, DICT, LIST, TUPLE, SET, STR, BYTES, INT, FLOAT, CLASS, ERROR, ENUM, STANDARD, RECORD, NAMED = range(
+    15
+)
 
 _BASES: tuple[tuple[type, int], ...] = (
     (dict, DICT),
@@ -56,9 +58,9 @@ _LIMIT = 1000
 class Shape:
     """How instances of one class are described.
 
-    ``label`` is ``module.Qualname`` (builtins without module). ``read_dict`` reads the instance ``__dict__`` or is
-    None. ``slots`` are (name, reader) pairs. ``fields`` are a named tuple's names. ``show`` describes a standard
-    library value as text.
+    ``label`` is ``module.Qualname`` (builtins without module). ``read_dict`` reads the instance ``__dict__``
+    or is None. ``slots`` are (name, reader) pairs. ``fields`` are a named tuple's names. ``show`` describes
+    a standard library value as text.
     """
 
     __slots__ = ("fields", "kind", "label", "mark", "read_dict", "show", "slots")
@@ -126,7 +128,7 @@ def label_of(cls: type) -> str:
     return ("%s.%s" % (module, name) if module else name)[:256]
 
 
-def names_of(cls: type) -> tuple[str, Optional[str]]:
+def names_of(cls: type) -> tuple[str, str | None]:
     """Qualified name and module of a class; the module is None for builtins."""
     try:
         name = qualname_of(cls)
@@ -168,7 +170,9 @@ def _fields_of(cls: type) -> tuple[str, ...]:
 
 
 def state_of(value: Any, shape: Shape) -> list[tuple[str, Any]]:
-    """The instance's own attributes: ``__dict__``, then slots. At most 60, names that are not text left out."""
+    """The instance's own attributes: ``__dict__``, then slots. At most 60, names that are not text left
+    out.
+    """
     out: list[tuple[str, Any]] = []
     if shape.read_dict is not None:
         own = shape.read_dict(value)
@@ -187,7 +191,9 @@ def state_of(value: Any, shape: Shape) -> list[tuple[str, Any]]:
 
 
 def first(items: Any, count: int) -> list[Any]:
-    """The first *count* of an iterable of a builtin type; what another thread is changing gives what was read."""
+    """The first *count* of an iterable of a builtin type; what another thread is changing gives what was
+    read.
+    """
     out: list[Any] = []
     try:
         for item in items:
@@ -214,7 +220,9 @@ def _moment(value: Any) -> str:
     zone = value.tzinfo
     # isoformat() asks the zone; only the interpreter's own zones are asked.
     kind = type(zone)
-    if zone is not None and not (is_named(kind, "datetime", "timezone") or is_named(kind, "zoneinfo", "ZoneInfo")):
+    if zone is not None and not (
+        is_named(kind, "datetime", "timezone") or is_named(kind, "zoneinfo", "ZoneInfo")
+    ):
         return "%s <%s>" % (value.replace(tzinfo=None).isoformat(), label_of(kind))
     return str(value.isoformat())
 

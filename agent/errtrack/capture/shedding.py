@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Brings an event that is too large below the limit: the least needed goes first, and is told in ``_meta``.
 
-Order: variables of others' frames, all variables, request body, extra, data of breadcrumbs, breadcrumbs, modules,
-source lines; at the very end everything but what names the error.
+Order: variables of others' frames, all variables, request body, extra, data of breadcrumbs, breadcrumbs,
+modules, source lines; at the very end everything but what names the error.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _CONTEXT = ("pre_context", "context_line", "post_context")
 _MECHANISM = ("type", "handled", "exception_id", "parent_id", "source", "is_exception_group")
 _ESSENTIAL = (
-    "event_id", "timestamp", "platform", "level", "release", "environment", "transaction", "server_name", "dist", "sdk",
-    "fingerprint",
+    "event_id", "timestamp", "platform", "level", "release", "environment", "transaction", "server_name",
+    "dist", "sdk", "fingerprint",
 )  # fmt: skip
 
 
@@ -43,7 +43,9 @@ def shed(event: Tree, limit: int, encode: Callable[[Tree], bytes]) -> bytes:
 
 
 def _copy(tree: Any) -> Tree:
-    return {key: _copy(value) if type(value) is dict else value for key, value in tree.items()} if tree else {}
+    return (
+        {key: _copy(value) if type(value) is dict else value for key, value in tree.items()} if tree else {}
+    )
 
 
 def _foreign_vars(event: Tree, notes: Notes) -> None:
@@ -93,7 +95,11 @@ def _body(event: Tree, notes: Notes) -> None:
 def _crumb_data(event: Tree, notes: Notes) -> None:
     crumbs = event.get("breadcrumbs")
     if type(crumbs) is dict and type(crumbs.get("values")) is list:
-        kept = [{k: v for k, v in crumb.items() if k != "data"} for crumb in crumbs["values"] if type(crumb) is dict]
+        kept = [
+            {k: v for k, v in crumb.items() if k != "data"}
+            for crumb in crumbs["values"]
+            if type(crumb) is dict
+        ]
         event["breadcrumbs"] = {"values": kept}
         for index in range(len(kept)):
             notes.removed(("breadcrumbs", "values", index, "data"))
@@ -109,8 +115,8 @@ def _without(key: str) -> Callable[[Tree, Notes], None]:
 
 
 _STEPS: tuple[Callable[[Tree, Notes], None], ...] = (
-    _foreign_vars, _all_vars, _body, _without("extra"), _crumb_data, _without("breadcrumbs"), _without("modules"),
-    _source, _without("contexts"), _without("request"), _without("threads"),
+    _foreign_vars, _all_vars, _body, _without("extra"), _crumb_data, _without("breadcrumbs"),
+    _without("modules"), _source, _without("contexts"), _without("request"), _without("threads"),
 )  # fmt: skip
 
 
@@ -126,12 +132,16 @@ def _essence(event: Tree, longest: int) -> Tree:
     exception = event.get("exception")
     values = exception.get("values") if type(exception) is dict else None
     if type(values) is list:
-        out["exception"] = {"values": [_short(value, longest) for value in values[-10:] if type(value) is dict]}
+        out["exception"] = {
+            "values": [_short(value, longest) for value in values[-10:] if type(value) is dict]
+        }
     return out
 
 
 def _short(value: Tree, longest: int) -> Tree:
-    out: Tree = {key: cut(value[key], longest) for key in ("type", "value", "module") if type(value.get(key)) is str}
+    out: Tree = {
+        key: cut(value[key], longest) for key in ("type", "value", "module") if type(value.get(key)) is str
+    }
     mechanism = value.get("mechanism")
     if type(mechanism) is dict:
         out["mechanism"] = {key: mechanism[key] for key in _MECHANISM if key in mechanism}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The source lines around a frame: from the file, from ``linecache`` for code without one, or from its loader.
+"""The source lines around a frame: from the file, from ``linecache`` for code without one, or from its
+loader.
 
-Files are read here, as bytes, and only the lines that are shown are decoded: importing ``linecache`` brings in
-``tokenize`` and costs 7 ms at the first event.
+Files are read here, as bytes, and only the lines that are shown are decoded: importing ``linecache`` brings
+in ``tokenize`` and costs 7 ms at the first event.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Optional
+    from typing import Any
 
     Context = tuple[list[str], str, list[str]]
 
@@ -25,7 +26,7 @@ _FILES = 24
 _files: dict[str, tuple[list[bytes], str]] = {}
 
 
-def context(path: str, lineno: int, module: str | None, namespace: Any) -> Optional[Context]:
+def context(path: str, lineno: int, module: str | None, namespace: Any) -> Context | None:
     """Five lines before, the line, five lines after; None where there is no source."""
     if lineno < 1:
         return None

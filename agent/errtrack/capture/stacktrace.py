@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Stack frames for events: where, which source lines, and with which values - at the price of the values alone.
+"""Stack frames for events: where, which source lines, and with which values - at the price of the values
+alone.
 
-What is constant about a place in the code (file, function, source lines, whose code it is) is made JSON once and
-remembered by code object and line; a capture only describes the variables. Nothing that is remembered leads to a
-frame, a traceback or a value.
+What is constant about a place in the code (file, function, source lines, whose code it is) is made JSON once
+and remembered by code object and line; a capture only describes the variables. Nothing that is remembered
+leads to a frame, a traceback or a value.
 """
 
 from __future__ import annotations
 
 import sys
 
-from errtrack.capture import paths, source
-from errtrack.capture.scrubber import FILTERED, has_card_digits
+from errtrack.capture import paths, source, variables
 from errtrack.capture.serializer import Describer
-from errtrack.capture.shapes import CLASS, NAMED, shape_of
-from errtrack.capture.wire import Notes, dumps, quote, utf8
+from errtrack.capture.wire import Notes, dumps, utf8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,15 +26,12 @@ if TYPE_CHECKING:
 
     Step = tuple[FrameType, Optional[int]]
 
-#: Of a longer stack trace the first 50 and the last 200 frames are kept; values and source on 25 at either end.
+#: Of a longer stack trace the first 50 and the last 200 frames are kept; values and source on 25 at either
+#: end.
 HEAD, TAIL, DETAILED = 50, 200, 25
 FRAME_BYTES, RAISING_FRAME_BYTES = 2048, 4096
-_NAMES = 25
 _REMEMBERED = 2000
 
-_OPTIMIZED = 1  # CO_OPTIMIZED: a function; its f_locals is a copy, not the namespace itself
-_HIDDEN_BY = ("__traceback_hide__", "__tracebackhide__")
-_MISSING = object()
 # Up to 3.12 f_locals leaves its copy on the frame, which would keep the values alive as long as the frame.
 _LEAVES_COPY = sys.version_info < (3, 13)
 
@@ -43,13 +39,24 @@ _LEAVES_COPY = sys.version_info < (3, 13)
 class Place:
     """The constant part of a frame. Keeps the code object, so that its address stays its own."""
 
-    __slots__ = ("code", "full", "hide_names", "in_app", "is_own", "loaded", "module", "names", "shown", "slim")
+    __slots__ = (
+        "code",
+        "full",
+        "hide_names",
+        "in_app",
+        "is_own",
+        "loaded",
+        "module",
+        "names",
+        "shown",
+        "slim",
+    )
 
     def __init__(self, code: CodeType, module: str | None) -> None:
         self.code = code
         self.module = module
         self.is_own = paths.is_own(module)
-        self.hide_names = tuple(name for name in _HIDDEN_BY if name in code.co_varnames)
+        self.hide_names = tuple(name for name in variables.HIDDEN_BY if name in code.co_varnames)
         self.loaded = False
         self.in_app: bool | None = None
         self.shown: dict[str, Any] = {}
@@ -85,7 +92,7 @@ class Place:
             shown["post_context"] = [clean(text) for text in found[2]]
         self.shown = shown
         self.full = utf8(dumps(shown)[:-1])
-        self.names = _names_in_order(code, line)
+        self.names = variables.names_in_order(code, line)
         self.loaded = True
 
 
@@ -143,7 +150,9 @@ class Stacks:
         self.territory = paths.Territory(options)
         self._places: dict[tuple[int, int | None], Place] = {}
 
-    def of_traceback(self, tb: TracebackType | None, describer: Describer, quota: list[int]) -> tuple[list[Frame], int]:
+    def of_traceback(
+        self, tb: TracebackType | None, describer: Describer, quota: list[int]
+    ) -> tuple[list[Frame], int]:
         """Frames of a traceback, the raising one last, and how many there were.
 
         *quota* holds how many frames may still be detailed in this event.
@@ -155,7 +164,9 @@ class Stacks:
             tb = tb.tb_next
         return self._frames(steps, describer, quota)
 
-    def of_stack(self, frame: FrameType | None, describer: Describer, quota: list[int]) -> tuple[list[Frame], int]:
+    def of_stack(
+        self, frame: FrameType | None, describer: Describer, quota: list[int]
+    ) -> tuple[list[Frame], int]:
         """Frames of a running stack, *frame* last, and how many there were."""
         steps: list[Step] = []
         while frame is not None:
@@ -189,7 +200,9 @@ class Stacks:
                 if not place.loaded:
                     place.load(step[1], step[0].f_globals, self)
             except Exception:
-                place.slim = place.full = utf8(dumps({"function": place.code.co_name[:512] or "<unknown>"})[:-1])
+                place.slim = place.full = utf8(
+                    dumps({"function": place.code.co_name[:512] or "<unknown>"})[:-1]
+                )
                 place.loaded = True
             if detailed:
                 quota[0] -= 1
@@ -233,83 +246,19 @@ class Stacks:
     def _describe(self, frame: Frame, running: FrameType, describer: Describer, budget: int) -> None:
         local = running.f_locals
         place = frame.place
-        is_function = place.code.co_flags & _OPTIMIZED
+        is_function = place.code.co_flags & variables.OPTIMIZED
         if is_function:
-            pairs = [(name, local.get(name, _MISSING)) for name in place.names]
+            pairs = [(name, local.get(name, variables.MISSING)) for name in place.names]
         elif issubclass(type(local), dict):
-            pairs = list(_of_namespace(place, local))
+            pairs = list(variables.of_namespace(place, local))
         else:
             return  # a class body in a mapping of the application's own
         if is_function and _LEAVES_COPY and type(local) is dict and sys.getrefcount(local) == 3:
-            # Nobody else holds the copy (an application's locals() is this very dict). What exec() put there stays.
+            # Nobody else holds the copy (an application's locals() is this very dict). What exec() put there
+            # stays.
             for name in place.names:
                 local.pop(name, None)
-        _write(frame, pairs, describer, self.scrubber, budget)
-
-
-def _write(
-    frame: Frame, pairs: list[tuple[str, Any]], describer: Describer, scrubber: Scrubber, budget: int
-) -> None:
-    parts: list[str] = []
-    total = 0
-    left = budget
-    for name, value in pairs:
-        if value is _MISSING:
-            continue
-        total += 1
-        if left <= 0 or len(parts) >= _NAMES:
-            continue
-        if scrubber.key_is_sensitive(name):
-            text = '"%s"' % FILTERED
-            frame.filtered.append(name)
-        else:
-            # No value takes more than half of what is left: the next ones are worth seeing as well.
-            text = describer.describe(value, max(left >> 1, 200))
-        part = "%s:%s" % (quote(name), text)
-        left -= len(part) + 1
-        parts.append(part)
-    if not total:
-        return
-    if len(parts) < total:
-        frame.total = total
-    body = utf8("{%s}" % ",".join(parts))
-    if has_card_digits(body):
-        from json import loads
-
-        body = utf8(dumps(scrubber.data(loads(body))))
-    frame.vars = body
-
-
-def _of_namespace(place: Place, local: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The variables of a module or class body: no machinery, no functions, no classes."""
-    wanted = [name for name in place.names if name in local]
-    seen = set(wanted)
-    for name in wanted + [name for name in list(local)[:500] if name not in seen]:
-        if type(name) is not str or name[:2] == "__":
-            continue
-        value = local.get(name)
-        kind = type(value)
-        if kind is _FUNCTION or kind is _BUILTIN or shape_of(kind).kind in (CLASS, NAMED):
-            continue
-        yield name, value
-
-
-_FUNCTION = type(utf8)
-_BUILTIN = type(len)
-
-
-def _names_in_order(code: CodeType, line: str) -> tuple[str, ...]:
-    """Names of the failing line first, then the parameters, then the other variables."""
-    parameters = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
-    everything = [*code.co_varnames, *code.co_cellvars, *code.co_freevars]
-    on_line = "".join(c if c.isalnum() or c == "_" else " " for c in line.partition("#")[0]).split()
-    if not code.co_flags & _OPTIMIZED:
-        everything = [*code.co_names]
-        return tuple(dict.fromkeys(name for name in on_line if name in everything))
-    known = set(everything)
-    ordered = [name for name in on_line if name in known] + everything[:parameters] + everything
-    # ".0" and the like are the compiler's own.
-    return tuple(dict.fromkeys(name for name in ordered if name[:1] != "." and name not in _HIDDEN_BY))
+        variables.write(frame, pairs, describer, self.scrubber, budget)
 
 
 def _take(pairs: Iterator[Any], count: int) -> list[Any]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """JSON at the speed of the interpreter's own encoder, without importing the ``json`` package.
 
-``import json`` pulls in ``re`` and costs 7 ms at the first event; the C encoder beneath it costs nothing. Text
-stays as it is (no ``\\uXXXX`` for non-ASCII); a lone surrogate becomes ``?`` when the text is made bytes, because
-a server refuses the whole event for one.
+``import json`` pulls in ``re`` and costs 7 ms at the first event; the C encoder beneath it costs nothing.
+Text stays as it is (no ``\\uXXXX`` for non-ASCII); a lone surrogate becomes ``?`` when the text is made
+bytes, because a server refuses the whole event for one.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def _build() -> tuple[Callable[[str], str], Callable[[Any], str]]:
     return encode_basestring, dump
 
 
-#: ``quote(text)`` -> the JSON text of a str; ``dumps(tree)`` -> the JSON text of a tree of plain builtin types.
-#: dumps raises TypeError, ValueError (NaN) or RecursionError for what JSON cannot hold.
+#: ``quote(text)`` -> the JSON text of a str; ``dumps(tree)`` -> the JSON text of a tree of plain builtin
+#: types. dumps raises TypeError, ValueError (NaN) or RecursionError for what JSON cannot hold.
 quote, dumps = _build()
 
 
