@@ -17,12 +17,13 @@ LONGEST = 86_400.0
 #: How long a 429 without any header holds.
 UNTOLD = 60.0
 
-KNOWN = frozenset(
-    (
-        "default error transaction security attachment session profile profile_chunk replay monitor feedback"
-        " span log_item log_byte trace_metric trace_metric_byte metric_bucket internal user_report_v2"
-    ).split()  # noqa: SIM905
-)
+# fmt: off
+KNOWN = frozenset((
+    "default", "error", "transaction", "security", "attachment", "session", "profile", "profile_chunk",
+    "replay", "monitor", "feedback", "span", "log_item", "log_byte", "trace_metric",
+    "trace_metric_byte", "metric_bucket", "internal", "user_report_v2",
+))
+# fmt: on
 
 #: The key under which a limit on everything is kept.
 ALL = ""
@@ -69,7 +70,7 @@ class Limits:
 
     def _hold(self, category: str, seconds: float, now: float) -> None:
         deadline = now + min(seconds, LONGEST)
-        if deadline > self.deadlines.get(category, 0.0):
+        if deadline > max(now, self.deadlines.get(category, 0.0)):
             self.deadlines[category] = deadline
 
 
