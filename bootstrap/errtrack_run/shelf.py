@@ -31,16 +31,19 @@ def opened(settings: Settings) -> Iterator[Store]:
     """Drain what waits, and give the store to read; what is wrong with it becomes a :class:`CommandError`."""
     import sqlite3
 
-    from errtrack.delivery import transport
+    from errtrack.delivery import drain
 
     tell_problems(settings)
+    undrained: Exception | None = None
     try:
-        transport.drain_to_store(settings.options)
+        drain.drain_to_store(settings.options, settings.environ)
     except (OSError, sqlite3.Error) as error:
-        _complain("what waits in the spool could not be read (%s)" % error)
+        undrained = error  # an unusable store is told once, by whoever reads it
     store = make(settings)
     try:
         yield store
+        if undrained is not None:
+            _complain("what waits in the spool is not shown: the store cannot be written (%s)" % undrained)
     except (OSError, sqlite3.Error) as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -52,13 +55,14 @@ def opened(settings: Settings) -> Iterator[Store]:
 
 
 def make(settings: Settings) -> Store:
-    """The store in the first folder that has one, else where the next event would be kept."""
+    """The store in the first folder that has one, rather where the next event would be kept."""
     from errtrack.delivery.store import FILE_NAME, Store
 
     options = settings.options
     candidates = folders(settings)
     with_file = [folder for folder in candidates if os.path.lexists(os.path.join(folder, FILE_NAME))]
-    return Store((with_file or candidates)[0], options.store_max_age, options.store_max_size)
+    usable = [folder for folder in with_file if why_unusable(folder) is None]
+    return Store((usable or with_file or candidates)[0], options.store_max_age, options.store_max_size)
 
 
 def tell_problems(settings: Settings) -> None:

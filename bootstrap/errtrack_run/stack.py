@@ -207,9 +207,8 @@ class _Printer:
             if not self.full and len(lines) > _VALUE_LINES:
                 lines = lines[:_VALUE_LINES]
                 lines[-1] = shorten(lines[-1] + " " * 8, len(lines[-1]) - 3).rstrip() + "..."
-            lines[0] = (
-                "      " + self.terminal.paint(escape(name), "cyan") + lines[0][6 + len(escape(name)) :]
-            )
+            if lines[0].startswith(lead):
+                lines[0] = "      " + self.terminal.paint(escape(name), "cyan") + lines[0][len(lead) - 3 :]
             for line in lines:
                 self.terminal.print(line)
 

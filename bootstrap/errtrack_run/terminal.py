@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-_MIN_WIDTH, _MAX_WIDTH = 40, 160
+_MIN_WIDTH, _MAX_WIDTH = 60, 160
 
 
 def escape(text: object) -> str:

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""errtrack doctor: it finds what is wrong, says so in one line, and changes nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from desk import Desk, Result, Sink, failure
+
+from errtrack import options
+from errtrack.delivery import envelope, places, spool
+from errtrack.dsn import Dsn
+
+
+def checks(result: Result) -> dict[tuple[str, str], tuple[str, str]]:
+    return {(row["section"], row["name"]): (row["state"], row["text"]) for row in result.json["checks"]}
+
+
+def test_doctor_finds_nothing_wrong_with_a_sound_setup(desk: Desk) -> None:
+    desk.add(failure())
+    result = desk.run("doctor", "--json")
+    found = checks(result)
+    assert result.status == 0 and result.json["ok"] is True, [
+        c for c in found.items() if c[1][0] == "problem"
+    ]
+    assert "1 issue, 1 event" in found["On disk", "store"][1]
+    assert found["Settings", "store"][1].endswith("from ERRTRACK_STORE")
+    assert found["Instrumentations", "excepthook"][0] == "ok"
+    text = desk.run("doctor").out
+    assert text.rstrip().endswith("All is well.")
+    assert max(map(len, text.splitlines())) <= 80 or str(desk.folder) in text
+
+
+def test_doctor_has_a_row_for_everything_in_the_catalogue(desk: Desk) -> None:
+    from errtrack_instrumentations import catalogue
+
+    found = checks(desk.run("doctor", "--json"))
+    rows = [name for section, name in found if section == "Instrumentations"]
+    assert rows == list(catalogue.INSTRUMENTATIONS)
+
+
+def test_doctor_tells_what_is_disabled_and_what_is_misspelt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ERRTRACK_DISABLE", "flask")
+    (desk.folder / "errtrack.toml").write_text("sampel_rate = 0.5\n")
+    result = desk.run("doctor", "--json")
+    found = checks(result)
+    assert result.status == 1
+    assert found["Instrumentations", "flask"] == ("off", "Flask: disabled by ERRTRACK_DISABLE")
+    assert "did you mean sample_rate" in found["Settings", "problem"][1]
+    assert found["Settings", "file"][1] == str(desk.folder / "errtrack.toml")
+
+
+def test_doctor_tells_an_unsupported_version(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site" / "flask-0.9.dist-info").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    result = desk.run("doctor", "--json")
+    state, text = checks(result)["Instrumentations", "flask"]
+    assert (result.status, state) == (1, "problem")
+    assert "flask 0.9 is not supported" in text
+
+
+def test_doctor_asks_the_server_and_leaves_no_event_there(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sink() as sink:
+        monkeypatch.setenv("ERRTRACK_DSN", sink.dsn)
+        result = desk.run("doctor", "--json")
+        assert list(sink.events()) == []
+        assert len(sink.requests) == 1
+    assert result.status == 0
+    assert checks(result)["Destination", "server"][0] == "ok"
+    assert "publickey" not in result.out
+    refused = desk.run("doctor", "--json")
+    assert (refused.status, checks(refused)["Destination", "server"][0]) == (1, "problem")
+    with Sink(403) as sink:
+        monkeypatch.setenv("ERRTRACK_DSN", sink.dsn)
+        assert checks(desk.run("doctor", "--json"))["Destination", "server"][0] == "problem"
+
+
+def test_doctor_counts_what_waits_and_looks_without_touching(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ERRTRACK_DSN", "http://key@127.0.0.1:9/1")
+    assert desk.run("doctor").status == 1
+    assert not desk.state.exists()
+    resolved = options.resolve()
+    folder = places.spool_folder(resolved, Dsn.parse(resolved.dsn).digest)
+    assert folder is not None
+    kept = spool.Spool(folder, {})
+    for _ in range(3):
+        assert kept.put(envelope.build("a" * 32, "event", b"{}"))
+    kept.close()
+    _, text = checks(desk.run("doctor", "--json"))["On disk", "spool"]
+    assert text == "3 events waiting for the server"
+
+
+def test_doctor_tells_a_folder_that_cannot_be_made(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    (desk.folder / "file").write_text("")
+    monkeypatch.setenv("ERRTRACK_STORE", str(desk.folder / "file" / "state"))
+    found = desk.run("doctor", "--json")
+    told = [row["text"] for row in found.json["checks"] if row["state"] == "problem"]
+    assert (found.status, len(told)) == (1, 1)
+    assert "file is not a folder" in told[0]
+
+
+def test_doctor_tells_a_folder_that_others_can_write_to(desk: Desk) -> None:
+    desk.state.mkdir()
+    desk.state.chmod(0o777)
+    result = desk.run("doctor", "--json")
+    assert result.status == 1
+    assert any("others can write" in row["text"] for row in result.json["checks"])
+
+
+def test_doctor_tells_how_a_command_would_be_instrumented(desk: Desk) -> None:
+    result = desk.run("doctor", "--json", "--", sys.executable, "app.py", "--json")
+    found = checks(result)
+    assert result.status == 0, found
+    state, text = found["Command", "start"]
+    assert state == "ok" and "sitecustomize on PYTHONPATH" in text
+    assert found["Python", "interpreter"][1].endswith(sys.executable)
+
+
+@pytest.mark.parametrize("flag", ["-I", "-E", "-S"])
+def test_doctor_tells_flags_that_keep_errtrack_out(desk: Desk, flag: str) -> None:
+    result = desk.run("doctor", "--json", "--", sys.executable, flag, "app.py")
+    found = checks(result)
+    assert result.status == 1
+    assert flag in found["Command", "flags"][1]
+    assert found["Command", "start"][0] == "problem"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts name their interpreter on Unix")
+@pytest.mark.parametrize(
+    "first_line", ["#!%s", "#!/usr/bin/env %s", "#!/bin/sh\n'''exec' \"%s\" \"$0\" \"$@\"\n' '''"]
+)
+def test_doctor_looks_into_scripts_for_their_python(desk: Desk, first_line: str) -> None:
+    script = desk.folder / "serve"
+    script.write_text(first_line % sys.executable + "\nimport app\n")
+    script.chmod(0o755)
+    found = checks(desk.run("doctor", "--json", "--", str(script)))
+    assert found["Command", "start"][0] == "ok"
+
+
+def test_doctor_tells_commands_that_are_no_python_and_commands_that_are_not_there(desk: Desk) -> None:
+    found = checks(desk.run("doctor", "--json", "--", "sh", "-c", "true"))
+    assert "no Python program itself" in found["Command", "Python"][1]
+    missing = desk.run("doctor", "--json", "--", "no-such-command-anywhere")
+    assert missing.status == 1
+    assert checks(missing)["Command", "no-such-command-anywhere"][1] == "there is no such command"
