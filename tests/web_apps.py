@@ -21,6 +21,8 @@ def app(environ, start_response):
         return Closing()
     if path == "/file":
         return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+    if path == "/one":
+        return [b"just this"]
     return [b"fine ", n.encode()]
 
 def pieces(n):

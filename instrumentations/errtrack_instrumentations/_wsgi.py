@@ -89,10 +89,13 @@ def handle_request(call: Call) -> Advice:
     entered = scopes.fresh_isolation_scope()
     with entered as scope:
         environ[KEY] = record
-        scope.processors = scope.processors + (record,)
+        # A request made inside of a request (a test client in a view) is described by its own environ alone.
+        scope.processors = (*[p for p in scope.processors if type(p) is not Request], record)
         if "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
             scope.propagation = continue_trace(
-                environ.get("HTTP_SENTRY_TRACE", ""), environ.get("HTTP_BAGGAGE", ""), environ.get("HTTP_TRACEPARENT", "")
+                environ.get("HTTP_SENTRY_TRACE", ""),
+                environ.get("HTTP_BAGGAGE", ""),
+                environ.get("HTTP_TRACEPARENT", ""),
             )
         try:
             body = yield
@@ -198,7 +201,9 @@ def url_of(environ: dict[str, Any]) -> str:
     from errtrack import options
 
     forwarded = options.current().wsgi_use_x_forwarded_for
-    scheme = (environ.get("HTTP_X_FORWARDED_PROTO") if forwarded else "") or environ.get("wsgi.url_scheme", "http")
+    scheme = (environ.get("HTTP_X_FORWARDED_PROTO") if forwarded else "") or environ.get(
+        "wsgi.url_scheme", "http"
+    )
     host = (environ.get("HTTP_X_FORWARDED_HOST") if forwarded else "") or environ.get("HTTP_HOST")
     if not host:
         host = environ.get("SERVER_NAME", "unknown")
@@ -207,7 +212,11 @@ def url_of(environ: dict[str, Any]) -> str:
     default_port = ":443" if scheme == "https" else ":80"
     if host.endswith(default_port):
         host = host[: -len(default_port)]
-    path = _decoded(environ.get("SCRIPT_NAME", "")).rstrip("/") + "/" + _decoded(environ.get("PATH_INFO", "")).lstrip("/")
+    path = (
+        _decoded(environ.get("SCRIPT_NAME", "")).rstrip("/")
+        + "/"
+        + _decoded(environ.get("PATH_INFO", "")).lstrip("/")
+    )
     return "%s://%s%s" % (scheme, host, path)
 
 

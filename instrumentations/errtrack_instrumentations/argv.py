@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 
 def add_argv(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
-    """Read ``sys.argv`` at the event's time: at boot it does not exist yet. It is scrubbed with the rest of the event."""
-    extra = event.setdefault("extra", {})
-    argv = getattr(sys, "argv", None)
-    if isinstance(extra, dict) and argv:
-        event["extra"] = {"sys.argv": list(argv), **extra}
+    """Read ``sys.argv`` at the event's time: at boot it does not exist yet, and an application may change it."""
+    from errtrack import client
+
+    extra = event.get("extra") or {}
+    running = client.get_client()
+    argv = [word for word in getattr(sys, "argv", ()) if isinstance(word, str)]
+    if argv and running is not None and isinstance(extra, dict):
+        event["extra"] = {"sys.argv": running.scrubber.argv(argv), **extra}
     return event
 
 

@@ -7,7 +7,7 @@ form or JSON is shown when the view had already read it; it is never read for th
 
 from __future__ import annotations
 
-import weakref
+from functools import partial
 
 import errtrack
 from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, shielded
@@ -27,8 +27,8 @@ def remember_request(call: Call) -> Advice:
     context = yield
     record = call.get(1, "environ").get(_wsgi.KEY)
     if record is not None:
-        request = weakref.ref(context.request)
-        record.enrich = lambda event: describe(event, request())
+        # Held as long as the response is: a body that fails while it is streamed still knows its endpoint.
+        record.enrich = partial(describe, context.request)
 
 
 def capture_unhandled(call: Call) -> Advice:
@@ -49,11 +49,11 @@ def connect(signals: ModuleType) -> None:
         signals.got_request_exception.connect(shielded("flask", capture), weak=False)
 
 
-def describe(event: dict[str, Any], request: Any) -> None:
+def describe(request: Any, event: dict[str, Any]) -> None:
     """Name the transaction and add the body, from what the request object already holds."""
     from errtrack import options
 
-    state = vars(request) if request is not None else {}
+    state = vars(request)
     rule = state.get("url_rule")
     if rule is not None:
         by_url = options.current().flask_transaction_style == "url"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
 from errtrack_instrumentations.dedupe import is_repeat
 
 
@@ -170,4 +170,4 @@ work()
 """
     )
     event = sandbox.event()
-    assert event["exception"]["values"][-1]["mechanism"] == {"type": "generic", "handled": True, "exception_id": 0}
+    assert event["exception"]["values"][-1]["mechanism"] == {"type": "generic", "handled": True}

@@ -1,4 +1,4 @@
-"""Any WSGI application at the door of its server: reported once, served as without us."""
+"""wsgi_servers: any WSGI application at the door of its server: reported once, served as without us."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 
 import pytest
+
 from web import Server, main_exception
 from web_apps import FLASK, RAW
 
@@ -84,7 +85,10 @@ def test_errors_while_iterating_and_in_close(sandbox) -> None:
         server.get("/close?c")
         assert server.get("/generator?ok") == (200, b"firstsecond")
     events = sandbox.events()
-    assert [(main_exception(e)["value"], e["tags"]["query"]) for e in events] == [("mid-stream", "fail"), ("in close", "c")]
+    assert [(main_exception(e)["value"], e["tags"]["query"]) for e in events] == [
+        ("mid-stream", "fail"),
+        ("in close", "c"),
+    ]
 
 
 def test_exits_inside_a_request(sandbox) -> None:
@@ -102,7 +106,7 @@ def test_responses_are_the_same_as_without_us(sandbox) -> None:
             import http.client
 
             seen = []
-            for path in ("/ok?a", "/generator?ok", "/file", "/fail?b"):
+            for path in ("/one", "/ok?a", "/generator?ok", "/file", "/fail?b"):
                 connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
                 connection.request("GET", path)
                 answer = connection.getresponse()
@@ -111,7 +115,7 @@ def test_responses_are_the_same_as_without_us(sandbox) -> None:
                 connection.close()
             answers.append(seen)
     assert answers[0] == answers[1]
-    assert answers[1][0][1]["content-length"] == "6"  # a list of one request keeps its length
+    assert answers[1][0][1]["content-length"] == "9"  # a list of one piece keeps its length
 
 
 def test_worker_timeout_is_reported_with_the_line_it_hung_at(sandbox) -> None:
@@ -121,7 +125,10 @@ def test_worker_timeout_is_reported_with_the_line_it_hung_at(sandbox) -> None:
         server.get("/slow")
     event = sandbox.event()
     assert (main_exception(event)["type"], event["level"]) == ("SystemExit", "fatal")
-    assert any(f.get("context_line", "").strip() == "time.sleep(30)" for f in main_exception(event)["stacktrace"]["frames"])
+    assert any(
+        f.get("context_line", "").strip() == "time.sleep(30)"
+        for f in main_exception(event)["stacktrace"]["frames"]
+    )
 
 
 def test_asgi_applications_are_left_alone() -> None:
@@ -148,7 +155,10 @@ def test_watched_application_looks_like_itself() -> None:
 
 
 URLS = [
-    ({"wsgi.url_scheme": "http", "HTTP_HOST": "h", "SCRIPT_NAME": "/a", "PATH_INFO": "/b/c"}, "http://h/a/b/c"),
+    (
+        {"wsgi.url_scheme": "http", "HTTP_HOST": "h", "SCRIPT_NAME": "/a", "PATH_INFO": "/b/c"},
+        "http://h/a/b/c",
+    ),
     ({"wsgi.url_scheme": "https", "HTTP_HOST": "h:443", "PATH_INFO": "/"}, "https://h/"),
     ({"wsgi.url_scheme": "http", "HTTP_HOST": "h:8000", "PATH_INFO": ""}, "http://h:8000/"),
     ({"wsgi.url_scheme": "http", "SERVER_NAME": "s", "SERVER_PORT": "80", "PATH_INFO": "/x"}, "http://s/x"),
@@ -168,7 +178,13 @@ def test_forwarded_host_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     from errtrack import options
     from errtrack_instrumentations import _wsgi
 
-    environ = {"wsgi.url_scheme": "http", "HTTP_HOST": "inner", "PATH_INFO": "/", "HTTP_X_FORWARDED_HOST": "example.com:443", "HTTP_X_FORWARDED_PROTO": "https"}
+    environ = {
+        "wsgi.url_scheme": "http",
+        "HTTP_HOST": "inner",
+        "PATH_INFO": "/",
+        "HTTP_X_FORWARDED_HOST": "example.com:443",
+        "HTTP_X_FORWARDED_PROTO": "https",
+    }
     assert _wsgi.url_of(environ) == "http://inner/"
     asked = options.resolve({"ERRTRACK_WSGI_USE_X_FORWARDED_FOR": "1"})
     monkeypatch.setattr(options, "_current", {"options": asked})

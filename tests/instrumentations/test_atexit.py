@@ -1,0 +1,101 @@
+"""The last events: delivered when the server is there, kept when it is not, and no exit is held up for long."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def healthy() -> Iterator[tuple[str, list[bytes]]]:
+    """A server that takes everything: its DSN, and the bodies it has got."""
+    bodies: list[bytes] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield "http://key@127.0.0.1:%d/1" % server.server_port, bodies
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def hanging() -> Iterator[str]:
+    """A server that accepts and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        yield "http://key@127.0.0.1:%d/1" % server.getsockname()[1]
+
+
+MESSAGES = "import errtrack\nfor n in range(20): errtrack.capture_message('message %d' % n)\n"
+
+
+@pytest.mark.parametrize("end", ["", "import sys; sys.exit(3)", "1 / 0", "raise SystemExit('text')"])
+def test_events_of_the_last_moment_are_delivered(sandbox, healthy, end: str) -> None:
+    dsn, bodies = healthy
+    bare = sandbox.python(end, launched=False)
+    began = time.monotonic()
+    done = sandbox.python(MESSAGES + end, ERRTRACK_DSN=dsn)
+    assert time.monotonic() - began < 5
+    assert done.returncode == bare.returncode
+    assert len(bodies) == 20 + end.startswith("1 / 0")
+    assert "errtrack" not in done.stderr
+
+
+def test_exit_waits_no_longer_than_the_timeout_for_a_hanging_server(sandbox, hanging: str) -> None:
+    def lasted(**env: str) -> float:
+        began = time.monotonic()
+        assert sandbox.python(MESSAGES, **env).returncode == 0
+        return time.monotonic() - began
+
+    baseline = lasted(ERRTRACK_ENABLED="0")
+    assert lasted(ERRTRACK_DSN=hanging, ERRTRACK_SHUTDOWN_TIMEOUT="0") - baseline < 1.0
+    assert 0.5 < lasted(ERRTRACK_DSN=hanging, ERRTRACK_SHUTDOWN_TIMEOUT="1") - baseline < 2.0
+
+
+def test_nothing_captured_means_no_wait_and_nothing_loaded(sandbox, hanging: str) -> None:
+    done = sandbox.python("import sys; import atexit; atexit.register(lambda: print(sorted(sys.modules)))", ERRTRACK_DSN=hanging)
+    assert "errtrack.client" not in done.stdout and "'threading'" not in done.stdout
+
+
+def test_event_captured_in_a_callback_of_the_application_at_exit(sandbox, healthy) -> None:
+    dsn, bodies = healthy
+    code = "import atexit, errtrack\natexit.register(lambda: errtrack.capture_message('late'))"
+    done = sandbox.python(code, ERRTRACK_DSN=dsn)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(bodies) == 1
+
+
+def test_disabled_by_name_leaves_events_on_disk(sandbox, healthy) -> None:
+    dsn, bodies = healthy
+    code = "import os, errtrack\nerrtrack.capture_message('x')\nos._exit(0)"
+    sandbox.python(code, ERRTRACK_DSN=dsn, ERRTRACK_DISABLE="atexit")
+    segments = [p for p in sandbox.store.rglob("seg-*") if p.stat().st_size]
+    assert segments or len(bodies) == 1
+
+
+def test_embedded_store_needs_no_wait(sandbox) -> None:
+    began = time.monotonic()
+    sandbox.python(MESSAGES)
+    assert time.monotonic() - began < 3
+    assert len(sandbox.events()) == 20
