@@ -31,10 +31,11 @@ _BASIC = re.compile(r"\b(basic)(\s+)([A-Za-z0-9+/_-]{6,}={0,2})", re.I)
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>]*)@")
 _USERINFO_CUT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@:'\"]+:(?!\d{1,5}$)[^/\s@:'\"]+$")
 _PARAMETER = re.compile(r"(?<=[?&;#])([^=&;#\s\"'<>]{1,100})=([^&;#\s\"'<>]*)")
+_HEADER = re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*:\s*)(?!\[Filtered\])[^\r\n'\"]+", re.I)
 _PAIR = re.compile(
     r"(?P<key>[A-Za-z_][\w.-]{0,80}|(?<=--)[A-Za-z][\w-]{0,80})"
     r"(?P<middle>\\*[\"']?\]?\s*(?:=>|:=|[:=](?!//|=))\s*(?:[bru]{1,2}(?=[\"']))?)"
-    r"(?P<value>\\*\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)|[^\s,;&'\"(){}\[\]<>]+)"
+    r"(?P<value>\\+[\"'][^\"'\\]*(?:\\+[\"']|\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)|[^\s,;&'\"(){}\[\]<>]+)"
 )
 _CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w.-]*\d)")
 
@@ -50,6 +51,7 @@ def scrub(text: str, is_secret: Callable[[str], bool], own_key: str = "") -> str
     if "://" in text:
         text = url_parts(text, is_secret)
     if "=" in text or ":" in text:
+        text = _HEADER.sub(r"\1\2" + FILTERED, text)
         text = _PAIR.sub(lambda match: _pair(match, is_secret), text)
     return _CARD.sub(_card, text)
 

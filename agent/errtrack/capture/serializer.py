@@ -107,6 +107,9 @@ class Describer:
         return scrubber.known_suspect(value) if scrubber.is_suspicious(value) else value
 
     def _compound(self, value: Any, kind: type, depth: int) -> str:
+        if id(value) in self._active:
+            self.left -= 8
+            return _CYCLE
         known = self._known.get(id(value))
         if known is not None and known[0] is value and known[1] == depth:
             self.left -= len(known[2])
@@ -124,9 +127,6 @@ class Describer:
         if sort in (shapes.STR, shapes.BYTES, shapes.INT, shapes.FLOAT, shapes.ENUM):
             return self._scalar(value, shape, depth)
         address = id(value)
-        if address in self._active:
-            self.left -= 8
-            return _CYCLE
         self._active.add(address)
         text = self._container(value, shape, depth)
         self._active.discard(address)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT
+"""Secrets: which names, which looks, in which places; and what is left alone."""
+
+from __future__ import annotations
+
+import timeit
+from typing import Any
+
+import pytest
+from errtrack.capture.scrubber import FILTERED, Scrubber
+from errtrack.options import resolve
+
+
+def scrubber(**code: Any) -> Scrubber:
+    return Scrubber(resolve({}, code))
+
+
+SECRET_NAMES = """
+password passwd PASSWORD db_password passwordHash user-password mysql_pwd pwd old_pwd secret client_secret SECRET_KEY
+aws_secret_access_key token access_token refreshToken X-Auth-Token my_api_token api_key apikey apiKey X-API-Key
+X_Api_Key stripe_key private_key privateKey ssh_key encryption_key signing_key access_key accessKeyId auth
+authorization Authorization HTTP_AUTHORIZATION Proxy-Authorization credentials credential cookie cookies Set-Cookie
+HTTP_COOKIE set_cookie csrftoken csrf_token X-Csrftoken X-CSRF-Token _csrf _xsrf XSRF-TOKEN session sessionid
+session_id JSESSIONID PHPSESSID connect.sid sid _session aiohttp_session jwt jwt_payload bearer saml_response sso
+passphrase otp totp_code cvv cvc ssn iban card_number creditCard dsn sentry_dsn oauth oauth2_state db_pass
+connection_string secretKey pw creds API_KEYS
+""".split()
+
+INNOCENT_NAMES = """
+author authors authority authored_by authenticated_at key keys keyboard monkey donkey keyword keywords cache_key
+sort_key primary_key foreign_key group_key dict_key key_error key_func tokenize tokenizer tokenized max_tokens
+prompt_tokens total_tokens token_count token_type secretary secretariat cookiecutter passenger passing bypass
+compass pass_count passed side inside residence sidebar consider assessment process_id possess obsession message
+name id email username url path order card board discard hardcover description host port database user_agent
+""".split()
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_names_of_secrets_are_known_in_every_spelling(name: str) -> None:
+    assert scrubber().key_is_sensitive(name)
+
+
+@pytest.mark.parametrize("name", INNOCENT_NAMES)
+def test_names_that_only_look_alike_are_left_alone(name: str) -> None:
+    assert not scrubber().key_is_sensitive(name)
+
+
+def test_settings_add_and_allow_names() -> None:
+    own = scrubber(scrub_keys=["shoe-size"], scrub_allow=["Session_ID", "password_hint"])
+    assert own.key_is_sensitive("ShoeSize")
+    assert own.key_is_sensitive("customer_shoe_size")
+    assert not own.key_is_sensitive("sessionId")
+    assert not own.key_is_sensitive("PASSWORD-HINT")
+    assert own.key_is_sensitive("password")
+
+
+def test_client_addresses_are_filtered_unless_personal_data_is_sent() -> None:
+    for name in ("X-Forwarded-For", "REMOTE_ADDR", "x_real_ip", "ip_address"):
+        assert scrubber().key_is_sensitive(name)
+        assert not scrubber(send_default_pii=True).key_is_sensitive(name)
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N"
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Bearer abc123.def-456", "Bearer [Filtered]"),
+        ("authorization: Basic YW5uOmh1bnRlcjI=", "authorization: [Filtered]"),
+        ("Cookie: a=b; theme=dark\nHost: x", "Cookie: [Filtered]\nHost: x"),
+        ("got Basic YW5uOmh1bnRlcjI= here", "got Basic [Filtered] here"),
+        (JWT, FILTERED),
+        ("cut " + JWT[:60], "cut " + FILTERED),
+        ("key:\n" + PEM, "key:\n" + FILTERED),
+        (PEM[:50], FILTERED),
+        ("AKIAIOSFODNN7EXAMPLE", FILTERED),
+        ("x ghp_16C7e42F292c6912E7710c838347Ae178B4a", "x " + FILTERED),
+        ("github_pat_11ABCDEFG0abcdefghijkl_mnop", FILTERED),
+        ("glpat-abcdefghij0123456789", FILTERED),
+        ("xoxb-123456789012-abcdefABCDEF", FILTERED),
+        ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", FILTERED),
+        ("sk-proj-abcdefghijklmnop1234", FILTERED),
+        ("https://ann:hunter2@example.com/x", "https://[Filtered]:[Filtered]@example.com/x"),
+        ("postgres://app:p@ss@db:5432/x", "postgres://[Filtered]:[Filtered]@db:5432/x"),
+        ("redis://:hunter2@cache/0", "redis://[Filtered]:[Filtered]@cache/0"),
+        ("see https://example.com/?q=1&token=hunter2&x=2", "see https://example.com/?q=1&token=[Filtered]&x=2"),
+        ("https://example.com/cb#access_token=hunter2", "https://example.com/cb#access_token=[Filtered]"),
+        ("host=db password=hunter2 user=ann", "host=db password=[Filtered] user=ann"),
+        ("{'password': 'hunter2', 'a': 1}", "{'password': '[Filtered]', 'a': 1}"),
+        ('{"user": {"api_key": "hunter2"}}', '{"user": {"api_key": "[Filtered]"}}'),
+        (r'{\"password\": \"hunter2\"}', r'{\"password\": \"[Filtered]\"}'),
+        ("X-Api-Key: hunter2", "X-Api-Key: [Filtered]"),
+        ("error: login(password=hunter2) failed", "error: login(password=[Filtered]) failed"),
+        ("--token=hunter2", "--token=[Filtered]"),
+        ("card 4111 1111 1111 1111 declined", "card [Filtered] declined"),
+        ("4111-1111-1111-1111", FILTERED),
+        ("amex 378282246310005", "amex " + FILTERED),
+    ],
+)
+def test_secrets_are_known_by_their_look(text: str, clean: str) -> None:
+    assert scrubber().text(text) == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain words",
+        "http://example.com:8080/path?page=2&sort=name",
+        "https://example.com/a@b",
+        "order 4111111111111112 failed",  # wrong check digit
+        "1700000000000000000",  # nanoseconds
+        "2024-01-15 10:00:00.123456",
+        "Basic Authentication is off",
+        "the bearer of this letter",
+        "12345678-1234-1234-1234-123456789012",
+        "SELECT id, author FROM book WHERE key = 5",
+        "KeyError: 'name'",
+        "unexpected end of input: line 3 column 5",
+        "max_tokens=100",
+        "-----BEGIN CERTIFICATE-----",
+        "task-force sk-8 xoxo",
+        "",
+    ],
+)
+def test_ordinary_texts_stay_as_they_are(text: str) -> None:
+    assert scrubber().text(text) == text
+
+
+def test_the_key_of_our_own_dsn_is_a_secret_anywhere() -> None:
+    own = scrubber(dsn="https://0123456789abcdef0123456789abcdef@errors.example.com/1")
+    assert own.text("sent with 0123456789abcdef0123456789abcdef") == "sent with " + FILTERED
+
+
+@pytest.mark.parametrize(
+    ("query", "clean"),
+    [
+        ("token=hunter2&page=2", "token=[Filtered]&page=2"),
+        ("?page=2&password=hunter2", "?page=2&password=[Filtered]"),
+        ("api%5Fkey=hunter2", "api%5Fkey=[Filtered]"),
+        ([["token", "hunter2"], ["page", "2"]], [["token", FILTERED], ["page", "2"]]),
+        ({"token": "hunter2"}, {"token": FILTERED}),
+        ("page=2", "page=2"),
+    ],
+)
+def test_query_strings_keep_their_form(query: Any, clean: Any) -> None:
+    assert scrubber().query_string(query) == clean
+
+
+def test_command_lines() -> None:
+    words = ["job.py", "--password", "hunter2", "--api-key=hunter2", "DB_PASSWORD=hunter2", "--verbose", "--token", "-v"]
+    assert scrubber().argv(words) == [
+        "job.py",
+        "--password",
+        FILTERED,
+        "--api-key=[Filtered]",
+        "DB_PASSWORD=[Filtered]",
+        "--verbose",
+        "--token",
+        "-v",
+    ]
+    assert scrubber().argv(["x", "https://key:secret@host/1"]) == ["x", "https://[Filtered]:[Filtered]@host/1"]
+
+
+def test_trees_are_scrubbed_at_any_depth_and_say_where() -> None:
+    from errtrack.capture.wire import Notes
+
+    notes = Notes()
+    tree = {"a": [{"b": {"password": "x", "name": "n"}}], "pair": ["token", "x"], "text": "Bearer abc123def456"}
+    clean = scrubber().data(tree, ("extra",), notes)
+    assert clean == {
+        "a": [{"b": {"password": FILTERED, "name": "n"}}],
+        "pair": ["token", FILTERED],
+        "text": "Bearer [Filtered]",
+    }
+    assert tree["pair"] == ["token", "x"]
+    assert notes.tree["extra"]["a"]["0"]["b"]["password"] == {"": {"rem": [["!config", "s"]]}}
+    assert notes.tree["extra"]["pair"]["1"] == {"": {"rem": [["!config", "s"]]}}
+
+
+def test_source_lines_lose_literal_secrets_and_keep_code() -> None:
+    own = scrubber()
+    assert own.source_line('password = "hunter2"') == 'password = "[Filtered]"'
+    assert own.source_line("login(api_key='hunter2', name='ann')") == "login(api_key='[Filtered]', name='ann')"
+    assert own.source_line("token = get_token(request)") == "token = get_token(request)"
+    assert own.source_line("    password: str = field()") == "    password: str = field()"
+    assert own.source_line('connect("postgres://a:hunter2@db/x")') == 'connect("postgres://[Filtered]:[Filtered]@db/x")'
+
+
+def test_patterns_do_not_blow_up_on_long_texts() -> None:
+    own = scrubber()
+    for text in ("=:" * 4000, "password=" * 900, "'" * 8000 + ":password", "a:'" * 2700, "4" * 8000, "eyJ" * 2600,
+                 "://" * 2600 + "@", "-" * 8000 + "key=", "token " * 1300, 'password="' + "\\" * 8000):
+        assert min(timeit.repeat(lambda text=text: own.text(text), number=1, repeat=2)) < 0.25, text[:10]  # type: ignore[misc]
+
+
+def test_an_ordinary_text_costs_next_to_nothing() -> None:
+    own = scrubber()
+    cost = min(timeit.repeat(lambda: own.is_suspicious("order for customer 12"), number=2000, repeat=5)) / 2000
+    assert cost < 5e-6  # 0.3 microseconds on an idle machine

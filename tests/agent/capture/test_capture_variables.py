@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: MIT
+"""Values in frames: shown as far as they can be without running a line of the application's code."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import decimal
+import enum
+import functools
+import json
+import pathlib
+import sys
+import threading
+import time
+import types
+import unittest.mock
+import uuid
+import weakref
+from typing import Any, NamedTuple
+
+import pytest
+from errtrack.capture.scrubber import Scrubber
+from errtrack.capture.serializer import Describer
+from errtrack.options import resolve
+
+CALLS: list[str] = []
+
+
+def trap(name: str) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        CALLS.append(name)
+        raise RuntimeError(name)
+
+    return method
+
+
+#: Every special method that describing something could touch. Creation and destruction stay.
+DUNDERS = [
+    "__repr__", "__str__", "__format__", "__bytes__", "__hash__", "__bool__", "__len__", "__iter__", "__next__",
+    "__contains__", "__getitem__", "__missing__", "__reversed__", "__getattribute__", "__getattr__", "__dir__",
+    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__int__", "__float__", "__index__", "__add__",
+    "__radd__", "__call__", "__enter__", "__exit__", "__reduce__", "__reduce_ex__", "__sizeof__", "__fspath__",
+    "__length_hint__", "__instancecheck__", "__subclasscheck__", "keys", "items", "values", "get", "copy", "isoformat",
+]  # fmt: skip
+
+
+def hostile_namespace() -> dict[str, Any]:
+    space: dict[str, Any] = {name: trap(name) for name in DUNDERS}
+    space["__class__"] = property(trap("__class__"))
+    space["lazy"] = property(trap("property"))
+    return space
+
+
+def hostile_meta() -> type:
+    space = {name: trap("meta " + name) for name in DUNDERS if name not in ("__call__", "__getattribute__")}
+    space["__getattribute__"] = trap("meta __getattribute__")
+    return type("Meta", (type,), space)
+
+
+def hostile_values() -> dict[str, Any]:
+    """Instances of hostile classes, by name, made before the traps count."""
+    made: dict[str, Any] = {}
+    cases: list[tuple[str, tuple[type, ...], tuple[Any, ...]]] = [
+        ("plain", (object,), ()),
+        ("a_dict", (dict,), ([("inside", 1)],)),
+        ("a_list", (list,), ([1, 2],)),
+        ("a_tuple", (tuple,), ([1, 2],)),
+        ("a_set", (set,), ([1, 2],)),
+        ("a_frozenset", (frozenset,), ([1, 2],)),
+        ("a_text", (str,), ("words",)),
+        ("some_bytes", (bytes,), (b"bytes",)),
+        ("a_number", (int,), (5,)),
+        ("a_float", (float,), (1.5,)),
+        ("a_deque", (collections.deque,), ([1],)),
+        ("an_ordered_dict", (collections.OrderedDict,), ([("inside", 1)],)),
+        ("a_default_dict", (collections.defaultdict,), ()),
+        ("an_error", (ValueError,), ("words",)),
+        ("a_module", (types.ModuleType,), ("lazy_module",)),
+        ("a_moment", (datetime.datetime,), (2024, 1, 2)),
+        ("a_decimal", (decimal.Decimal,), ("1.5",)),
+        ("a_path", (type(pathlib.PurePath()),), ()),
+        ("an_id", (uuid.UUID,), ("12345678123456781234567812345678",)),
+    ]
+    for name, bases, arguments in cases:
+        made[name] = type("Hostile_" + name, bases, {"__class__": property(trap("__class__"))})(*arguments)
+    for name, value in made.items():
+        cls = type(value)
+        for attribute, method in hostile_namespace().items():
+            if attribute != "__class__":
+                setattr(cls, attribute, method)
+    meta = hostile_meta()
+    made["of_hostile_meta"] = type.__call__(meta, "OfMeta", (), {})
+    made["hostile_class"] = object.__new__(made["of_hostile_meta"])
+    slotted = type("Slotted", (), {"__slots__": ("filled", "empty", "__weakref__")})
+    one = slotted()
+    one.filled = "in a slot"
+    for attribute, method in hostile_namespace().items():
+        if attribute != "__class__":
+            setattr(slotted, attribute, method)
+    made["slotted"] = one
+    key = type("Key", (), {"__repr__": trap("key repr")})()
+    made["odd_keys"] = {key: 1, (key, 2): 2, None: 3, 4.5: 4, b"b": 5}
+    made["ordered"] = collections.OrderedDict([(key, 1)])
+    type(key).__hash__ = trap("key hash")  # type: ignore[method-assign]
+    type(key).__eq__ = trap("key eq")  # type: ignore[method-assign,assignment]
+    zone_type = type("Zone", (datetime.tzinfo,), {"utcoffset": trap("utcoffset"), "__repr__": trap("zone repr")})
+    made["zoned"] = datetime.datetime(2024, 1, 2, tzinfo=zone_type())
+    made["sliced"] = slice(made["plain"], None)
+    made["partial"] = functools.partial(made["plain"].__class__ if False else print, made["plain"])
+    dead = type("Dead", (), {})()
+    made["dead_proxy"] = weakref.proxy(dead)
+    made["proxy"] = weakref.proxy(made["slotted"])
+    made["generator"] = (trap("generator")(None) for _ in range(1))
+    made["nested"] = [{"deeper": (made["plain"], made["a_dict"])}]
+    return made
+
+
+def test_no_method_of_the_application_runs_while_its_values_are_described(capture) -> None:
+    values = hostile_values()
+    names = list(values)
+    CALLS.clear()
+    describer = Describer(capture.options, capture.scrubber)
+    shown = {name: json.loads(describer.describe(values[name], 2000)) for name in names}
+    assert CALLS == []
+    assert "could not be read" not in json.dumps(shown)
+    assert shown["a_dict"]["inside"] == "1"
+    assert shown["a_list"] == ["1", "2"]
+    assert shown["a_text"] == "'words'"
+    assert shown["a_number"] == "5"
+    assert shown["slotted"]["filled"] == "'in a slot'"
+    assert shown["plain"].endswith("Hostile_plain>")
+    assert shown["zoned"].startswith("2024-01-02T00:00:00 <")
+
+
+def test_a_whole_event_with_hostile_locals_runs_none_of_their_code(capture, raised) -> None:
+    values = hostile_values()
+
+    def work(values: dict[str, Any]) -> None:
+        plain, a_dict, meta = values["plain"], values["a_dict"], values["of_hostile_meta"]
+        raise ValueError("x")
+
+    error = raised(lambda: work(values))
+    CALLS.clear()
+    event = capture.of(error)
+    assert CALLS == []
+    last = event["exception"]["values"][-1]["stacktrace"]["frames"][-1]
+    assert {"plain", "a_dict", "meta", "values"} <= set(last["vars"])
+
+
+def test_leaves_are_texts_like_their_repr(capture) -> None:
+    assert capture.variables(a=5, b="x", c=None, d=True, e=1.5, f=b"y", g=2j, h=...) == {
+        "a": "5",
+        "b": "'x'",
+        "c": "None",
+        "d": "True",
+        "e": "1.5",
+        "f": "b'y'",
+        "g": "2j",
+        "h": "Ellipsis",
+    }
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+@dataclasses.dataclass
+class Order:
+    number: int
+    lines: list[str]
+
+    @property
+    def total(self) -> int:
+        raise AssertionError("a property was read")
+
+
+def test_standard_types_show_what_they_hold(capture) -> None:
+    shown = capture.variables(
+        moment=datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
+        day=datetime.date(2024, 1, 2),
+        span=datetime.timedelta(seconds=5),
+        price=decimal.Decimal("1.50"),
+        ident=uuid.UUID(int=1),
+        path=pathlib.PurePosixPath("/srv/app"),
+        colour=Colour.RED,
+        point=Point(1, 2),
+        order=Order(7, ["a"]),
+        queue=collections.deque([1, 2]),
+        counts=collections.Counter("aab"),
+        error=ValueError("x"),
+        kind=Order,
+        module=sys,
+        call=functools.partial,
+        lock=threading.Lock(),
+    )
+    assert shown["moment"] == "2024-01-02T03:04:05+00:00"
+    assert shown["day"] == "2024-01-02"
+    assert shown["span"] == "datetime.timedelta(seconds=5)"
+    assert shown["price"] == "Decimal('1.50')"
+    assert shown["ident"] == "UUID('00000000-0000-0000-0000-000000000001')"
+    assert shown["path"] == "PurePosixPath('/srv/app')"
+    assert shown["colour"] == "<%s.Colour.RED>" % __name__
+    assert shown["point"] == {"__class__": "<%s.Point>" % __name__, "x": "1", "y": "2"}
+    assert shown["order"] == {"__class__": "<%s.Order>" % __name__, "number": "7", "lines": ["'a'"]}
+    assert shown["queue"] == ["1", "2"]
+    assert shown["counts"] == {"__class__": "<collections.Counter>", "a": "2", "b": "1"}
+    assert shown["error"] == {"__class__": "<ValueError>", "args": ["'x'"]}
+    assert shown["kind"] == "<class %s.Order>" % __name__
+    assert shown["module"] == "<module sys>"
+    assert shown["lock"] == "<_thread.lock>"
+
+
+def test_mocks_are_shown_without_being_called(capture) -> None:
+    mock = unittest.mock.MagicMock()
+    before = len(mock.mock_calls)
+    shown = capture.variables(mock=mock)
+    assert shown["mock"]["__class__"] == "<unittest.mock.MagicMock>"
+    assert len(mock.mock_calls) == before
+
+
+class Query:
+    """Like a lazy query: every way of looking at it counts."""
+
+    def __init__(self) -> None:
+        self.model = "orders"
+        self._result_cache = None
+
+    def _run(self, *args: Any) -> Any:
+        raise AssertionError("the query ran")
+
+    __iter__ = __len__ = __bool__ = __repr__ = __getitem__ = _run
+
+
+def test_a_lazy_query_is_not_run(capture) -> None:
+    shown = capture.variables(query=Query())
+    assert shown["query"]["model"] == "'orders'"
+    assert shown["query"]["_result_cache"] == "None"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 300_000_000,
+        b"x" * 300_000_000,
+        list(range(10_000_000)),
+        10**100_000,
+        -(10**100_000),
+        {n: n for n in range(1_000_000)},
+        set(range(1_000_000)),
+        range(10**18),
+        memoryview(b"x" * 1_000_000),
+        decimal.Decimal("1" * 100_000),
+    ],
+    ids=["text", "bytes", "list", "int", "negative", "dict", "set", "range", "memoryview", "decimal"],
+)
+def test_huge_values_cost_less_than_a_millisecond(capture, value: Any) -> None:
+    describer = Describer(capture.options, capture.scrubber)
+    best = 1.0
+    for _ in range(5):
+        started = time.perf_counter()
+        text = describer.describe(value, 2000)
+        best = min(best, time.perf_counter() - started)
+    assert best < 0.001
+    assert len(text) < 2000
+
+
+def test_what_was_cut_says_how_much_there_was(capture) -> None:
+    shown = capture.variables(a="x" * 5000, b=list(range(50)), c={n: n for n in range(30)})
+    assert shown["a"].startswith("'xxx")
+    assert shown["a"].endswith("(5000 characters)")
+    assert shown["b"][-1] == "'... 40 more'" or shown["b"][-1] == "... 40 more"
+    assert shown["c"]["..."] == "20 more"
+
+
+def test_a_frame_stays_within_its_bytes(capture, raised) -> None:
+    def deep(level: int) -> Any:
+        return {"key%d" % n: deep(level - 1) for n in range(10)} if level else "leaf " * 20
+
+    def outer(tree: Any, name: str) -> None:
+        inner(tree)
+
+    def inner(tree: Any) -> None:
+        raise ValueError
+
+    tree = deep(5)
+    found = capture.of(raised(lambda: outer(tree, "n")))["exception"]["values"][-1]["stacktrace"]["frames"]
+    assert len(json.dumps(found[-1]["vars"])) < 4096 + 1024
+    assert len(json.dumps(found[-2]["vars"])) < 2048 + 1024
+    assert found[-2]["vars"]["name"] == "'n'"
+
+
+def test_of_100_locals_the_first_are_shown_and_the_rest_counted(capture_with, raised) -> None:
+    capture = capture_with()
+    source = "def work():\n%s    raise ValueError\n" % "".join("    name%d = %d\n" % (n, n) for n in range(100))
+    space: dict[str, Any] = {"__name__": "m"}
+    exec(source, space)
+    event = capture.of(raised(space["work"]))
+    position = len(event["exception"]["values"][0]["stacktrace"]["frames"]) - 1
+    shown = event["exception"]["values"][0]["stacktrace"]["frames"][-1]["vars"]
+    assert list(shown) == ["name%d" % n for n in range(25)]
+    note = event["_meta"]["exception"]["values"]["0"]["stacktrace"]["frames"][str(position)]["vars"][""]
+    assert note == {"len": 100}
+
+
+def test_circles_and_deep_nesting_end(capture) -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    child: dict[str, Any] = {}
+    child["parent"] = child
+    shown = capture.variables(circle=circle, deep=deep, child=child)
+    assert shown["circle"] == ["<cycle>"]
+    assert shown["child"] == {"parent": "<cycle>"}
+    assert shown["deep"] == [[[["<list of 1>"]]]]
+    while deep:  # freed step by step
+        deep = deep[0]
+
+
+def test_odd_texts_become_valid_json(capture) -> None:
+    shown = capture.variables(a="\ud800 \x00 \x1b", b={"\x00\ud800": 1}, c="Größe 🎉")
+    assert shown["a"] == r"'\ud800 \x00 \x1b'"
+    assert shown["b"] == {"\ufffd?": "1"}
+    assert shown["c"] == "'Größe 🎉'"
+
+
+def test_a_dict_that_another_thread_changes_costs_only_the_rest_of_it(capture) -> None:
+    changing: dict[Any, int] = {n: n for n in range(8)}
+    stop = threading.Event()
+
+    def change() -> None:
+        n = 0
+        while not stop.is_set():
+            changing[n % 1000 + 8] = n
+            changing.pop(n % 997 + 8, None)
+            n += 1
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        describer = Describer(capture.options, capture.scrubber)
+        for _ in range(2000):
+            assert "could not" not in describer.describe({"changing": changing}, 2000)
+            describer = Describer(capture.options, capture.scrubber)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_repr_is_called_only_when_asked_for_and_guarded(capture, capture_with) -> None:
+    class Own:
+        def __repr__(self) -> str:
+            return "<mine password=hunter2-real>"
+
+    class Bad:
+        def __repr__(self) -> str:
+            raise ValueError
+
+    class Long:
+        def __repr__(self) -> str:
+            return "x" * 5_000_000
+
+    assert capture.variables(own=Own())["own"].endswith("Own>")
+    shown = capture_with(locals="repr").variables(own=Own(), bad=Bad(), long=Long(), plain=[1])
+    assert shown["own"].startswith("<mine password=[Filtered]")
+    assert shown["bad"].endswith("repr raised ValueError>")
+    assert len(shown["long"]) < 1100
+    assert shown["plain"] == ["1"]
+
+
+def test_one_object_in_many_frames_is_described_once() -> None:
+    options = resolve({}, {})
+    describer = Describer(options, Scrubber(options))
+    shared = {"a": ["x" * 50] * 5}
+    first = describer.describe(shared, 2000)
+    assert describer.describe(shared, 2000) is first
+
+
+def test_secrets_in_locals_are_filtered_by_name_and_by_look(capture) -> None:
+    class Settings:
+        def __init__(self) -> None:
+            self.api_key = "value-1"
+            self.host = "db"
+
+    shown = capture.variables(
+        password="value-2",
+        settings=Settings(),
+        headers=[("Authorization", "value-3"), (b"X-Api-Key", b"value-4")],
+        form={"user": "ann", b"passwd": "value-5", ("token", 1): "value-6"},
+        url="https://ann:value-7@example.com/?access_token=value-8",
+        number=4111111111111111,
+        text="pay with 4111 1111 1111 1111 now",
+        author="Ann",
+    )
+    assert "value-" not in json.dumps(shown)
+    assert "4111" not in json.dumps(shown)
+    assert shown["author"] == "'Ann'"
+    assert shown["settings"]["host"] == "'db'"
+    assert shown["form"]["user"] == "'ann'"
