@@ -10,7 +10,7 @@ the others go on.
 import os
 import sys
 
-from errtrack_run.import_hook import DependencyFinder, Finder, fault, load
+from errtrack_run.import_hook import Finder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def withdraw() -> None:
     """Take every tripwire away again."""
     global finder
     finder = None
-    sys.meta_path[:] = [item for item in sys.meta_path if not isinstance(item, (Finder, DependencyFinder))]
+    sys.meta_path[:] = [item for item in sys.meta_path if type(item).__module__[:13] != "errtrack_run."]
     for name, value in list(vars(sys).items()):
         if getattr(value, "errtrack_place", None) is not None:
             setattr(sys, name, value.errtrack_previous)
@@ -62,9 +62,6 @@ def _lay(inject: "str | None") -> None:
     root = os.path.dirname(package)
     finder = Finder(root)
     sys.meta_path.insert(0, finder)
-    if root not in sys.path:
-        # Loaded by path into an environment that may lack what we depend on.
-        sys.meta_path.append(DependencyFinder(root))
     from errtrack_instrumentations import catalogue
 
     disabled = [name.strip() for name in os.environ.get("ERRTRACK_DISABLE", "").split(",")]
@@ -91,7 +88,9 @@ def _lay(inject: "str | None") -> None:
             fault("atexit", error)
     if _is_off("ERRTRACK_PROPAGATE"):
         try:
-            _leave_children_alone(inject or os.path.join(package, "inject"))
+            from errtrack_run.pythonpath import restore
+
+            restore(os.environ, inject or os.path.join(package, "inject"))
         except Exception as error:
             fault("no-propagate", error)
 
@@ -106,20 +105,12 @@ def _lay_wire(place: str, file: str) -> None:
     owner = sys.modules[module]
 
     def wire(*args: "Any") -> "Any":
-        called = False
-
-        def previous(*given: "Any") -> "Any":
-            nonlocal called
-            called = True
-            return wire.errtrack_previous(*given)  # type: ignore[attr-defined]
-
+        previous = wire.errtrack_previous  # type: ignore[attr-defined]
         try:
-            return load(file).wrap(place, previous)(*args)
-        except Exception as error:
-            if called:  # then the exception is the previous hook's own: ours do not leave the driver
-                raise
-            fault(place, error)
-        return previous(*args)
+            from errtrack_run import hooking
+        except Exception:  # taken from disk since boot, or out of descriptors
+            return previous(*args)
+        return hooking.touch(place, file, previous, args)
 
     wire.errtrack_place = place  # type: ignore[attr-defined]
     wire.errtrack_previous = getattr(owner, attribute)  # type: ignore[attr-defined]
@@ -127,32 +118,19 @@ def _lay_wire(place: str, file: str) -> None:
 
 
 def _at_exit() -> None:
-    if "errtrack.client" not in sys.modules:
+    if "errtrack.client" in sys.modules:
+        from errtrack_run import hooking
+
+        hooking.at_exit(_at_exit_files)
+
+
+def fault(where: str, error: BaseException) -> None:
+    """An internal fault of boot: tell it if ERRTRACK_DEBUG is on, and go on."""
+    try:
+        from errtrack_run import hooking
+    except Exception:
         return
-    for file in _at_exit_files:
-        try:
-            load(file).at_exit()
-        except Exception as error:
-            fault(file, error)
-
-
-def _leave_children_alone(inject: str) -> None:
-    """Give PYTHONPATH in ``os.environ`` back its value from before the launcher; unset where it was unset."""
-    from errtrack_run.pythonpath import with_inject, without_inject
-
-    environ = os.environ
-    current = environ.get("PYTHONPATH")
-    if current is None:
-        return
-    original = environ.get("ERRTRACK_RUN_PYTHONPATH")
-    if current != with_inject(original, inject):  # changed on the way here: only our folder is taken out
-        original = without_inject(current, inject)
-    if original is None:
-        del environ["PYTHONPATH"]
-    else:
-        environ["PYTHONPATH"] = original
-    environ.pop("ERRTRACK_RUN", None)
-    environ.pop("ERRTRACK_RUN_PYTHONPATH", None)
+    hooking.fault(where, error)
 
 
 def _is_off(variable: str) -> bool:

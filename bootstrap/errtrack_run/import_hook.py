@@ -8,6 +8,8 @@ while it asks finders, so a lock of ours, held by a thread that imports, would b
 
 The finder also answers for errtrack's own three packages, all from the one place that this file came from,
 so that versions are never mixed and the application may do with ``sys.path`` what it likes.
+
+Every instrumented Python reads this file as it starts; what is needed later only is in ``hooking``.
 """
 
 import os
@@ -30,35 +32,10 @@ if TYPE_CHECKING:
 #: Our packages, and the folder of a checkout that each one lies in.
 OWN = {"errtrack": "agent", "errtrack_instrumentations": "instrumentations", "errtrack_run": "bootstrap"}
 
-#: What our packages need; served from beside them where the application's environment does not have it.
-DEPENDENCIES = frozenset(("wrapt", "urllib3", "certifi", "tomli"))
+CLIENT = "errtrack.client"
 
 #: Loaders of which every spec has an instance of its own.
 _PER_SPEC = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader)
-
-_CLIENT = "errtrack.client"
-
-
-def fault(where: str, error: BaseException) -> None:
-    """Hand an internal fault to the agent's guard; where that is not loaded, ERRTRACK_DEBUG tells it."""
-    guard = sys.modules.get("errtrack.guard")
-    if guard is not None:
-        guard.fault(where, error)
-        if guard.debug_enabled:
-            return
-    if os.environ.get("ERRTRACK_DEBUG", "").strip().lower() in ("1", "true", "t", "yes", "y", "on"):
-        try:
-            stream: Any = sys.__stderr__
-            stream.write("errtrack: internal fault in %s: %s: %s\n" % (where, type(error).__name__, error))
-        except Exception:
-            pass
-
-
-def load(file: str) -> "Any":
-    """Import the instrumentation *file* and return its ``INSTRUMENTATION``."""
-    name = "errtrack_instrumentations." + file
-    __import__(name)
-    return sys.modules[name].INSTRUMENTATION
 
 
 class Finder:
@@ -67,16 +44,16 @@ class Finder:
     def __init__(self, root: str) -> None:
         self.root = root
         #: Import name -> instrumentation files. They stay after they ran: a module may be reloaded.
-        self.hooks: dict[str, tuple[str, ...]] = dict.fromkeys(OWN, ())
-        self.hooks[_CLIENT] = ()
-        self._unfinished: list[str] = []
+        self.hooks: dict[str, tuple[str, ...]] = {CLIENT: (), **dict.fromkeys(OWN, ())}
+        #: Hooked modules that were half-way through their import when their hooks were registered.
+        self.unfinished: list[str] = []
         self._searching: set[tuple[int, str]] = set()
 
     def find_spec(
         self, name: str, path: "Any" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
         """Return the spec that the finders behind us have for a hooked *name*; None for any other name."""
-        if name not in self.hooks and not self._unfinished:
+        if name not in self.hooks and not self.unfinished:
             return None
         if name in OWN:
             return own_spec(self.root, name)
@@ -84,7 +61,6 @@ class Finder:
         if key in self._searching:  # another finder asked for the same name in its turn
             return None
         self._searching.add(key)
-        spec = None
         try:
             finders = list(sys.meta_path)
             # Those in front of us have been asked already, and had nothing.
@@ -92,66 +68,34 @@ class Finder:
                 find = getattr(finder, "find_spec", None)
                 spec = find(name, path, target) if find is not None else None
                 if spec is not None:
-                    break
+                    self.watch(spec)
+                    return spec  # type: ignore[no-any-return]
         except BaseException as error:
-            _leave_no_frame(error)
+            leave_no_frame(error)
             raise
         finally:
             self._searching.discard(key)
-        if spec is not None:
-            try:
-                self._watch(spec)
-            except Exception as error:
-                fault("import_hook of " + name, error)
-        return spec
+        return None
 
     def register(self, name: str, files: "Iterable[str]") -> None:
         """Run *files* after each import of *name*; now if it is imported, later if that is under way."""
         files = tuple(files)
         self.hooks[name] = self.hooks.get(name, ()) + files
-        module = sys.modules.get(name)
-        if module is None:
-            return
-        spec = _spec_of(module)
-        if type(module).__name__ == "_LazyModule":
-            # importlib.util.LazyLoader: its loader runs at the first access, which must not be ours.
-            self._watch(spec)
-        elif getattr(spec, "_initializing", False):
-            self._unfinished.append(name)
-        else:
-            self._run(name, module, files)
+        if name in sys.modules:
+            from errtrack_run import hooking
 
-    def executed(self, name: str, module: "ModuleType") -> None:
-        """The code of *name* has just run: run its hooks, and those that waited for a module under way."""
-        # A module may have put another object in its place, as celery does.
-        found = sys.modules.get(name, module)
-        if name in self._unfinished:
-            self._unfinished.remove(name)
-        self._run(name, found, self.hooks.get(name, ()))
-        for waiting in list(self._unfinished):
-            found = sys.modules.get(waiting)  # type: ignore[assignment]
-            if not getattr(_spec_of(found), "_initializing", False):
-                self._unfinished.remove(waiting)
-                if found is not None:
-                    self._run(waiting, found, self.hooks.get(waiting, ()))
+            hooking.meet(self, name, sys.modules[name], files)
 
-    def _run(self, name: str, module: "Any", files: "tuple[str, ...]") -> None:
-        if name == _CLIENT:
-            module.launched = True
-        for file in files:
-            try:
-                load(file).apply(name, module)
-            except Exception as error:
-                fault("%s, hooked on %s" % (file, name), error)
-
-    def _watch(self, spec: "Any") -> None:
-        """Arrange that :meth:`executed` is called once the module of *spec* has been executed."""
+    def watch(self, spec: "Any") -> None:
+        """Arrange that the hooks of *spec*'s module run once it has been executed. Never raises."""
         loader = spec.loader
-        if issubclass(type(loader), _Loader):
-            return
         if type(loader) not in _PER_SPEC:
-            is_old = loader is not None and not hasattr(loader, "exec_module")
-            spec.loader = _OldLoader(spec, self) if is_old else _Loader(spec, self)
+            try:
+                if not issubclass(type(loader), _Loader):
+                    is_old = loader is not None and not hasattr(loader, "exec_module")
+                    spec.loader = _OldLoader(spec, self) if is_old else _Loader(spec, self)
+            except Exception:  # a loader of the odd kind: its module stays as it is
+                pass
             return
         previous = vars(loader).get("exec_module")
         if getattr(previous, "errtrack_finder", None) is self:
@@ -166,9 +110,9 @@ class Finder:
             try:
                 loader.exec_module(module)
             except BaseException as error:
-                _leave_no_frame(error)
+                leave_no_frame(error)
                 raise
-            self.executed(spec.name, module)
+            executed(self, spec.name, module)
 
         exec_module.errtrack_finder = self  # type: ignore[attr-defined]
         loader.exec_module = exec_module
@@ -197,9 +141,9 @@ class _Loader:
         try:
             self._loader.exec_module(module)
         except BaseException as error:
-            _leave_no_frame(error)
+            leave_no_frame(error)
             raise
-        self._finder.executed(self._spec.name, module)
+        executed(self._finder, self._spec.name, module)
 
     def _restore(self, module: "Any") -> None:
         self._spec.loader = module.__loader__ = self._loader
@@ -217,31 +161,19 @@ class _OldLoader(_Loader):
         try:
             module = self._loader.load_module(name)
         except BaseException as error:
-            _leave_no_frame(error)
+            leave_no_frame(error)
             raise
-        self._finder.executed(name, module)
+        executed(self._finder, name, module)
         return sys.modules.get(name, module)
 
 
-class DependencyFinder:
-    """Stands last on ``sys.meta_path``: our dependencies from *root*, for our own imports and no others."""
-
-    def __init__(self, root: str) -> None:
-        self.root = root
-
-    def find_spec(
-        self, name: str, path: "Any" = None, target: "ModuleType | None" = None
-    ) -> "ModuleSpec | None":
-        if name not in DEPENDENCIES:
-            return None
-        frame = sys._getframe(1)
-        while frame.f_back is not None:
-            asking = frame.f_globals.get("__name__") or ""
-            if not asking.startswith(("importlib", "_frozen_importlib")) and frame.f_globals is not globals():
-                top = asking.partition(".")[0]
-                return own_spec(self.root, name) if top in OWN or top in DEPENDENCIES else None
-            frame = frame.f_back
-        return None
+def executed(finder: Finder, name: str, module: "ModuleType") -> None:
+    """Run the hooks of *name*, whose code has just run; its import goes well whatever happens here."""
+    try:
+        from errtrack_run import hooking
+    except Exception:  # taken from disk since boot, or out of descriptors
+        return
+    hooking.executed(finder, name, module)
 
 
 def own_spec(root: str, name: str) -> "ModuleSpec | None":
@@ -253,18 +185,12 @@ def own_spec(root: str, name: str) -> "ModuleSpec | None":
     return None
 
 
-def _leave_no_frame(error: BaseException) -> None:
-    """Take the calling frame out of *error*'s traceback; from Python 3.11 on, `raise` goes on with that."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next
-
-
-def _spec_of(module: "Any") -> "Any":
-    """``__spec__``, read past a module's ``__getattr__``: a lazy module must not load for our sake."""
-    try:
-        return object.__getattribute__(module, "__dict__").get("__spec__")
-    except Exception:
-        return None
+def leave_no_frame(error: BaseException) -> None:
+    """Take our frames off the front of *error*'s traceback; Python 3.11 and later `raise` what is left."""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_frame.f_globals.get("__package__") == "errtrack_run":
+        tb = tb.tb_next
+    error.__traceback__ = tb
 
 
 def _namespace_loader(spec: "Any") -> "Any":

@@ -3,6 +3,10 @@
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
 
 def with_inject(value: "str | None", inject: str) -> str:
     """PYTHONPATH *value* with *inject* in front, once, and every other entry as it was, empty ones too.
@@ -24,3 +28,19 @@ def without_inject(value: "str | None", inject: str) -> "str | None":
     if rest == [""]:
         return os.pathsep  # two empty entries say what one cannot: the working directory
     return os.pathsep.join(rest) if rest else None
+
+
+def restore(environ: "MutableMapping[str, str]", inject: str) -> None:
+    """Give PYTHONPATH in *environ* back its value from before the launcher; unset where it was unset."""
+    current = environ.get("PYTHONPATH")
+    if current is None:
+        return
+    original = environ.get("ERRTRACK_RUN_PYTHONPATH")
+    if current != with_inject(original, inject):  # changed on the way here: only our folder is taken out
+        original = without_inject(current, inject)
+    if original is None:
+        del environ["PYTHONPATH"]
+    else:
+        environ["PYTHONPATH"] = original
+    environ.pop("ERRTRACK_RUN", None)
+    environ.pop("ERRTRACK_RUN_PYTHONPATH", None)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""What happens once a tripwire is touched: the instrumentation is loaded and run; a fault of ours ends here.
+
+Loaded at the first touch, in whatever program: so nothing is imported here that is not there in any Python.
+"""
+
+import os
+import sys
+
+from errtrack_run.import_hook import CLIENT, OWN, Finder, own_spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+#: What our packages need; served from beside them where the application's environment does not have it.
+DEPENDENCIES = frozenset(("wrapt", "urllib3", "certifi", "tomli"))
+
+
+def fault(where: str, error: BaseException) -> None:
+    """Hand an internal fault to the agent's guard; where that is not loaded, ERRTRACK_DEBUG tells it."""
+    guard = sys.modules.get("errtrack.guard")
+    if guard is not None:
+        guard.fault(where, error)
+        if guard.debug_enabled:
+            return
+    if os.environ.get("ERRTRACK_DEBUG", "").strip().lower() in ("1", "true", "t", "yes", "y", "on"):
+        try:
+            stream: Any = sys.__stderr__
+            stream.write("errtrack: internal fault in %s: %s: %s\n" % (where, type(error).__name__, error))
+        except Exception:
+            pass
+
+
+def load(file: str) -> "Any":
+    """Import the instrumentation *file* and return its ``INSTRUMENTATION``."""
+    _serve_dependencies()
+    name = "errtrack_instrumentations." + file
+    __import__(name)
+    return sys.modules[name].INSTRUMENTATION
+
+
+def executed(finder: Finder, name: str, module: "ModuleType") -> None:
+    """The code of *name* has just run: run its hooks, and those that waited for a module under way."""
+    # A module may have put another object in its place, as celery does.
+    found = sys.modules.get(name, module)
+    if name in finder.unfinished:
+        finder.unfinished.remove(name)
+    _run(name, found, finder.hooks.get(name, ()))
+    for waiting in list(finder.unfinished):
+        found = sys.modules.get(waiting)  # type: ignore[assignment]
+        if not getattr(_spec_of(found), "_initializing", False):
+            finder.unfinished.remove(waiting)
+            if found is not None:
+                _run(waiting, found, finder.hooks.get(waiting, ()))
+
+
+def meet(finder: Finder, name: str, module: "ModuleType", files: "Iterable[str]") -> None:
+    """Hooks have been registered for *name*, which is in ``sys.modules`` already."""
+    spec = _spec_of(module)
+    if type(module).__name__ == "_LazyModule":
+        # importlib.util.LazyLoader: its loader runs at the first access, which must not be ours.
+        finder.watch(spec)
+    elif getattr(spec, "_initializing", False):
+        finder.unfinished.append(name)
+    else:
+        _run(name, module, files)
+
+
+def touch(place: str, file: str, previous: "Callable[..., Any]", args: "tuple[Any, ...]") -> "Any":
+    """The wire at *place* was touched: call *previous*, once, with the instrumentation around it."""
+    called = False
+
+    def call_previous(*given: "Any") -> "Any":
+        nonlocal called
+        called = True
+        return previous(*given)
+
+    try:
+        return load(file).wrap(place, call_previous)(*args)
+    except Exception as error:
+        if called:  # then the exception is the previous hook's own: ours do not leave the driver
+            raise
+        fault(place, error)
+    return previous(*args)
+
+
+def at_exit(files: "Iterable[str]") -> None:
+    """The interpreter ends, and the client was loaded."""
+    for file in files:
+        try:
+            load(file).at_exit()
+        except Exception as error:
+            fault(file, error)
+
+
+def _run(name: str, module: "Any", files: "Iterable[str]") -> None:
+    if name == CLIENT:
+        _serve_dependencies()
+        module.launched = True
+    for file in files:
+        try:
+            load(file).apply(name, module)
+        except Exception as error:
+            fault("%s, hooked on %s" % (file, name), error)
+
+
+def _serve_dependencies() -> None:
+    """From here on our own code runs: loaded by path, it may be in an environment without what it needs."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if root not in sys.path and not any(type(item) is DependencyFinder for item in sys.meta_path):
+        sys.meta_path.append(DependencyFinder(root))
+
+
+class DependencyFinder:
+    """Stands last on ``sys.meta_path``: our dependencies from *root*, for our own imports and no others."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def find_spec(
+        self, name: str, path: "Any" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        if name not in DEPENDENCIES:
+            return None
+        frame = sys._getframe(1)
+        while frame.f_back is not None:
+            asking = frame.f_globals.get("__name__") or ""
+            if not asking.startswith(("importlib", "_frozen_importlib")) and frame.f_globals is not globals():
+                top = asking.partition(".")[0]
+                return own_spec(self.root, name) if top in OWN or top in DEPENDENCIES else None
+            frame = frame.f_back
+        return None
+
+
+def _spec_of(module: "Any") -> "Any":
+    """``__spec__``, read past a module's ``__getattr__``: a lazy module must not load for our sake."""
+    try:
+        return object.__getattribute__(module, "__dict__").get("__spec__")
+    except Exception:
+        return None
