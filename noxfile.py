@@ -1,4 +1,4 @@
-"""The version matrix: ``nox`` runs the suite on every supported Python, ``nox -s frameworks`` on old and new libraries."""
+"""The version matrix: ``nox`` runs the suite on every supported Python, ``nox -s frameworks`` on old libraries."""
 
 import nox
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from web import free_port
 
 _SETTINGS = """
@@ -91,7 +92,12 @@ class Bugsink:
 
     def _call(self, *arguments: str) -> str:
         done = subprocess.run(
-            [self._python, *arguments], cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=300
+            [self._python, *arguments],
+            cwd=self.folder,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -102,7 +108,16 @@ class Bugsink:
         self.dsn = self._call("-c", _PROJECT).strip()
         self._log = (self.folder / "server.log").open("w")
         self._process = subprocess.Popen(
-            [self._python, "-m", "gunicorn", "--worker-class", "gthread", "--threads", "4", "--no-control-socket"]
+            [
+                self._python,
+                "-m",
+                "gunicorn",
+                "--worker-class",
+                "gthread",
+                "--threads",
+                "4",
+                "--no-control-socket",
+            ]
             + ["--bind", "127.0.0.1:%d" % self.port, "bugsink.wsgi"],
             cwd=self.folder,
             env=self._env,

@@ -23,7 +23,9 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def internal_faults_fail_the_test(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+def internal_faults_fail_the_test(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[None]:
     """A fault of ours that a user would never see is an error here, unless the test is about faults."""
     from errtrack import guard
 
@@ -62,7 +64,9 @@ class Sandbox:
         launcher = [sys.executable, "-m", "errtrack_run"] if launched else []
         return [*launcher, *command]
 
-    def run(self, *command: str, launched: bool = True, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, launched: bool = True, timeout: float = 60, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run *command* under errtrack-run (or bare) and wait for it."""
         return subprocess.run(
             self.command(*command, launched=launched),

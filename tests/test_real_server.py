@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from bugsink import Bugsink, complaints
 from web import Server
 from web_apps import FLASK, RAW
@@ -64,7 +65,12 @@ except OSError as error:
     raise
 """
     done = sandbox.python(
-        code, ERRTRACK_DSN=bugsink.dsn, ERRTRACK_RELEASE="shop/1.0", ERRTRACK_ENVIRONMENT="a/b", ERRTRACK_DIST="x y", ERRTRACK_SEND_DEFAULT_PII="1"
+        code,
+        ERRTRACK_DSN=bugsink.dsn,
+        ERRTRACK_RELEASE="shop/1.0",
+        ERRTRACK_ENVIRONMENT="a/b",
+        ERRTRACK_DIST="x y",
+        ERRTRACK_SEND_DEFAULT_PII="1",
     )
     assert "errtrack" not in done.stderr
     events = new_events(bugsink, 1)
@@ -111,7 +117,9 @@ def test_what_a_process_could_not_deliver_the_next_one_does(bugsink: Bugsink, sa
     # One destination is one DSN: the same one is first unreachable by a proxy that is not there.
     dead_proxy = "http://" + away.split("@")[1].split("/")[0]
     code = "import errtrack\nfor n in range(20): errtrack.capture_message('kept %d' % n)\n"
-    first = sandbox.python(code, ERRTRACK_DSN=dsn, ERRTRACK_HTTP_PROXY=dead_proxy, ERRTRACK_SHUTDOWN_TIMEOUT="0.5")
+    first = sandbox.python(
+        code, ERRTRACK_DSN=dsn, ERRTRACK_HTTP_PROXY=dead_proxy, ERRTRACK_SHUTDOWN_TIMEOUT="0.5"
+    )
     assert first.returncode == 0
     # Old events go out at most ten a second, and exit does not wait for all of them: the process has to live a while.
     sandbox.python("import errtrack, time; errtrack.capture_message('next'); time.sleep(6)", ERRTRACK_DSN=dsn)
@@ -122,4 +130,3 @@ def test_what_a_process_could_not_deliver_the_next_one_does(bugsink: Bugsink, sa
 def test_harness_finds_what_is_wrong() -> None:
     """A checker that cannot fail would prove nothing."""
     assert complaints([{"event_id": "0" * 31 + "1", "platform": "python", "level": "nonsense"}])
-

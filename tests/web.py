@@ -27,14 +27,25 @@ class Server:
 
     def __init__(self, sandbox: Any, *command: str, launched: bool = True, **env: str) -> None:
         self.port = free_port()
-        self._command = sandbox.command(*(part.replace("PORT", str(self.port)) for part in command), launched=launched)
+        self._command = sandbox.command(
+            *(part.replace("PORT", str(self.port)) for part in command), launched=launched
+        )
         self._options: dict[str, Any] = {"cwd": sandbox.folder, "env": {**sandbox.env, **env}}
         self.output = ""
 
     @classmethod
     def gunicorn(cls, sandbox: Any, app: str, *arguments: str, launched: bool = True, **env: str) -> Server:
         return cls(
-            sandbox, sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:PORT", *arguments, app, launched=launched, **env
+            sandbox,
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--bind",
+            "127.0.0.1:PORT",
+            *arguments,
+            app,
+            launched=launched,
+            **env,
         )
 
     def __enter__(self) -> Server:
@@ -55,7 +66,9 @@ class Server:
         self.__exit__(None, None, None)
         raise AssertionError("the server did not come up: " + self.output)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -74,7 +87,9 @@ class Server:
         for line in self.process.stdout:
             self.output += line
 
-    def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: Any = None) -> tuple[int, bytes]:
+    def get(
+        self, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: Any = None
+    ) -> tuple[int, bytes]:
         """Status and body of the answer; (0, b"") when the server cut the connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:

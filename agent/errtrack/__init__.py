@@ -18,12 +18,33 @@ if TYPE_CHECKING:
 
 # Named here, so that `from errtrack import guard` looks for a submodule without loading the client first.
 _PUBLIC = frozenset(
-    """
-    Scope add_breadcrumb capture_event capture_exception capture_message close flush get_current_scope
-    get_global_scope get_isolation_scope init is_initialized isolation_scope last_event_id new_scope
-    report_exception set_context set_extra set_fingerprint set_level set_tag set_tags set_transaction_name
-    set_user should_send_default_pii
-    """.split()
+    (
+        "Scope",
+        "add_breadcrumb",
+        "capture_event",
+        "capture_exception",
+        "capture_message",
+        "close",
+        "flush",
+        "get_current_scope",
+        "get_global_scope",
+        "get_isolation_scope",
+        "init",
+        "is_initialized",
+        "isolation_scope",
+        "last_event_id",
+        "new_scope",
+        "report_exception",
+        "set_context",
+        "set_extra",
+        "set_fingerprint",
+        "set_level",
+        "set_tag",
+        "set_tags",
+        "set_transaction_name",
+        "set_user",
+        "should_send_default_pii",
+    )
 )
 
 

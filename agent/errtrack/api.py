@@ -71,7 +71,9 @@ def is_initialized() -> bool:
     return client is not None and client.is_active
 
 
-def capture_exception(error: BaseException | Any = None, scope: Scope | None = None, **scope_args: Any) -> str | None:
+def capture_exception(
+    error: BaseException | Any = None, scope: Scope | None = None, **scope_args: Any
+) -> str | None:
     """Capture *error* (an exception, an ``exc_info`` tuple, or by default the one being handled).
 
     Keywords (``tags``, ``user``, ``level``, ``extra``, ``contexts``, ``fingerprint``) hold for this event only.
@@ -91,7 +93,12 @@ def capture_exception(error: BaseException | Any = None, scope: Scope | None = N
 
 
 def capture_message(
-    message: str, level: str | None = None, scope: Scope | None = None, *, params: Any = None, **scope_args: Any
+    message: str,
+    level: str | None = None,
+    scope: Scope | None = None,
+    *,
+    params: Any = None,
+    **scope_args: Any,
 ) -> str | None:
     """Capture a text at *level* (default ``info``). Returns the event's id, or None."""
     client = _client.get_client()
@@ -126,7 +133,7 @@ def report_exception(
 
 
 def add_breadcrumb(crumb: Mapping[str, Any] | None = None, hint: Hint | None = None, **fields: Any) -> None:
-    """Note something that happened: ``message``, ``category``, ``level``, ``type``, ``data``; shown with later events."""
+    """Note something that happened: ``message``, ``category``, ``level``, ``type``, ``data``; later events show it."""
     client = _client.get_client()
     if client is not None:
         client.add_breadcrumb({**(crumb or {}), **fields}, hint)

@@ -131,7 +131,8 @@ class Client:
                 event["event_id"] = event_id
                 return self._process(event, full_hint, scope)
             except Exception as fault:
-                return self._gave_up(fault)
+                self._gave_up(fault)
+                return None
 
     def capture_message(
         self, message: str, level: str | None = None, params: Any = None, scope: Scope | None = None
@@ -149,7 +150,8 @@ class Client:
                 )
                 return self._process(event, {}, scope)
             except Exception as fault:
-                return self._gave_up(fault)
+                self._gave_up(fault)
+                return None
 
     def capture_event(self, event: Event, hint: Hint | None = None, scope: Scope | None = None) -> str | None:
         """Capture a finished event (a plain dict in the protocol's form)."""
@@ -159,7 +161,8 @@ class Client:
             try:
                 return self._process(dict(event), dict(hint or {}), scope)
             except Exception as fault:
-                return self._gave_up(fault)
+                self._gave_up(fault)
+                return None
 
     def add_breadcrumb(self, crumb: dict[str, Any], hint: Hint | None = None) -> None:
         """Keep a breadcrumb on the isolation scope, if ``before_breadcrumb`` lets it pass."""
@@ -169,11 +172,12 @@ class Client:
         if self._before_breadcrumb:
             with guard.Inside():
                 try:
-                    crumb = self._before_breadcrumb(crumb, hint or {})
+                    kept: Any = self._before_breadcrumb(crumb, hint or {})
                 except HookFailed:
                     return
-            if not isinstance(crumb, dict):
-                return
+            if not isinstance(kept, dict):
+                return  # the hook dropped it
+            crumb = kept
         scopes.get_isolation_scope().add_breadcrumb(crumb, maximum)
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -215,7 +219,7 @@ class Client:
         if scope is not None:
             chain = (*chain, scope)
         apply_scopes(event, chain)
-        event_id = event.setdefault("event_id", events.new_id())
+        event_id: str = event.setdefault("event_id", events.new_id())
         hint.setdefault("event_id", event_id)
         processed = self._run_processors(event, hint, chain)
         if processed is None:
@@ -224,20 +228,21 @@ class Client:
         event = processed
         self._add_defaults(event, chain)
         events.finish(event, self.options, self.scrubber)
+        trace = None
+        if self.dsn is not None:
+            trace = {"trace_id": event["contexts"]["trace"]["trace_id"], "public_key": self.dsn.public_key}
         if self._before_send:
             try:
-                event = self._before_send(events.plain(event), hint)
+                returned: Any = self._before_send(events.plain(event), hint)
             except HookFailed:
                 self.transport.lost("callback_error", "error")
                 return None
-            if not isinstance(event, dict):
+            if not isinstance(returned, dict):
                 self.transport.lost("before_send", "error")
                 return None
+            event = returned
             event["event_id"] = event_id  # the id that the caller is told
             events.sanitise(event)
-        trace = {"trace_id": event["contexts"]["trace"]["trace_id"]} if self.dsn else None
-        if trace is not None and self.dsn is not None:
-            trace["public_key"] = self.dsn.public_key
         record = envelope.build(event_id, "event", events.encode(event), trace)
         if not self.transport.put(record, "error"):
             return None
@@ -318,7 +323,9 @@ def _process_contexts() -> dict[str, Any]:
     contexts: dict[str, Any] = {
         "runtime": {
             "type": "runtime",
-            "name": {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, sys.implementation.name),
+            "name": {"cpython": "CPython", "pypy": "PyPy"}.get(
+                sys.implementation.name, sys.implementation.name
+            ),
             "version": "%d.%d.%d" % version[:3],
             "build": sys.version.replace("\n", " "),
         },

@@ -285,7 +285,7 @@ def driven(name: str, handler: Handler, original: Callable[..., Any]) -> Callabl
 
 def is_async(function: Any) -> bool:
     """True for what ``await`` is needed on: a coroutine function, or an object whose ``__call__`` is one."""
-    for candidate in (function, getattr(type(function), "__call__", None)):
+    for candidate in (function, _static(type(function), "__call__")):
         code = getattr(getattr(candidate, "__func__", candidate), "__code__", None)
         if code is not None:
             return bool(getattr(code, "co_flags", 0) & _COROUTINE)
@@ -305,7 +305,7 @@ def shielded(name: str, function: Callable[..., Any]) -> Callable[..., None]:
     return callback
 
 
-def _dressed(wrapper: Any, original: Any) -> Any:
+def _dressed(wrapper: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
         value = getattr(original, attribute, None)
         if value is not None:
@@ -314,8 +314,8 @@ def _dressed(wrapper: Any, original: Any) -> Any:
         wrapper.__dict__.update(vars(original))
     except TypeError:
         pass
-    wrapper.__wrapped__ = original
-    wrapper.__errtrack_driven__ = True
+    wrapper.__wrapped__ = original  # type: ignore[attr-defined]
+    wrapper.__errtrack_driven__ = True  # type: ignore[attr-defined]
     return wrapper
 
 
@@ -349,7 +349,9 @@ def _replacement(name: str, handler: Handler, original: Any) -> Any:
     # early ones, so wrapt (which imports a lot) may be loaded here.
     import wrapt
 
-    class DrivenWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]
+    base: Any = wrapt.FunctionWrapper
+
+    class DrivenWrapper(base):  # type: ignore[misc]
         _self_errtrack_driven = True
 
     def enter(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any, Optional
+    from typing import Any
 
     Converter = Callable[[Any], Any]
 
@@ -163,6 +163,7 @@ class Option:
         return self.name.replace(".", "_")
 
 
+# fmt: off
 _TABLE: tuple[Option, ...] = (
     # Where to
     Option("dsn", "", dsn_text, "DSN", "Where events are sent. Empty: they go to the embedded store.", "SENTRY_DSN"),
@@ -220,6 +221,7 @@ _TABLE: tuple[Option, ...] = (
     Option("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
     Option("wsgi.use_x_forwarded_for", False, boolean, "true/false", "Build request URLs from X-Forwarded-Host and X-Forwarded-Proto."),
 )
+# fmt: on
 
 OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
 
@@ -371,7 +373,7 @@ def _read_environment(options: Options, environ: Mapping[str, str]) -> None:
                 options.problems.append("%s: unknown setting: did you mean ERRTRACK_%s?" % (name, near))
 
 
-def nearest(name: str, known: Iterable[str]) -> Optional[str]:
+def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that *name* was most likely meant to be, or None."""
     from difflib import get_close_matches
 

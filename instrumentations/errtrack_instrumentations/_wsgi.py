@@ -60,10 +60,11 @@ def watch(app: Any) -> Any:
         return app
     import wrapt
 
-    if isinstance(app, wrapt.ObjectProxy) and "_self_errtrack_call" in dir(type(app)):
+    if hasattr(type(app), "_self_errtrack_call"):
         return app
+    proxy: Any = wrapt.ObjectProxy
 
-    class WatchedApp(wrapt.ObjectProxy):  # type: ignore[misc]
+    class WatchedApp(proxy):  # type: ignore[misc]
         """The application to everybody who looks at it; its calls go through the driver."""
 
         _self_errtrack_call: Any = None

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from types import ModuleType, TracebackType
 
 _MARK = "__errtrack__"
-_FUTURES = ("concurrent/futures/_base.py", "concurrent\\futures\\_base.py", "asyncio/futures.py", "asyncio/tasks.py")
+_FUTURES = (
+    "concurrent/futures/_base.py",
+    "concurrent\\futures\\_base.py",
+    "asyncio/futures.py",
+    "asyncio/tasks.py",
+)
 
 
 def is_repeat(error: BaseException, tb: TracebackType | None, event_id: str) -> bool:

@@ -19,7 +19,9 @@ def watch_loaded_app(call: Call) -> Advice:
     """BaseApplication.wsgi(self) -> application"""
     app = yield
     watched = _wsgi.watch(app)
-    call.args[0].callable = watched  # gunicorn keeps the application here, and hands the same one out each time
+    call.args[
+        0
+    ].callable = watched  # gunicorn keeps the application here, and hands the same one out each time
     return watched
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import socket
 import ssl
 import struct
@@ -46,6 +47,8 @@ class Sink:
         self.body = b"{}"
         self.delay = 0.0
         self.target = ""
+        #: A request whose body holds this is answered with 500, in every mode.
+        self.fails_on = b""
         self.requests: list[Request] = []
         self.accepted: list[Request] = []
         self.connections = 0
@@ -69,6 +72,7 @@ class Sink:
         self._over.set()
         self._server.shutdown()
         self._server.server_close()
+        self._server.cut()
         self._thread.join()
 
     @property
@@ -81,9 +85,13 @@ class Sink:
         return "%s://d45fd436a6294e4f8b6d5ef4a4f0d1c3@127.0.0.1:%d/1" % (scheme, self._port)
 
     def answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"{}") -> None:
-        """From now on answer so."""
+        """From now on answer so; ``ok()`` ends it."""
         self.status, self.headers, self.body = status, headers or {}, body
         self.mode = "status"
+
+    def ok(self) -> None:
+        """From now on accept everything."""
+        self.mode, self.headers = "ok", {}
 
     def event_ids(self) -> list[str]:
         """The ids of the events that were answered with 200, in order, repetitions included."""
@@ -125,10 +133,27 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
     tls: ssl.SSLContext | None = None
 
+    def __init__(self, *arguments: Any) -> None:
+        self.open: set[socket.socket] = set()
+        super().__init__(*arguments)
+
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self.tls is not None:
             request = self.tls.wrap_socket(request, server_side=True)
-        super().finish_request(request, client_address)
+        self.open.add(request)
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            self.open.discard(request)
+            request.close()
+
+    def cut(self) -> None:
+        """End every connection that is kept alive."""
+        for one in list(self.open):
+            try:
+                socket.socket.shutdown(one, socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are what the tests are about."""
@@ -147,8 +172,10 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
             packed = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Request(self.path, headers, packed, time.monotonic())
+            mode, answer = sink.mode, (sink.status, sink.headers, sink.body)
             sink.requests.append(request)
-            mode = sink.mode
+            if sink.fails_on and sink.fails_on in request.body:
+                mode, answer = "status", (500, {}, b"{}")
             if mode == "hang":
                 sink.pause(60)
             elif mode == "slow":
@@ -156,6 +183,7 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
             elif mode == "reset":
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.close_connection = True
+                os.close(self.connection.detach())
                 return
             if mode == "drip":
                 self.drip()
@@ -164,12 +192,12 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
             elif mode == "redirect":
                 self.reply(307, {"Location": sink.target}, b"")
             elif mode == "status":
-                self.reply(sink.status, sink.headers, sink.body)
-                if sink.status == 200:
+                if answer[0] == 200:
                     sink.accepted.append(request)
+                self.reply(*answer)
             elif mode != "hang":
                 sink.accepted.append(request)
-                self.reply(200, sink.headers, b'{"id":""}')
+                self.reply(200, answer[1], b'{"id":""}')
 
         def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response(status)

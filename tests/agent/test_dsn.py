@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from errtrack.dsn import BadDsn, Dsn
 
 
@@ -65,7 +66,14 @@ def test_shown_forms_hold_no_key() -> None:
 
 
 def test_digest_tells_destinations_apart() -> None:
-    texts = ("https://a@h/1", "https://b@h/1", "https://a@i/1", "https://a@h/2", "http://a@h/1", "https://a@h/x/1")
+    texts = (
+        "https://a@h/1",
+        "https://b@h/1",
+        "https://a@i/1",
+        "https://a@h/2",
+        "http://a@h/1",
+        "https://a@h/x/1",
+    )
     digests = {Dsn.parse(text).digest for text in texts}
     assert len(digests) == len(texts)
     assert all(len(d) == 16 for d in digests)

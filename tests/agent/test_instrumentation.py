@@ -9,6 +9,7 @@ import types
 from typing import Any
 
 import pytest
+
 from errtrack import options
 from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, driven, is_async, shielded
 
@@ -341,7 +342,9 @@ def test_on_import_runs_with_the_module(settings: options.Options) -> None:
     assert seen == [library]
 
 
-def test_failing_on_import_is_a_fault_of_ours(settings: options.Options, faults_counted: dict[str, int]) -> None:
+def test_failing_on_import_is_a_fault_of_ours(
+    settings: options.Options, faults_counted: dict[str, int]
+) -> None:
     Instrumentation("library", on_import=[OnImport("library", lambda module: 1 / 0)]).apply(
         "library", make_library()
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from errtrack import options
 from errtrack.options import OPTIONS, resolve
 
@@ -41,7 +42,19 @@ def test_precedence_default_file_environment_launcher_code(tmp_path: Path) -> No
 def test_every_option_has_an_environment_variable_that_works() -> None:
     samples: dict[str, tuple[str, Any]] = {}
     for option in OPTIONS.values():
-        for text in ("https://k@h/1", "true", "false", "0.5", "7", "repr", "url", "small", "a=b", "pkg.mod:fn", "some,text"):
+        for text in (
+            "https://k@h/1",
+            "true",
+            "false",
+            "0.5",
+            "7",
+            "repr",
+            "url",
+            "small",
+            "a=b",
+            "pkg.mod:fn",
+            "some,text",
+        ):
             try:
                 value = option.convert(text)
             except options.BadValue:

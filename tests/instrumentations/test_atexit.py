@@ -74,7 +74,9 @@ def test_exit_waits_no_longer_than_the_timeout_for_a_hanging_server(sandbox, han
 
 
 def test_nothing_captured_means_no_wait_and_nothing_loaded(sandbox, hanging: str) -> None:
-    done = sandbox.python("import sys; import atexit; atexit.register(lambda: print(sorted(sys.modules)))", ERRTRACK_DSN=hanging)
+    done = sandbox.python(
+        "import sys; import atexit; atexit.register(lambda: print(sorted(sys.modules)))", ERRTRACK_DSN=hanging
+    )
     assert "errtrack.client" not in done.stdout and "'threading'" not in done.stdout
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+
 from web import main_exception
 
 CRASH = "def fail(amount):\n    return amount / 0\n\nfail(17)\n"
@@ -103,8 +104,13 @@ def test_error_in_the_users_hook_keeps_the_traceback(sandbox) -> None:
 
 
 def test_before_send_changes_and_drops(sandbox) -> None:
-    sandbox.write("hooks.py", "def change(event, hint):\n    event['tags']['hooked'] = hint['exc_info'][0].__name__\n    return event\n")
-    sandbox.python(CRASH, ERRTRACK_BEFORE_SEND="hooks:change", ERRTRACK_TAGS="a=b", PYTHONPATH=str(sandbox.folder))
+    sandbox.write(
+        "hooks.py",
+        "def change(event, hint):\n    event['tags']['hooked'] = hint['exc_info'][0].__name__\n    return event\n",
+    )
+    sandbox.python(
+        CRASH, ERRTRACK_BEFORE_SEND="hooks:change", ERRTRACK_TAGS="a=b", PYTHONPATH=str(sandbox.folder)
+    )
     assert sandbox.event()["tags"] == {"a": "b", "hooked": "ZeroDivisionError"}
     sandbox.write("hooks.py", "def change(event, hint):\n    return None\n")
     sandbox.python(CRASH, ERRTRACK_BEFORE_SEND="hooks:change", PYTHONPATH=str(sandbox.folder))
@@ -112,7 +118,9 @@ def test_before_send_changes_and_drops(sandbox) -> None:
 
 
 def test_modules_runtime_and_release_are_on_the_event(sandbox) -> None:
-    sandbox.python(CRASH, ERRTRACK_RELEASE="shop@1.2", ERRTRACK_ENVIRONMENT="stage", ERRTRACK_SERVER_NAME="web-1")
+    sandbox.python(
+        CRASH, ERRTRACK_RELEASE="shop@1.2", ERRTRACK_ENVIRONMENT="stage", ERRTRACK_SERVER_NAME="web-1"
+    )
     event = sandbox.event()
     assert event["modules"]["pytest"]
     assert event["contexts"]["runtime"]["version"] == "%d.%d.%d" % sys.version_info[:3]
@@ -134,7 +142,12 @@ def test_terminal_user_is_told_how_to_see_it_again(sandbox) -> None:
         shown += data
         return data
 
-    command = ["env", "-i", *("%s=%s" % item for item in sandbox.env.items()), *sandbox.command(sys.executable, str(path))]
+    command = [
+        "env",
+        "-i",
+        *("%s=%s" % item for item in sandbox.env.items()),
+        *sandbox.command(sys.executable, str(path)),
+    ]
     pty.spawn(command, read)
     text = shown.decode()
     assert text.index("ZeroDivisionError") < text.index("errtrack show ")

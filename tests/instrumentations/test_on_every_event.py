@@ -40,6 +40,10 @@ def test_each_is_off_by_name(sandbox) -> None:
 
 def test_nothing_is_imported_for_it(sandbox) -> None:
     code = MESSAGE + "\nimport sys; print('importlib.metadata' in sys.modules, 'platform' in sys.modules)"
-    if "importlib.metadata" in sys.modules and sandbox.python("import sys; print('importlib.metadata' in sys.modules)", launched=False).stdout == "True\n":
+    if (
+        "importlib.metadata" in sys.modules
+        and sandbox.python("import sys; print('importlib.metadata' in sys.modules)", launched=False).stdout
+        == "True\n"
+    ):
         return  # a .pth file of this environment imports it in every Python
     assert sandbox.python(code).stdout == "False False\n"

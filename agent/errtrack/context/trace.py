@@ -17,12 +17,16 @@ _HEX = frozenset("0123456789abcdef")
 
 
 class PropagationContext:
-    """Ids of a unit of work: ``trace_id`` (32 hex), ``span_id`` (16 hex), ``parent_span_id`` and ``sampled`` if continued."""
+    """Ids of a unit of work: ``trace_id`` (32 hex), ``span_id`` (16 hex); parent and sampling if continued."""
 
     __slots__ = ("baggage", "parent_span_id", "sampled", "span_id", "trace_id")
 
     def __init__(
-        self, trace_id: str | None = None, parent_span_id: str | None = None, sampled: bool | None = None, baggage: str = ""
+        self,
+        trace_id: str | None = None,
+        parent_span_id: str | None = None,
+        sampled: bool | None = None,
+        baggage: str = "",
     ) -> None:
         self.trace_id = trace_id or os.urandom(16).hex()
         self.span_id = os.urandom(8).hex()
@@ -38,7 +42,9 @@ class PropagationContext:
         return context
 
 
-def continue_trace(sentry_trace: str = "", baggage: str = "", traceparent: str = "") -> PropagationContext | None:
+def continue_trace(
+    sentry_trace: str = "", baggage: str = "", traceparent: str = ""
+) -> PropagationContext | None:
     """The context that incoming headers continue, or None when they hold no valid trace."""
     found = _parse_sentry_trace(sentry_trace) if sentry_trace else None
     if found is None and traceparent:

@@ -36,6 +36,9 @@ else:
 LOOK_EVERY = 30.0
 CLAIM = 4
 
+#: Seconds until a round is repeated that left something undelivered for no known time.
+AGAIN = 1.0
+
 #: Seconds between two deliveries from the backlog.
 BACKLOG_GAP = 0.1
 
@@ -239,7 +242,8 @@ class Worker:
         self._release(waiters, settled)
         if settled and not self._is_out_of_time():
             return again
-        return max(0.05, min(LOOK_EVERY, destination.next_try(monotonic()) or LOOK_EVERY))
+        # Zero: what stood in the way has just ended, or is not a matter of time.
+        return max(0.05, min(LOOK_EVERY, destination.next_try(monotonic()) or AGAIN))
 
     def _deliver_own(self, now: float) -> bool:
         destination = self.destination
@@ -278,7 +282,7 @@ class Worker:
             reader.look()
             while reader.pending:
                 if not self._deliver_orphan(reader):
-                    return min(LOOK_EVERY, max(0.05, self.destination.next_try(monotonic())))
+                    return max(0.05, min(LOOK_EVERY, self.destination.next_try(monotonic()) or AGAIN))
                 hurry = hurry or self.destination.linger > 0
                 if reader.pending and not hurry and (self._bell.acquire(True, BACKLOG_GAP) or self._waiters):
                     self.wake()

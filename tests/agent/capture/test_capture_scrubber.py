@@ -7,6 +7,7 @@ import timeit
 from typing import Any
 
 import pytest
+
 from errtrack.capture.scrubber import FILTERED, Scrubber
 from errtrack.options import resolve
 

@@ -21,6 +21,7 @@ import weakref
 from typing import Any, NamedTuple
 
 import pytest
+
 from errtrack.capture.scrubber import Scrubber
 from errtrack.capture.serializer import Describer
 from errtrack.options import resolve
@@ -132,6 +133,9 @@ def test_no_method_of_the_application_runs_while_its_values_are_described(captur
     assert shown["slotted"]["filled"] == "'in a slot'"
     assert shown["plain"].endswith("Hostile_plain>")
     assert shown["zoned"].startswith("2024-01-02T00:00:00 <")
+    with pytest.raises(RuntimeError):  # the traps are set
+        repr(values["plain"])
+    assert CALLS != []
 
 
 def test_a_whole_event_with_hostile_locals_runs_none_of_their_code(capture, raised) -> None:

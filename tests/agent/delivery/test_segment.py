@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+
 from errtrack.delivery import segment
 from errtrack.delivery.segment import DONE, ENVELOPE, HEADER, REFUSED, Reader, frame, scan
 

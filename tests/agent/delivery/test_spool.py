@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+
 from errtrack.delivery import segment, spool
 from errtrack.delivery.segment import Reader
 from errtrack.delivery.spool import Spool
