@@ -33,8 +33,9 @@ def exceptions(value: Any, cleaner: Cleaner, path: Path) -> Tree | None:
                 clean[key] = text
         if not clean.get("type") and not clean.get("value"):
             continue
-        if given.get("thread_id") is not None:
-            clean["thread_id"] = cleaner.scalar(given["thread_id"], at, 64)
+        thread = _thread_id(given.get("thread_id"))
+        if thread:
+            clean["thread_id"] = thread
         mechanism = _mechanism(given.get("mechanism"), cleaner, (*at, "mechanism"))
         if mechanism:
             clean["mechanism"] = mechanism
@@ -51,7 +52,10 @@ def threads(value: Any, cleaner: Cleaner, path: Path) -> Tree | None:
     for given in _values(value):
         at = (*path, "values", len(out))
         clean: Tree = {}
-        for key, limit in (("id", 64), ("name", 1024), ("state", 64)):
+        thread = _thread_id(given.get("id"))
+        if thread:
+            clean["id"] = thread
+        for key, limit in (("name", 1024), ("state", 64)):
             text = cleaner.scalar(given.get(key), (*at, key), limit)
             if text:
                 clean[key] = text
@@ -72,6 +76,12 @@ def _values(value: Any) -> list[Tree]:
     if type(value) is not list and type(value) is not tuple:
         return []
     return [item for item in value[-_MOST:] if type(item) is dict]
+
+
+def _thread_id(value: Any) -> str | None:
+    """Thread ids look like card numbers to the scrubber; they are numbers and nothing else."""
+    text = "%d" % value if type(value) is int and 0 <= value < 2**64 else exact(value)
+    return text if text and len(text) <= 32 and text.isascii() and text.isalnum() else None
 
 
 def _mechanism(value: Any, cleaner: Cleaner, path: Path) -> Tree | None:

@@ -73,11 +73,7 @@ class Cleaner:
             return value
         if kind is int:
             if -_LARGEST <= value < _LARGEST:
-                if (
-                    value > 10**12
-                    and self.scrubber is not None
-                    and self.scrubber.text(str(value)) == FILTERED
-                ):
+                if self.scrubber is not None and self.scrubber.number_is_sensitive(value):
                     self.notes.filtered(path)
                     return FILTERED
                 return value

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from errtrack.capture.cards import is_card
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +33,9 @@ _BASIC = re.compile(r"\b(basic)(\s+)([A-Za-z0-9+/_-]{6,}={0,2})", re.I)
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>]*)@")
 _USERINFO_CUT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@:'\"]+:(?!\d{1,5}$)[^/\s@:'\"]+$")
 _PARAMETER = re.compile(r"(?<=[?&;#])([^=&;#\s\"'<>]{1,100})=([^&;#\s\"'<>]*)")
-_HEADER = re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*:\s*)(?!\[Filtered\])[^\r\n'\"]+", re.I)
+_HEADER = re.compile(
+    r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*:\s*)(?!\[Filtered\])[^\r\n'\"]+", re.I
+)
 _PAIR = re.compile(
     r"(?P<key>[A-Za-z_][\w.-]{0,80}|(?<=--)[A-Za-z][\w-]{0,80})"
     r"(?P<middle>\\*[\"']?\]?\s*(?:=>|:=|[:=](?!//|=))\s*(?:[bru]{1,2}(?=[\"']))?)"
@@ -124,27 +128,6 @@ def _pair(match: re.Match[str], is_secret: Callable[[str], bool], only_quoted: b
 def _card(match: re.Match[str]) -> str:
     digits = match[0].replace(" ", "").replace("-", "")
     return FILTERED if is_card(digits) else match[0]
-
-
-def is_card(digits: str) -> bool:
-    """Whether *digits* is a payment card's number: known issuer, right length and check digit."""
-    length = len(digits)
-    two, four = int(digits[:2]), int(digits[:4])
-    known = (
-        (digits[0] == "4" and length in (13, 16, 19))
-        or (length == 16 and (51 <= two <= 55 or 2221 <= four <= 2720 or two in (35, 60, 62, 64, 65, 81)))
-        or (length == 15 and two in (34, 37))
-        or (length == 14 and two in (30, 36, 38, 39))
-    )
-    if not known:
-        return False
-    total = 0
-    for position, digit in enumerate(reversed(digits)):
-        number = ord(digit) - 48
-        if position % 2:
-            number = number * 2 - 9 if number > 4 else number * 2
-        total += number
-    return total % 10 == 0
 
 
 def unquote(text: str) -> str:

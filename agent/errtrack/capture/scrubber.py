@@ -9,6 +9,7 @@ are kept.
 
 from __future__ import annotations
 
+from errtrack.capture.cards import has_card_digits, is_card
 from errtrack.capture.names import PERSONAL, is_secret, words_of
 
 TYPE_CHECKING = False
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from errtrack.options import Options
 
 FILTERED = "[Filtered]"
-
-#: Digits to 0, the rest as it is; with blanks and dashes deleted a card number is a run of zeros.
-_ZEROS = bytes(48 if 48 <= i <= 57 else i for i in range(256))
-_RUN = b"0" * 13
 
 _REMEMBERED = 5000
 
@@ -95,15 +92,19 @@ class Scrubber:
             return True
         return bool(self._own_key) and self._own_key in value
 
+    def number_is_sensitive(self, value: int) -> bool:
+        """Whether an exact int is a card number."""
+        return 10**12 <= value < 10**19 and is_card("%d" % value)
+
     def known_suspect(self, value: str) -> str:
         """Scrub a text that :meth:`is_suspicious`, or whose frame :func:`has_card_digits`."""
         return self._scrub(value)
 
     def source_line(self, line: str) -> str:
         """A line of source code with literal secrets replaced."""
-        if len(line) < 8 or not (
-            self.is_suspicious(line) or has_card_digits(line.encode("utf-8", "replace"))
-        ):
+        if len(line) < 8 or not ("'" in line or '"' in line or "://" in line or "-" in line or "#" in line):
+            return line  # no literal, no comment, no end of a key
+        if not (self.is_suspicious(line) or has_card_digits(line.encode("utf-8", "replace"))):
             return line
         from errtrack.capture import patterns
 
@@ -178,12 +179,7 @@ class Scrubber:
                     notes.filtered((*path, 1))
                 return [tree[0], FILTERED]
             return [self.data(item, (*path, index), notes) for index, item in enumerate(tree)]
-        if (
-            kind is int
-            and tree >= 10**12
-            and has_card_digits(b"%d" % tree)
-            and self.text(str(tree)) == FILTERED
-        ):
+        if kind is int and self.number_is_sensitive(tree):
             return FILTERED
         return tree
 
@@ -191,11 +187,6 @@ class Scrubber:
         from errtrack.capture import patterns
 
         return patterns.scrub(value, self.key_is_sensitive, self._own_key)
-
-
-def has_card_digits(data: bytes) -> bool:
-    """Whether 13 digits follow each other, blanks and dashes aside."""
-    return _RUN in data.translate(_ZEROS, b" -")
 
 
 def _own_key(dsn: str) -> str:

@@ -73,6 +73,14 @@ def _frames(event: Tree, notes: Notes, keys: tuple[str, ...], concerns: Callable
                 continue
             frames: list[Any] = []
             for position, frame in enumerate(trace["frames"]):
+                if type(frame) is Frame and keys == ("vars",):
+                    if frame.vars is not None and concerns(frame.place.in_app):
+                        path = (part, "values", index, "stacktrace", "frames", position)
+                        notes.at(path).pop("vars", None)
+                        notes.removed((*path, "vars"))
+                        frame = frame.bare()
+                    frames.append(frame)
+                    continue
                 tree = frame.plain() if type(frame) is Frame else dict(frame)
                 if concerns(tree.get("in_app")):
                     path = (part, "values", index, "stacktrace", "frames", position)

@@ -108,12 +108,16 @@ class Frame:
         self.total = 0  # how many variables there were, where not all are shown
         self.filtered: list[str] = []
 
-    def json(self, with_vars: bool = True, with_context: bool = True) -> bytes:
+    def json(self) -> bytes:
         """The frame as JSON."""
-        head = self.place.full if self.detailed and with_context else self.place.slim
-        if self.vars is None or not with_vars:
+        head = self.place.full if self.detailed else self.place.slim
+        if self.vars is None:
             return head + b"}"
         return b'%s,"vars":%s}' % (head, self.vars)
+
+    def bare(self) -> Frame:
+        """The same frame without its variables."""
+        return Frame(self.place, self.detailed)
 
     def plain(self) -> dict[str, Any]:
         """The frame as a dict of its own, for hooks."""
