@@ -11,6 +11,7 @@ does (its HTTP requests, its log lines, the hooks it calls) must not be captured
 
 from __future__ import annotations
 
+import os
 import sys
 from _thread import get_ident
 
@@ -39,9 +40,17 @@ def tell(line: str) -> None:
     stream = sys.__stderr__
     if stream is None:
         return
+    line = "errtrack: %s\n" % line.replace("\n", " ")
     try:
-        stream.write("errtrack: %s\n" % line.replace("\n", " "))
+        try:
+            descriptor = stream.fileno()
+        except (AttributeError, OSError, ValueError):
+            stream.write(line)
+            stream.flush()
+            return
+        # Past the stream's buffer: what a full device leaves in it would change the exit code to 120.
         stream.flush()
+        os.write(descriptor, line.encode(stream.encoding or "utf-8", "backslashreplace"))
     except Exception:
         pass
 

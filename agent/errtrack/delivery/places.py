@@ -140,14 +140,14 @@ def _choose(roots: list[Root], source: str) -> str | None:
         reason = next((r for r in map(why_unusable, levels) if r is not None), None)
         if reason is None:
             if reasons and source:
-                _tell_once(
-                    "%s: cannot use %s (%s); using %s instead" % (source, roots[0][0], reasons[0], levels[-1])
-                )
+                detour = "%s: cannot use %s (%s)" % (source, roots[0][0], reasons[0])
+                _tell_once(detour, "%s; using %s instead" % (detour, levels[0]))
             return levels[-1]
         reasons.append(reason)
     _tell_once(
+        "no folder",
         "no folder can be written (%s: %s); events are kept in memory only. Set ERRTRACK_STORE to a folder"
-        " that this user owns" % (roots[0][0], reasons[0])
+        " that this user owns" % (roots[0][0], reasons[0]),
     )
     return None
 
@@ -163,9 +163,9 @@ def _absolute(folder: str) -> str:
     return os.path.abspath(os.path.expanduser(folder))
 
 
-def _tell_once(line: str) -> None:
-    if line not in _told:
-        _told.add(line)
+def _tell_once(what: str, line: str) -> None:
+    if what not in _told:
+        _told.add(what)
         guard.tell(line)
 
 
