@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from errtrack.api import *  # noqa: F403
 
+    __version__: str
+
 # Named here, so that `from errtrack import guard` looks for a submodule without loading the client first.
 _PUBLIC = frozenset(
     (
@@ -47,19 +49,19 @@ _PUBLIC = frozenset(
     )
 )
 
+if not TYPE_CHECKING:  # or a checker would take any name for known
 
-def __getattr__(name: str) -> object:  # PEP 562
-    if name in _PUBLIC:
-        import errtrack.api
+    def __getattr__(name: str) -> object:  # PEP 562
+        if name in _PUBLIC:
+            import errtrack.api
 
-        value = globals()[name] = getattr(errtrack.api, name)
-        return value
-    if name == "__version__":
-        from errtrack.version import VERSION
+            value = globals()[name] = getattr(errtrack.api, name)
+            return value
+        if name == "__version__":
+            from errtrack.version import VERSION
 
-        return VERSION
-    raise AttributeError("module 'errtrack' has no attribute %r" % name)
+            return VERSION
+        raise AttributeError("module 'errtrack' has no attribute %r" % name)
 
-
-def __dir__() -> "list[str]":
-    return sorted({*globals(), *_PUBLIC})
+    def __dir__() -> "list[str]":
+        return sorted({*globals(), *_PUBLIC})
