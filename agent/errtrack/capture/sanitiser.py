@@ -16,7 +16,7 @@ from errtrack.capture import request as requests
 from errtrack.capture.jsonable import Cleaner
 from errtrack.capture.moments import level, moment, new_id, stamp
 from errtrack.capture.shapes import exact
-from errtrack.capture.wire import Notes
+from errtrack.capture.wire import Notes, utf8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def clean_event(event: Tree, cleaner: Cleaner) -> None:
         except Exception:
             cleaner.notes.removed((key,), "!config")
             continue
-        if clean is not None:
+        if clean is not None and clean != "":
             event[key] = clean
     event.setdefault("event_id", new_id())
     event.setdefault("timestamp", stamp(time.time()))
@@ -70,27 +70,31 @@ def _event_id(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | N
 
 
 def text(limit: int) -> Rule:
+    """A name on one line."""
+
     def rule(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
-        return cleaner.scalar(value, path, limit) or None
+        clean = (cleaner.scalar(value, path, limit) or "").strip()
+        return clean if clean.isprintable() else "".join(c if c.isprintable() else " " for c in clean)
 
     return rule
 
 
+def _line(value: Any, cleaner: Cleaner, path: tuple[object, ...], size: int) -> str:
+    """A name on one line without slashes, of at most *size* bytes: servers count bytes here."""
+    clean = (cleaner.scalar(value, path, size) or "").strip()
+    clean = "".join(c if c not in "/\\" and c.isprintable() else "-" for c in clean)
+    if not clean.isascii():
+        clean = utf8(clean)[:size].decode("utf-8", "ignore")
+    return clean.strip()
+
+
 def _release(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
-    clean = (cleaner.scalar(value, path, 200) or "").strip()
-    for sign in "\n\r\t\\/":
-        clean = clean.replace(sign, "-" if sign in "\\/" else " ")
+    clean = _line(value, cleaner, path, 200)
     return None if clean.lower() in ("", ".", "..", "latest") else clean
 
 
 def _environment(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
-    clean = (
-        (cleaner.scalar(value, path, 64) or "")
-        .strip()
-        .replace("/", "-")
-        .replace("\n", " ")
-        .replace("\r", " ")
-    )
+    clean = _line(value, cleaner, path, 64)
     return None if clean.lower() in ("", "none") else clean
 
 
@@ -237,7 +241,7 @@ _RULES: dict[str, Rule] = {
     "logentry": _logentry,
     "transaction": text(200),
     "transaction_info": _transaction_info,
-    "server_name": text(255),
+    "server_name": text(200),
     "release": _release,
     "environment": _environment,
     "dist": _dist,

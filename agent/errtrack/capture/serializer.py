@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from errtrack.capture.scrubber import Scrubber
     from errtrack.options import Options
 
-DEPTH = 4
+DEPTH = 3  # what is deeper, Sentry removes without a word
 BREADTH = 10
 
 _FILTERED = quote(FILTERED)

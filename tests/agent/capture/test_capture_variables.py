@@ -324,7 +324,7 @@ def test_circles_and_deep_nesting_end(capture) -> None:
     shown = capture.variables(circle=circle, deep=deep, child=child)
     assert shown["circle"] == ["<cycle>"]
     assert shown["child"] == {"parent": "<cycle>"}
-    assert shown["deep"] == [[[["<list of 1>"]]]]
+    assert shown["deep"] == [[["<list of 1>"]]]
     while deep:  # freed step by step
         deep = deep[0]
 
