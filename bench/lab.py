@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""The lab: contestants, servers, and the loop that all measurements share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import generated
+from bench.contestants import Contestant
+from bench.processes import Failed, Outcome, run, script
+from bench.rounds import Figures, interleaved
+from bench.sinks import Refusing, Sink
+
+
+class Lab:
+    """*scale* multiplies the number of rounds; *fast* shortens what is long by its nature."""
+
+    def __init__(
+        self,
+        work: Path,
+        contestants: list[Contestant],
+        without_pyc: Contestant | None,
+        scale: float,
+        fast: bool,
+    ) -> None:
+        self.contestants = contestants
+        self.without_pyc = without_pyc
+        self.scale = scale
+        self.fast = fast
+        self.figures = Figures()
+        self.sink = Sink()
+        self.refusing = Refusing()
+        generated.write(work / "generated")
+
+    def rounds(self, usual: int) -> int:
+        return max(3, round(usual * self.scale))
+
+    def each(
+        self,
+        rounds: int,
+        measure: Callable[[Contestant], dict[str, float]],
+        peers_every: int = 1,
+        names: list[str] | None = None,
+        contestants: list[Contestant] | None = None,
+    ) -> None:
+        """Let *measure* give the figures of every contestant in interleaved rounds; who fails is told and left out."""
+        taking_part = [c for c in contestants or self.contestants if names is None or c.name in names]
+        failed: set[str] = set()
+        for number, contestant in interleaved(self.rounds(rounds), taking_part, peers_every):
+            if contestant.name in failed:
+                continue
+            contestant.forget()
+            try:
+                found = measure(contestant)
+            except (Failed, OSError) as error:
+                failed.add(contestant.name)
+                self.figures.problems.append("%s: %s" % (contestant.name, error))
+                continue
+            if number >= 0:
+                for figure, value in found.items():
+                    self.figures.add(figure, contestant.name, number, value)
+
+    def work(
+        self,
+        contestant: Contestant,
+        name: str,
+        *arguments: object,
+        rate: str = "",
+        port: int = 0,
+        timeout: float = 120,
+    ) -> Outcome:
+        """Run a script of ``bench/work`` under *contestant*, pointed at the lab's sink unless *port* says otherwise."""
+        environ = contestant.environment(port or self.sink.port, rate)
+        return run([contestant.python, script(name), *map(str, arguments)], environ, timeout)
+
+    def close(self) -> None:
+        self.sink.close()
+        self.refusing.close()
+
+
+def say(line: str) -> None:
+    """Tell progress on stderr; stdout is for the table."""
+    print(line, file=sys.stderr, flush=True)
