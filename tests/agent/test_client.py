@@ -1,0 +1,363 @@
+"""The client: what is kept, what is dropped and counted, and that nothing of ours reaches the application."""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import errtrack
+import pytest
+from errtrack import client as clients
+from errtrack import guard, options
+from errtrack.client import Client
+from errtrack.delivery.store import Store
+
+
+class Running:
+    """A client with an embedded store of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clients: list[Client] = []
+
+    def start(self, **code: Any) -> Client:
+        client = clients.init({"pytest": True, "store": str(self.folder), **code})
+        self.clients.append(client)
+        return client
+
+    def events(self) -> list[dict[str, Any]]:
+        assert self.clients[-1].flush(10)
+        store = Store(str(self.folder), 0, 0)
+        try:
+            rows = [store.event(row["event_id"]) for row in store.events(limit=10_000)]
+        finally:
+            store.close()
+        return sorted((row["event"] for row in rows if row), key=lambda event: event["timestamp"])
+
+    def event(self) -> dict[str, Any]:
+        (event,) = self.events()
+        return event
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    monkeypatch.setattr(clients, "_clients", {})
+    monkeypatch.setattr(clients, "_processors", [])
+    monkeypatch.setattr(clients, "_error_filters", [])
+    monkeypatch.setattr(options, "_current", {})
+    started = Running(tmp_path / "state")
+    context = contextvars.copy_context()
+    from errtrack.context import scope
+
+    token = scope._scopes.set(None)
+    yield started
+    scope._scopes.reset(token)
+    assert context
+    for client in started.clients:
+        client.close(2)
+
+
+def test_without_launcher_and_init_calls_do_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "_clients", {})
+    assert errtrack.capture_message("x") is None
+    assert errtrack.capture_exception(ValueError()) is None
+    assert errtrack.capture_event({}) is None
+    assert not errtrack.is_initialized()
+    assert errtrack.flush(1) is True
+    errtrack.add_breadcrumb(message="x")
+    errtrack.close()
+    with errtrack.new_scope() as scope:
+        scope.set_tag("a", "b")
+
+
+def test_importing_the_face_is_free() -> None:
+    import subprocess
+
+    code = "import sys; before = set(sys.modules); import errtrack; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['errtrack']\n"
+
+
+def test_exception_being_handled_is_the_default(running: Running) -> None:
+    running.start()
+    try:
+        raise KeyError("k")
+    except KeyError:
+        event_id = errtrack.capture_exception()
+    event = running.event()
+    assert event["event_id"] == event_id == errtrack.last_event_id()
+    assert event["exception"]["values"][0]["mechanism"] == {"type": "generic", "handled": True}
+    assert errtrack.capture_exception() is None
+
+
+def test_exc_info_tuple_is_taken(running: Running) -> None:
+    running.start()
+    try:
+        raise KeyError("k")
+    except KeyError:
+        assert errtrack.capture_exception(sys.exc_info())
+    assert running.event()["exception"]["values"][0]["stacktrace"]["frames"]
+
+
+def test_scope_arguments_hold_for_one_call(running: Running) -> None:
+    running.start()
+    errtrack.capture_message("one", level="warning", tags={"a": "1"}, user={"id": "7"}, extra={"e": 1}, fingerprint=["f"])
+    errtrack.capture_message("two")
+    one, two = running.events()
+    assert (one["level"], one["tags"], one["user"], one["fingerprint"]) == ("warning", {"a": "1"}, {"id": "7"}, ["f"])
+    assert one["extra"]["e"] == 1
+    assert "tags" not in two and "user" not in two and two["level"] == "info"
+
+
+def test_scopes_reach_the_event(running: Running) -> None:
+    running.start(tags={"static": "s"})
+    errtrack.get_global_scope().set_tag("global", "g")
+    try:
+        errtrack.set_tag("isolation", "i")
+        with errtrack.new_scope() as scope:
+            scope.set_tag("current", "c")
+            errtrack.capture_message("x")
+    finally:
+        errtrack.get_global_scope().remove_tag("global")
+    assert running.event()["tags"] == {"static": "s", "global": "g", "isolation": "i", "current": "c"}
+
+
+class Mine(LookupError):
+    pass
+
+
+@pytest.mark.parametrize("rule", ["Mine", "LookupError", "test_client.Mine", "test_cl*", "agent.*", LookupError])
+def test_ignored_errors(running: Running, rule: Any) -> None:
+    module = Mine.__module__
+    rule = rule.replace("test_client", module).replace("test_cl*", module[:-2] + "*") if isinstance(rule, str) else rule
+    if rule == "agent.*":
+        rule = module + ".*"
+    running.start(ignore_errors=[rule])
+    assert errtrack.capture_exception(Mine()) is None
+    assert errtrack.capture_exception(ValueError()) is not None
+
+
+def test_sampling(running: Running) -> None:
+    client = running.start(sample_rate=0.0)
+    assert errtrack.capture_message("x") is None
+    client.options.sample_rate = 0.5
+    kept = sum(client._sampled() for _ in range(4000))
+    assert 1800 < kept < 2200
+
+
+def test_before_send_sees_plain_data_and_decides(running: Running) -> None:
+    seen: list[Any] = []
+
+    def hook(event: dict[str, Any], hint: dict[str, Any]) -> Any:
+        seen.append((event, hint))
+        event["tags"] = {"hooked": "yes"}
+        return event if event["exception"]["values"][0]["type"] == "ValueError" else None
+
+    running.start(before_send=hook)
+    assert errtrack.capture_exception(raised(ValueError("x"))) is not None
+    assert errtrack.capture_exception(raised(KeyError("x"))) is None
+    event, hint = seen[0]
+    assert type(event["exception"]["values"][0]["stacktrace"]["frames"][0]) is dict
+    assert hint["exc_info"][0] is ValueError
+    assert running.event()["tags"] == {"hooked": "yes"}
+
+
+def test_before_send_that_raises_drops_and_tells_once(running: Running, capfd: pytest.CaptureFixture[str]) -> None:
+    running.start(before_send=lambda event, hint: 1 / 0)
+    assert errtrack.capture_message("x") is None
+    assert errtrack.capture_message("y") is None
+    assert running.events() == []
+
+
+def test_before_send_may_return_rubbish(running: Running) -> None:
+    running.start(before_send=lambda event, hint: {"unknown": 1, "tags": {"n": 5, "nan": float("nan")}, "level": "ERROR"})
+    event_id = errtrack.capture_message("x")
+    event = running.event()
+    assert event["event_id"] == event_id and event["level"] == "error" and "unknown" not in event
+    assert event["tags"]["n"] == "5"
+
+
+def test_capture_inside_of_a_hook_is_dropped(running: Running) -> None:
+    inner: list[Any] = []
+
+    def hook(event: Any, hint: Any) -> Any:
+        inner.append(errtrack.capture_message("inner"))
+        errtrack.add_breadcrumb(message="inner")
+        return event
+
+    running.start(before_send=hook)
+    assert errtrack.capture_message("outer")
+    assert inner == [None]
+    assert [e["logentry"]["formatted"] for e in running.events()] == ["outer"]
+
+
+def test_before_breadcrumb(running: Running) -> None:
+    running.start(before_breadcrumb=lambda crumb, hint: None if crumb["message"] == "drop" else dict(crumb, category="c"))
+    errtrack.add_breadcrumb(message="drop")
+    errtrack.add_breadcrumb({"message": "keep"})
+    errtrack.capture_message("x")
+    (crumb,) = running.event()["breadcrumbs"]["values"]
+    assert (crumb["message"], crumb["category"]) == ("keep", "c")
+
+
+def test_breadcrumbs_can_be_off(running: Running) -> None:
+    running.start(max_breadcrumbs=0)
+    errtrack.add_breadcrumb(message="x")
+    errtrack.capture_message("x")
+    assert "breadcrumbs" not in running.event()
+
+
+def test_failing_event_processor_costs_only_itself(running: Running, faults_counted: dict[str, int]) -> None:
+    running.start()
+    errtrack.get_isolation_scope().add_event_processor(lambda event, hint: 1 / 0)  # type: ignore[arg-type, return-value]
+    assert errtrack.capture_message("x")
+    assert faults_counted == {"event processor": 1}
+
+
+def test_event_processor_drops(running: Running) -> None:
+    running.start()
+    errtrack.get_isolation_scope().add_event_processor(lambda event, hint: None)
+    assert errtrack.capture_message("x") is None
+
+
+def test_fault_of_ours_never_reaches_the_caller(
+    running: Running, faults_counted: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.start()
+    monkeypatch.setattr(clients, "apply_scopes", lambda *args: 1 / 0)
+    assert errtrack.capture_message("x") is None
+    assert errtrack.capture_exception(ValueError()) is None
+    assert faults_counted == {"client.capture": 2}
+
+
+def test_inside_pytest_nothing_is_captured_unless_asked(running: Running) -> None:
+    running.start(pytest=False)
+    assert not errtrack.is_initialized()
+    assert errtrack.capture_message("x") is None
+
+
+def test_enabled_false(running: Running) -> None:
+    running.start(enabled=False)
+    assert errtrack.capture_message("x") is None
+
+
+def test_init_again_puts_the_new_settings_in_force(running: Running) -> None:
+    running.start(environment="one")
+    errtrack.capture_message("1")
+    running.start(environment="two")
+    errtrack.capture_message("2")
+    assert [e["environment"] for e in running.events()] == ["one", "two"]
+
+
+def test_wrong_value_in_code_is_told_and_survived(running: Running, capfd: pytest.CaptureFixture[str]) -> None:
+    client = running.start(sample_rate="lots")
+    assert client.options.sample_rate == 1.0
+    assert client.options.problems == ["init(): sample_rate must be a number between 0 and 1; using 1.0"]
+
+
+def test_captures_from_many_threads(running: Running) -> None:
+    running.start()
+
+    def work(n: int) -> None:
+        for m in range(20):
+            errtrack.set_tag("thread", str(n))
+            errtrack.capture_message("%d-%d" % (n, m))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    events = running.events()
+    assert len(events) == 160
+    assert all(e["tags"]["thread"] == e["logentry"]["formatted"].partition("-")[0] for e in events)
+
+
+def test_captures_from_signal_handlers_and_finalisers(running: Running) -> None:
+    running.start()
+    accepted: list[str] = []
+
+    def capture(name: str) -> None:
+        event_id = errtrack.capture_message(name)
+        if event_id:
+            accepted.append(event_id)
+
+    class Finalised:
+        def __del__(self) -> None:
+            capture("del")
+
+    def handler(number: int, frame: Any) -> None:
+        capture("signal")
+
+    previous = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+    try:
+        for _ in range(200):
+            capture("main")
+            cycle: list[Any] = [Finalised()]
+            cycle.append(cycle)
+            del cycle
+            gc.collect(0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    gc.collect()  # or a finaliser would capture in the middle of another test
+    assert {e["event_id"] for e in running.events()} == set(accepted)
+    assert len(accepted) > 200
+
+
+def test_exception_and_its_frames_are_let_go(running: Running) -> None:
+    import weakref
+
+    running.start()
+
+    class Local:
+        pass
+
+    def fail() -> weakref.ref[Local]:
+        local = Local()
+        try:
+            raise ValueError("x")
+        except ValueError as error:
+            assert errtrack.capture_exception(error)
+        return weakref.ref(local)
+
+    gc.disable()
+    try:
+        assert fail()() is None  # at once: no cycle
+    finally:
+        gc.enable()
+
+
+def test_release_is_detected(running: Running) -> None:
+    running.start(project_root=str(Path(__file__).parent))
+    errtrack.capture_message("x")
+    release = running.event().get("release", "")
+    assert release == "" or len(release) == 40  # a checkout has one, an unpacked archive has not
+
+
+def test_guard_marks_this_thread_only() -> None:
+    with guard.Inside():
+        assert guard.is_inside()
+        with guard.Inside():
+            pass
+        assert guard.is_inside()
+        seen: list[bool] = []
+        thread = threading.Thread(target=lambda: seen.append(guard.is_inside()))
+        thread.start()
+        thread.join()
+        assert seen == [False]
+    assert not guard.is_inside()
+
+
+def raised(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except BaseException as caught:
+        return caught
