@@ -17,6 +17,7 @@ from errtrack import client as clients
 from errtrack import guard, options
 from errtrack.client import Client
 from errtrack.delivery.store import Store
+from errtrack.delivery.transport import drain_to_store
 
 
 class Running:
@@ -33,6 +34,7 @@ class Running:
 
     def events(self) -> list[dict[str, Any]]:
         assert self.clients[-1].flush(10)
+        drain_to_store(self.clients[-1].options)  # what an earlier client left
         store = Store(str(self.folder), 0, 0)
         try:
             rows = [store.event(row["event_id"]) for row in store.events(limit=10_000)]
