@@ -38,22 +38,9 @@ def boot(inject: "str | None" = None) -> None:
         if not _is_off("ERRTRACK_ENABLED") and not _is_resource_tracker():
             _lay(inject)
     except BaseException as error:  # what escapes from here is a fatal error of the interpreter
-        withdraw()
+        fault("boot", error, True)
         if isinstance(error, KeyboardInterrupt):
             raise
-        fault("boot", error)
-
-
-def withdraw() -> None:
-    """Take every tripwire away again."""
-    global finder
-    finder = None
-    sys.meta_path[:] = [item for item in sys.meta_path if type(item).__module__[:13] != "errtrack_run."]
-    for name, value in list(vars(sys).items()):
-        if getattr(value, "errtrack_place", None) is not None:
-            setattr(sys, name, value.errtrack_previous)
-    if "atexit" in sys.modules:
-        sys.modules["atexit"].unregister(_at_exit)
 
 
 def _lay(inject: "str | None") -> None:
@@ -124,12 +111,16 @@ def _at_exit() -> None:
         hooking.at_exit(_at_exit_files)
 
 
-def fault(where: str, error: BaseException) -> None:
-    """An internal fault of boot: tell it if ERRTRACK_DEBUG is on, and go on."""
+def fault(where: str, error: BaseException, is_fatal: bool = False) -> None:
+    """An internal fault of boot: tell it if ERRTRACK_DEBUG is on; one that is fatal takes the wires away."""
+    global finder
     try:
         from errtrack_run import hooking
     except Exception:
         return
+    if is_fatal:
+        finder = None
+        hooking.withdraw(_at_exit)
     hooking.fault(where, error)
 
 

@@ -35,6 +35,16 @@ def fault(where: str, error: BaseException) -> None:
             pass
 
 
+def withdraw(at_exit: "Callable[[], None]") -> None:
+    """Take every tripwire of this interpreter away again, and *at_exit* from what runs at its end."""
+    sys.meta_path[:] = [item for item in sys.meta_path if type(item).__module__[:13] != "errtrack_run."]
+    for name, value in list(vars(sys).items()):
+        if getattr(value, "errtrack_place", None) is not None:
+            setattr(sys, name, value.errtrack_previous)
+    if "atexit" in sys.modules:
+        sys.modules["atexit"].unregister(at_exit)
+
+
 def load(file: str) -> "Any":
     """Import the instrumentation *file* and return its ``INSTRUMENTATION``."""
     _serve_dependencies()
@@ -112,14 +122,14 @@ def _serve_dependencies() -> None:
     """From here on our own code runs: loaded by path, it may be in an environment without what it needs."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if root not in sys.path and not any(type(item) is DependencyFinder for item in sys.meta_path):
-        sys.meta_path.append(DependencyFinder(root))
+        sys.meta_path.append(DependencyFinder((root, os.environ.get("ERRTRACK_RUN", ""))))
 
 
 class DependencyFinder:
-    """Stands last on ``sys.meta_path``: our dependencies from *root*, for our own imports and no others."""
+    """Stands last on ``sys.meta_path``: our dependencies from *folders*, for our own imports and no others."""
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self, folders: "Iterable[str]") -> None:
+        self.folders = [folder for folder in folders if os.path.isabs(folder)]
 
     def find_spec(
         self, name: str, path: "Any" = None, target: "ModuleType | None" = None
@@ -131,7 +141,9 @@ class DependencyFinder:
             asking = frame.f_globals.get("__name__") or ""
             if not asking.startswith(("importlib", "_frozen_importlib")) and frame.f_globals is not globals():
                 top = asking.partition(".")[0]
-                return own_spec(self.root, name) if top in OWN or top in DEPENDENCIES else None
+                if top not in OWN and top not in DEPENDENCIES:
+                    return None
+                return next(filter(None, (own_spec(folder, name) for folder in self.folders)), None)
             frame = frame.f_back
         return None
 

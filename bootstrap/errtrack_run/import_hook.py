@@ -91,9 +91,8 @@ class Finder:
         loader = spec.loader
         if type(loader) not in _PER_SPEC:
             try:
-                if not issubclass(type(loader), _Loader):
-                    is_old = loader is not None and not hasattr(loader, "exec_module")
-                    spec.loader = _OldLoader(spec, self) if is_old else _Loader(spec, self)
+                if not hasattr(type(loader), "errtrack_stand_in"):
+                    _beside("stand_in")["put"](spec, self)
             except Exception:  # a loader of the odd kind: its module stays as it is
                 pass
             return
@@ -118,55 +117,6 @@ class Finder:
         loader.exec_module = exec_module
 
 
-class _Loader:
-    """Stands, until the module is executed, for a loader that cannot be changed: a class, a shared object."""
-
-    def __init__(self, spec: "Any", finder: "Finder") -> None:
-        self._spec = spec
-        self._finder = finder
-        self._is_namespace = spec.loader is None
-        self._loader = spec.loader if spec.loader is not None else _namespace_loader(spec)
-
-    def __getattr__(self, name: str) -> "Any":
-        if name == "get_code":  # runpy runs the code itself; its module gets the loader out of the spec
-            self._spec.loader = self._loader
-        return getattr(self._loader, name)
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> "Any":
-        return self._loader.__class__
-
-    def exec_module(self, module: "Any") -> None:
-        self._restore(module)
-        try:
-            self._loader.exec_module(module)
-        except BaseException as error:
-            leave_no_frame(error)
-            raise
-        executed(self._finder, self._spec.name, module)
-
-    def _restore(self, module: "Any") -> None:
-        self._spec.loader = module.__loader__ = self._loader
-        if self._is_namespace:
-            module.__file__ = None  # as importlib leaves it where a spec has no loader
-
-
-class _OldLoader(_Loader):
-    """The same for loaders that have ``load_module`` only: zipimport before Python 3.10."""
-
-    exec_module = property()  # hasattr() has to say no
-
-    def load_module(self, name: str) -> "Any":
-        self._spec.loader = self._loader
-        try:
-            module = self._loader.load_module(name)
-        except BaseException as error:
-            leave_no_frame(error)
-            raise
-        executed(self._finder, name, module)
-        return sys.modules.get(name, module)
-
-
 def executed(finder: Finder, name: str, module: "ModuleType") -> None:
     """Run the hooks of *name*, whose code has just run; its import goes well whatever happens here."""
     try:
@@ -185,19 +135,21 @@ def own_spec(root: str, name: str) -> "ModuleSpec | None":
     return None
 
 
+def _beside(name: str) -> "dict[str, Any]":
+    """Run the file *name* that lies beside this one; its globals.
+
+    Finders are asked under importlib's lock: to import there could be a deadlock with a thread that imports
+    the same file and waits for that lock.
+    """
+    loader = SourceFileLoader("errtrack_run." + name, os.path.join(os.path.dirname(__file__), name + ".py"))
+    found = {"__name__": loader.name, "__package__": "errtrack_run"}
+    exec(loader.get_code(loader.name), found)  # type: ignore[arg-type]
+    return found
+
+
 def leave_no_frame(error: BaseException) -> None:
     """Take our frames off the front of *error*'s traceback; Python 3.11 and later `raise` what is left."""
     tb = error.__traceback__
     while tb is not None and tb.tb_frame.f_globals.get("__package__") == "errtrack_run":
         tb = tb.tb_next
     error.__traceback__ = tb
-
-
-def _namespace_loader(spec: "Any") -> "Any":
-    """What importlib would put in the place of None, where a namespace package is made."""
-    import _frozen_importlib_external as external
-
-    kind: Any = getattr(external, "NamespaceLoader", None) or external._NamespaceLoader
-    loader = kind.__new__(kind)
-    loader._path = spec.submodule_search_locations
-    return loader

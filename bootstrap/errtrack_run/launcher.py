@@ -156,11 +156,20 @@ def child_environment(options: "Mapping[str, str]", environ: "Mapping[str, str]"
             child.pop("ERRTRACK_RUN_PYTHONPATH", None)
         else:
             child["ERRTRACK_RUN_PYTHONPATH"] = original
-    child["ERRTRACK_RUN"] = "1"
+    child["ERRTRACK_RUN"] = _packages_elsewhere() or "1"
     child["PYTHONPATH"] = with_inject(original, INJECT)
     if _locale_was_coerced(child):
         del child["LC_CTYPE"]
     return child
+
+
+def _packages_elsewhere() -> str:
+    """The folder with what errtrack needs, where that does not lie beside it (an editable install); or ''."""
+    root = os.path.dirname(os.path.dirname(INJECT))
+    for folder in (root, *sys.path):
+        if os.path.isdir(os.path.join(folder, "urllib3")):
+            return "" if folder == root else os.path.abspath(folder)
+    return ""
 
 
 def _locale_was_coerced(environ: "Mapping[str, str]") -> bool:

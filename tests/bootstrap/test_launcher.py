@@ -205,8 +205,18 @@ def test_environment_differs_by_our_own_variables_alone(house: House) -> None:
     """15"""
     bare, ours = (environment_of(done.stdout) for done in (house.bare(["env"]), house.launch("env")))
     added = {name: value for name, value in ours.items() if bare.get(name) != value}
-    assert added == {"PYTHONPATH": house.inject, "ERRTRACK_RUN": "1"}
+    assert added == {"PYTHONPATH": house.inject, "ERRTRACK_RUN": ours["ERRTRACK_RUN"]}
     assert set(bare) <= set(ours)
+
+
+def test_where_errtracks_packages_lie_is_told_only_where_they_are_not_beside_it(tmp_path: Path) -> None:
+    """44: an editable install, whose dependencies another interpreter would not find."""
+    house = build(tmp_path, {}, {})
+    beside = house.run.parent / "urllib3"
+    told = environment_of(house.launch("env").stdout)["ERRTRACK_RUN"]
+    assert Path(told, "urllib3").is_dir()
+    beside.mkdir()
+    assert environment_of(house.launch("env").stdout)["ERRTRACK_RUN"] == "1"
 
 
 def test_locale_that_python_sets_for_itself_does_not_leak(house: House) -> None:

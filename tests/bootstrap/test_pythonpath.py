@@ -227,6 +227,20 @@ def test_dependencies_come_from_the_application_first_then_from_us(tmp_path: Pat
     assert house.launch(plain_python, "-c", theirs).stdout == "theirs\n"
 
 
+def test_dependencies_of_an_editable_checkout_come_from_the_launchers_environment(
+    tmp_path: Path, plain_python: str
+) -> None:
+    """44"""
+    house = build(tmp_path, {"json": ["dependent"]}, {"dependent": DEPENDENT})
+    elsewhere = tmp_path / "site"
+    for name, text in (("wrapt", "WHERE = 'the launcher'"), ("urllib3", ""), ("stranger", "")):
+        (elsewhere / name).mkdir(parents=True)
+        (elsewhere / name / "__init__.py").write_text(text)
+    house.stub.write_text("import sys; sys.path.insert(0, %r)\n" % str(elsewhere) + house.stub.read_text())
+    done = house.launch(plain_python, "-c", "import json\ntry: import stranger\nexcept ImportError as e: print(e)")
+    assert done.stdout == "the launcher\nNo module named 'stranger'\n"
+
+
 def test_dependencies_of_ours_are_not_there_for_the_application(tmp_path: Path, plain_python: str) -> None:
     house = build(tmp_path, {}, {})
     for name in ("wrapt", "stranger"):
