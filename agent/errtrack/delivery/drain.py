@@ -134,6 +134,7 @@ class Drain:
                 )
             return False
         self._failures = 0
+        self.ready_at = 0.0
         return True
 
     def _add_each(self, payloads: list[bytes], error: Exception) -> bool:

@@ -75,9 +75,9 @@ class Post:
         """Import what sending needs. A fork waits for it: a child could never finish an import begun here."""
         with self.unforkable:
             try:
+                import calendar  # noqa: F401
+                import email.utils  # noqa: F401
                 import encodings.idna  # noqa: F401  (getaddrinfo needs it)
-                import json  # noqa: F401
-                import zlib  # noqa: F401
 
                 import errtrack.delivery.connection  # noqa: F401
             except ImportError as error:

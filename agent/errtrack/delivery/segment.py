@@ -11,6 +11,7 @@ no lock of ours does.
 from __future__ import annotations
 
 import os
+from zlib import compress, crc32, decompressobj
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ class Record:
 
 def frame(payload: bytes, kind: int) -> bytes:
     """The bytes of one record. Raises :class:`ValueError` for an empty or an endless payload."""
-    from zlib import compress, crc32
-
     flags = 0
     if len(payload) > COMPRESS_ABOVE:
         payload = compress(payload, 1)
@@ -74,8 +73,6 @@ def scan(data: bytes, base: int) -> Iterator[tuple[int, int, Record | None]]:
     the file's header. Damage is passed over to the next head that holds good; the offset after the last good
     record is thus where a later scan may go on.
     """
-    from zlib import crc32
-
     view = memoryview(data)
     position = data.find(MAGIC)
     while 0 <= position <= len(data) - HEAD:
@@ -168,8 +165,6 @@ class Reader:
             if len(data) != record.length:
                 return None
             if record.flags & ZLIB:
-                from zlib import decompressobj
-
                 return decompressobj().decompress(data, 4 * LONGEST)
             return data
         except Exception:  # OSError, zlib.error

@@ -15,7 +15,15 @@ from __future__ import annotations
 
 import os
 from _io import FileIO
-from time import monotonic, time_ns
+from errno import ENOSPC
+from time import monotonic, time, time_ns
+
+try:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+    _HAS_LOCKS = True
+except ImportError:  # Windows
+    _HAS_LOCKS = False
 
 from errtrack.delivery import places, segment
 from errtrack.delivery.segment import Reader
@@ -121,8 +129,6 @@ class Spool:
             if written == len(data):
                 return True
             # The broken tail is passed over by whoever reads it.
-            from errno import ENOSPC
-
             self.last_error = OSError(ENOSPC, os.strerror(ENOSPC))
             return False
         return False
@@ -256,8 +262,6 @@ def create(folder: str, header: dict[str, Any]) -> Segment:
         lock(descriptor)
         head = segment.frame(_header_text(header), segment.HEADER)
         if os.write(descriptor, head) != len(head):
-            from errno import ENOSPC
-
             raise OSError(ENOSPC, os.strerror(ENOSPC))
         reader = Reader.open(hidden)
         os.rename(hidden, path)
@@ -306,9 +310,7 @@ def discard(reader: Reader) -> None:
 
 def lock(descriptor: int) -> bool:
     """Take the lock without waiting; False where the file system has none. Raises ``BlockingIOError``."""
-    try:
-        from fcntl import LOCK_EX, LOCK_NB, flock
-    except ImportError:  # Windows
+    if not _HAS_LOCKS:
         return False
     try:
         flock(descriptor, LOCK_EX | LOCK_NB)
@@ -337,8 +339,6 @@ def _claim(path: str) -> Reader | None:
 
 def _is_abandoned(reader: Reader) -> bool:
     """Without locks: the writer is known to be gone, or nothing was written for ten minutes."""
-    from time import time
-
     head = reader.head()
     if head.get("starttime") and head.get("boot_id") == _boot_id() and head.get("host") == _host():
         return _start_time(head.get("pid")) != head["starttime"]
@@ -346,8 +346,6 @@ def _is_abandoned(reader: Reader) -> bool:
 
 
 def _sweep(path: str) -> None:
-    from time import time
-
     try:
         if time() - os.lstat(path).st_mtime > _HIDDEN_AGE:
             reader = Reader.open(path)

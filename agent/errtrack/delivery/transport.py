@@ -8,6 +8,7 @@ for the server only as long as that is polite, and not at all when the server is
 from __future__ import annotations
 
 import os
+import sys
 from time import monotonic
 
 from errtrack import guard
@@ -18,8 +19,10 @@ from errtrack.delivery.worker import BACKLOG, OWN, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+    from errtrack.delivery.worker import Destination
     from errtrack.dsn import Dsn
     from errtrack.options import Options
 
@@ -51,8 +54,25 @@ class Transport:
     """
 
     def __init__(self, options: Options, dsn: Dsn | None) -> None:
+        # Whatever ``put`` needs is imported here, in the thread that makes us. Were it imported by the first put of
+        # some thread while another one forks, the child would wait for that import for ever.
+        import json  # noqa: F401
+        import threading  # noqa: F401
+
         self._options = options
         self._dsn = dsn
+        self._make: Callable[[], Destination]
+        if dsn is not None:
+            from errtrack.delivery.post import Post
+
+            to = dsn
+            self._make = lambda: Post(options, to)
+            self._destination = dsn.digest
+        else:
+            from errtrack.delivery.drain import Drain
+
+            self._make = lambda: Drain(options, places.state_folder(options))
+            self._destination = places.STORE
         self._workers: dict[int, Worker] = {}
         self._spools: dict[str, Spool] = {}
         self._look_for_place_at = 0.0
@@ -166,38 +186,23 @@ class Transport:
         return worker
 
     def _make_worker(self) -> Worker:
-        options, destination = self._options, self._destination_name()
-
-        def backlog() -> list[str]:
-            return places.existing_spools(options, destination)
-
-        if self._dsn is not None:
-            from errtrack.delivery.post import Post
-
-            return Worker(Post(options, self._dsn), self._spool, backlog)
-        from errtrack.delivery.drain import Drain
-
-        return Worker(Drain(options, places.state_folder(options)), self._spool, backlog)
+        options, destination = self._options, self._destination
+        return Worker(self._make(), self._spool, lambda: places.existing_spools(options, destination))
 
     def _spool(self) -> Spool | None:
         spool = self._spools.get("")
         if spool is None and monotonic() >= self._look_for_place_at:
-            folder = places.spool_folder(self._options, self._destination_name())
+            folder = places.spool_folder(self._options, self._destination)
             if folder is None:
                 self._look_for_place_at = monotonic() + _LOOK_FOR_PLACE
                 return None
-            from sys import version_info
-
             header = {
                 "release": self._options.release,
                 "env": self._options.environment,
-                "python": "%d.%d.%d" % version_info[:3],
+                "python": "%d.%d.%d" % sys.version_info[:3],
             }
             spool = self._spools.setdefault("", Spool(folder, header))
         return spool
-
-    def _destination_name(self) -> str:
-        return self._dsn.digest if self._dsn is not None else places.STORE
 
     def _tell_full(self, spool: Spool) -> None:
         now = monotonic()
@@ -222,10 +227,18 @@ def _register(transport: Transport) -> None:
 
 def _before_fork() -> None:
     """Let an import or a transaction of the worker end: the child could never finish it, and would hang."""
+    had_logging = "logging" in sys.modules
     for transport in _live[:]:
         worker = transport.worker()
         if worker is not None and worker.destination.unforkable.acquire(True, FORK_WAITS):
             _held.append(worker)
+    logging: Any = sys.modules.get("logging")
+    if logging is not None and not had_logging:
+        # It was imported while we waited, and has registered hooks of its own: too late for the one that takes
+        # its lock, in time for the one that releases it. That one would complain.
+        lock = getattr(logging, "_lock", None)
+        if lock is not None:
+            lock.acquire()
 
 
 def _after_fork() -> None:

@@ -44,7 +44,9 @@ def test_the_request_is_the_one_of_the_protocol(sender: Sender, sink: Sink) -> N
     assert "content-encoding" not in request.headers and "cookie" not in request.headers
     assert request.envelope.event_id == wanted
     sent_at = request.envelope.headers["sent_at"]
-    assert abs(time.mktime(time.strptime(sent_at[:19], "%Y-%m-%dT%H:%M:%S")) - time.mktime(time.gmtime())) < 3700
+    assert (
+        abs(time.mktime(time.strptime(sent_at[:19], "%Y-%m-%dT%H:%M:%S")) - time.mktime(time.gmtime())) < 3700
+    )
     sender.close()
 
 
@@ -181,7 +183,9 @@ def test_our_own_requests_are_known_as_such(
 ) -> None:
     seen = []
     real = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: (seen.append(guard.is_inside()), real(*a, **k))[1])
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *a, **k: (seen.append(guard.is_inside()), real(*a, **k))[1]
+    )
     sender = Sender(options, Dsn.parse(sink.dsn), {})
     sender.send(event())
     sender.close()
@@ -268,7 +272,12 @@ def test_socks_proxies_are_spoken_to(options: Options) -> None:
         ("https://k@h/1", {"https_proxy": "none"}, {"https_proxy": "http://p"}, ""),
         ("https://k@a.h.example/1", {}, {"https_proxy": "http://p", "no_proxy": "x, .h.example"}, ""),
         ("https://k@h.example/1", {}, {"https_proxy": "http://p", "NO_PROXY": "h.example:443"}, ""),
-        ("https://k@h.example:8443/1", {}, {"https_proxy": "http://p", "NO_PROXY": "h.example:443"}, "http://p"),
+        (
+            "https://k@h.example:8443/1",
+            {},
+            {"https_proxy": "http://p", "NO_PROXY": "h.example:443"},
+            "http://p",
+        ),
         ("https://k@other.example/1", {}, {"https_proxy": "http://p", "no_proxy": "her.example"}, "http://p"),
         ("https://k@h/1", {}, {"https_proxy": "http://p", "no_proxy": "*"}, ""),
         ("https://k@[::1]/1", {}, {"https_proxy": "http://p", "no_proxy": "::1"}, ""),

@@ -339,12 +339,10 @@ def test_threads_a_signal_handler_and_del_lose_nothing_while_segments_come_and_g
 def test_without_locks_a_segment_is_abandoned_when_its_writer_is(
     made: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fcntl
-
     def refuse(*_: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(spool, "flock", refuse)
     made.put(b"mine")
     assert spool.claim(str(tmp_path), set(), 9) == []  # written by a process that lives
     pid = os.fork()

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""A forked child delivers its own events, never its parent's, and nobody hangs; with fork hooks or without."""
+
+from __future__ import annotations
+
+import collections
+
+import pytest
+from deliveries import Child
+from sink import Sink
+
+FORKS = {"os.fork": "fork = os.fork", "C": "import ctypes; fork = ctypes.CDLL(None).fork"}
+
+
+@pytest.mark.parametrize("fork", FORKS)
+@pytest.mark.parametrize("ending", ["transport.close(9)", "transport.flush(9)"])
+def test_a_child_sends_its_own_events_and_not_the_parents(
+    child: Child, sink: Sink, fork: str, ending: str
+) -> None:
+    sink.mode, sink.delay = "slow", 0.05
+    # Without hooks a fork cannot wait until our imports are done; so they are, here.
+    done = child.run(
+        FORKS[fork]
+        + """
+ids = [put()]
+transport.flush(9)
+ids += [put() for _ in range(20)]
+pid = fork()
+if pid == 0:
+    mine = [put() for _ in range(3)]
+    ok = %s
+    os.write(1, (" ".join(mine) + " ").encode())
+    os._exit(0 if ok else 1)
+print(os.waitpid(pid, 0)[1], flush=True)
+ok = transport.close(9)
+print(ok, *ids)
+"""
+        % ending,
+        sink.dsn,
+    )
+    words = done.stdout.split()
+    assert words[3:5] == ["0", "True"], done
+    assert collections.Counter(sink.event_ids()) == collections.Counter(words[:3] + words[5:])
+
+
+@pytest.mark.parametrize("fork", FORKS)
+def test_a_child_that_puts_nothing_ends_at_once(child: Child, sink: Sink, fork: str) -> None:
+    sink.mode = "hang"
+    done = child.run(
+        FORKS[fork]
+        + """
+put()
+time.sleep(0.2)
+pid = fork()
+if pid == 0:
+    began = time.monotonic()
+    transport.flush(9); transport.close()
+    os._exit(1 if time.monotonic() - began > 0.2 else 0)
+print(os.waitpid(pid, 0)[1])
+transport.close(0)
+""",
+        sink.dsn,
+    )
+    assert done.stdout.split() == ["0"]
+
+
+def test_children_of_a_parent_whose_threads_capture_never_hang_and_lose_nothing(
+    child: Child, sink: Sink
+) -> None:
+    done = child.run(
+        """
+import threading, faulthandler
+over = threading.Event()
+lock, ids = threading.Lock(), []
+def work():
+    while not over.is_set():
+        one = put()
+        with lock: ids.append(one)
+        time.sleep(0.001)
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads: thread.start()
+bad = 0
+for _ in range(40):
+    pid = os.fork()
+    if pid == 0:
+        faulthandler.dump_traceback_later(8, exit=True)   # a child that hangs is ended, and counted
+        one = put()
+        os.write(1, (one + " ").encode())
+        transport.close(5)
+        os._exit(0)
+    bad += os.waitpid(pid, 0)[1] != 0
+over.set()
+for thread in threads: thread.join()
+ok = transport.close(20)
+os.write(1, (" ".join(ids) + " %d %s" % (bad, ok)).encode())
+""",
+        sink.dsn,
+    )
+    *ids, bad, ok = done.stdout.split()
+    assert (bad, ok) == ("0", "True"), done.stderr
+    assert collections.Counter(sink.event_ids()) == collections.Counter(ids)
+
+
+def test_a_fork_in_the_middle_of_our_imports_leaves_a_child_that_can_import(child: Child, sink: Sink) -> None:
+    done = child.run(
+        """
+import signal
+bad = 0
+put()            # the thread begins to import urllib3, ssl, ...
+for pause in range(12):
+    time.sleep(0.005)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)
+        import urllib3, ssl, json, sqlite3
+        put(); transport.close(5)
+        os._exit(0)
+    bad += os.waitpid(pid, 0)[1] != 0
+print(bad)
+transport.close(5)
+""",
+        sink.dsn,
+    )
+    assert done.stdout.split() == ["0"], done.stderr
+    assert len(sink.event_ids()) == 13
+
+
+def test_the_parents_connection_survives_its_children(child: Child, sink: Sink) -> None:
+    done = child.run(
+        """
+put(); transport.flush(9)
+for _ in range(3):
+    pid = os.fork()
+    if pid == 0:
+        put(); transport.close(9); os._exit(0)
+    os.waitpid(pid, 0)
+    put(); print(transport.flush(9))
+transport.close(9)
+""",
+        sink.dsn,
+    )
+    assert done.stdout.split() == ["True"] * 3
+    assert len(sink.event_ids()) == 7
+    assert sink.connections == 4  # the parent's one, and one each
+
+
+def test_a_child_of_multiprocessing_that_ends_without_us_leaves_its_events(child: Child, sink: Sink) -> None:
+    done = child.run(
+        """
+import multiprocessing
+def work():
+    os.write(1, (put() + " ").encode())
+if __name__ == "__main__":
+    put(); transport.flush(9)
+    context = multiprocessing.get_context("fork")
+    ps = [context.Process(target=work) for _ in range(3)]
+    for p in ps: p.start()
+    for p in ps: p.join()
+    transport._workers[os.getpid()]._look_at = 0.0    # do not wait for the half minute
+    put(); transport.flush(9); transport.close(9)
+""",
+        sink.dsn,
+    )
+    ids = done.stdout.split()
+    assert len(ids) == 3
+    assert set(ids) <= set(sink.wait(5))
+    assert len(sink.event_ids()) == 5
+
+
+def test_the_store_is_filled_by_parent_and_child(child: Child) -> None:
+    done = child.run("""
+from errtrack.delivery.store import Store
+ids = [put() for _ in range(5)]
+assert transport.flush(9)
+pid = os.fork()
+if pid == 0:
+    ids = [put() for _ in range(5)]
+    ok = transport.flush(9)
+    os.write(1, (" ".join(ids) + " ").encode())
+    os._exit(0 if ok else 1)
+print(*ids, os.waitpid(pid, 0)[1], flush=True)
+transport.close()
+store = Store(os.environ["ERRTRACK_STORE"], 0, 0)
+print(*sorted(row["event_id"] for row in store.events(100)))
+""")
+    words = done.stdout.split()
+    assert words[10] == "0", done
+    assert sorted(words[:10]) == words[11:]
