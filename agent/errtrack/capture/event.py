@@ -37,6 +37,8 @@ __all__ = (
 #: Largest event; servers refuse more than 1 MiB.
 LIMIT = 1_000_000
 
+_CONTAINERS = (tuple, list, dict)
+
 # In place of a stack trace's frames while the rest is encoded. Chosen anew in every process: no text of an
 # application can hold it.
 _MARK = "frames:" + new_id()
@@ -71,7 +73,8 @@ def from_message(
     """The event of a text with *params* filled in by ``%``; *frame* is shown with attach_stacktrace."""
     template = (exact(message) or "")[:20_000]
     entry: Tree = {"message": template}
-    if params:
+    empty = any(type(params) is kind for kind in _CONTAINERS) and not params
+    if params is not None and not empty:
         clean = Cleaner(None, Notes()).tree(params, ())
         if type(clean) is not dict and type(clean) is not list:
             clean = [clean]

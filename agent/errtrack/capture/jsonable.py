@@ -211,6 +211,17 @@ class Cleaner:
         return self.text(text, path, limit)
 
 
+def pairs_of(value: Any, count: int) -> list[tuple[Any, Any]]:
+    """The first pairs of a dict or of a list of pairs; of anything else none, as asking it would run its code."""
+    kind = type(value)
+    if issubclass(kind, dict):
+        return first(dict.items(value), count)
+    if kind is not list and kind is not tuple:
+        return []
+    pairs = [item for item in value[:count] if type(item) is tuple or type(item) is list]
+    return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
+
+
 def jsonable(value: Any, longest: int = 1024, scrubber: Scrubber | None = None) -> Any:
     """*value* as a bounded tree of plain JSON values."""
     return Cleaner(scrubber, Notes(), longest).tree(value, ())

@@ -6,7 +6,7 @@ https://develop.sentry.dev/sdk/foundations/data-model/event-payloads/request/
 
 from __future__ import annotations
 
-from errtrack.capture.jsonable import Cleaner
+from errtrack.capture.jsonable import Cleaner, pairs_of
 from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.shapes import exact
 
@@ -31,23 +31,25 @@ def clean(value: Any, cleaner: Cleaner, path: Path) -> Tree | None:
     if url is not None:
         # The query has its own place; left in the URL it would be kept past the filter of its names.
         url, mark, in_url = url.partition("#")[0].partition("?")
-        query = query or (in_url if mark else None)
+        if query is None or exact(query) == "":
+            query = in_url if mark else None
         out["url"] = cleaner.text(url, (*path, "url"), _URL)
     method = (exact(value.get("method")) or "").upper()
     if 0 < len(method) <= 32 and method.replace("-", "").replace("_", "").isalpha():
         out["method"] = method
-    if query:
+    if query is not None:
         out["query_string"] = _query(query, cleaner, (*path, "query_string"))
     headers = _texts(value.get("headers"), cleaner, (*path, "headers"))
     if headers:
         out["headers"] = headers
-    if value.get("cookies"):
-        cookies = value["cookies"]
-        if type(cookies) is dict:
-            out["cookies"] = _texts(cookies, cleaner, (*path, "cookies"))
-        elif cleaner.scrubber is not None:
-            out["cookies"] = FILTERED
-            cleaner.notes.filtered((*path, "cookies"))
+    cookies = value.get("cookies")
+    if exact(cookies) is not None and cleaner.scrubber is not None:
+        out["cookies"] = FILTERED
+        cleaner.notes.filtered((*path, "cookies"))
+    else:
+        jar = _texts(cookies, cleaner, (*path, "cookies"))
+        if jar:
+            out["cookies"] = jar
     if "data" in value and value["data"] is not None:
         out["data"] = _body(value["data"], cleaner, (*path, "data"))
     environment = _texts(value.get("env"), cleaner, (*path, "env"))
@@ -76,19 +78,16 @@ def _query(query: Any, cleaner: Cleaner, path: Path) -> Any:
 
 def _texts(value: Any, cleaner: Cleaner, path: Path) -> Tree:
     """A map of texts; repeated names are joined by commas."""
-    pairs = value.items() if type(value) is dict else value
-    if not pairs:
-        return {}
     out: Tree = {}
-    for pair in list(pairs)[:100]:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or pair[1] is None:
+    for header, item in pairs_of(value, 100):
+        if item is None:
             continue
-        name = cleaner.key(pair[0])
+        name = cleaner.key(header)
         if cleaner.scrubber is not None and cleaner.scrubber.key_is_sensitive(name):
             out[name] = FILTERED
             cleaner.notes.filtered((*path, name))
             continue
-        text = cleaner.scalar(pair[1], (*path, name), _VALUE) or ""
+        text = cleaner.scalar(item, (*path, name), _VALUE) or ""
         if name.lower() in ("referer", "location", "origin") and cleaner.scrubber is not None:
             text = cleaner.scrubber.url(text)
         out[name] = "%s,%s" % (out[name], text) if name in out else text

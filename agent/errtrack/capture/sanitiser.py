@@ -13,7 +13,7 @@ import time
 
 from errtrack.capture import breadcrumbs, frames_given
 from errtrack.capture import request as requests
-from errtrack.capture.jsonable import Cleaner
+from errtrack.capture.jsonable import Cleaner, pairs_of
 from errtrack.capture.moments import level, moment, new_id, stamp
 from errtrack.capture.shapes import exact
 from errtrack.capture.wire import Notes, utf8
@@ -121,11 +121,8 @@ def _logentry(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | 
 
 def tags(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
     """Text to text, at most 100, keys of 32 and values of 200 characters."""
-    pairs = value.items() if type(value) is dict else value
-    if type(pairs) is list:
-        pairs = [pair for pair in pairs if type(pair) in (list, tuple) and len(pair) == 2]
     out: Tree = {}
-    for key, item in list(pairs):
+    for key, item in pairs_of(value, 1000):
         if len(out) >= _MOST_TAGS:
             cleaner.notes.add(path, {"len": len(value)})
             break
@@ -145,13 +142,13 @@ def tags(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
 
 
 def _fingerprint(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> list[str] | None:
-    items = list(value[:20]) if type(value) in (list, tuple) else [value]
+    items = list(value[:20]) if type(value) is list or type(value) is tuple else [value]
     clean = [cleaner.scalar(item, (*path, index), 512) for index, item in enumerate(items)]
     return [item for item in clean if item] or None
 
 
 def _modules(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
-    pairs = list(value.items())[:_MOST_MODULES]
+    pairs = pairs_of(value, _MOST_MODULES)
     return {k[:200]: v[:200] for k, v in pairs if type(k) is str and type(v) is str} or None
 
 
@@ -164,7 +161,7 @@ def _sdk(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
 
 def _contexts(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
     out: Tree = {}
-    for key, item in list(value.items())[:100]:
+    for key, item in pairs_of(value, 100):
         name = cleaner.key(key)
         if item is None or not name:
             continue
@@ -181,36 +178,37 @@ def _extra(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | Non
 
 
 def _user(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
-    if type(value) is not dict:
+    if not issubclass(type(value), dict):
         value = {"id": value}
     out: Tree = {}
-    data: Tree = {}
+    data: list[tuple[Any, Any]] = []
     # What the user was set to is meant to be sent: only its secrets by name are filtered.
     plain = Cleaner(None, cleaner.notes, left=20_000)
-    for key, item in list(value.items())[:60]:
+    for key, item in pairs_of(value, 60):
         if item is None:
             continue
-        if key in ("id", "username", "name", "email", "segment"):
-            clean = plain.scalar(item, (*path, key), 75 if key == "email" else 128)
+        name = exact(key)
+        if name in ("id", "username", "name", "email", "segment"):
+            clean = plain.scalar(item, (*path, name), 75 if name == "email" else 128)
             if clean:
-                out[key] = clean
-        elif key == "ip_address":
+                out[name] = clean
+        elif name == "ip_address":
             address = exact(item) or ""
             if address == "{{auto}}" or (
                 len(address) <= 45 and address and _ADDRESS_SIGNS.issuperset(address)
             ):
-                out[key] = address
-        elif key == "geo" and type(item) is dict:
+                out[name] = address
+        elif name == "geo" and type(item) is dict:
             geo = {
-                k: plain.scalar(item.get(k), (*path, key, k), 128) for k in ("city", "country_code", "region")
+                k: plain.scalar(item.get(k), (*path, name, k), 128) for k in ("city", "country_code", "region")
             }
-            out[key] = {k: v for k, v in geo.items() if v}
-        elif key == "data" and type(item) is dict:
-            data.update(item)
+            out[name] = {k: v for k, v in geo.items() if v}
+        elif name == "data" and type(item) is dict:
+            data += item.items()
         else:
-            data[key] = item
+            data.append((key, item))
     if data:
-        out["data"] = cleaner.mapping(data.items(), len(data), (*path, "data"), 1)
+        out["data"] = cleaner.mapping(data, len(data), (*path, "data"), 1)
     return out or None
 
 

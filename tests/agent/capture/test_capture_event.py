@@ -210,6 +210,19 @@ def test_breadcrumbs_are_put_right_and_scrubbed(capture) -> None:
     }
 
 
+def test_a_breadcrumb_that_changed_since_the_last_event_is_shown_as_it_is_now(capture, capture_with) -> None:
+    crumb: dict[str, Any] = {"timestamp": 1700000000.5, "message": "get", "data": {"n": 1, "token": 5}}
+    for number in (1, 1.5, True, "x", 1):
+        crumb["data"]["n"] = number
+        event: dict[str, Any] = {"breadcrumbs": {"values": [dict(crumb)]}}
+        shown = capture.finished(event)["breadcrumbs"]["values"][0]["data"]
+        assert repr(shown["n"]) == repr(number)
+        assert shown["token"] == "[Filtered]"
+        event["breadcrumbs"]["values"][0]["data"]["n"] = "changed by a hook"
+    again = capture_with(scrub_keys=["n"]).finished({"breadcrumbs": [crumb]})
+    assert again["breadcrumbs"]["values"][0]["data"]["n"] == "[Filtered]"
+
+
 def test_numbers_stay_numbers_where_json_has_them(capture) -> None:
     extra = {"n": 5, "f": 1.5, "big": 2**64, "nan": math.nan, "inf": -math.inf, "no": None, "yes": True, "card": 4111111111111111}
     assert capture.finished({"extra": extra})["extra"] == {

@@ -153,6 +153,25 @@ def test_a_whole_event_with_hostile_locals_runs_none_of_their_code(capture, rais
     assert {"plain", "a_dict", "meta", "values"} <= set(last["vars"])
 
 
+def test_hostile_values_attached_to_an_event_are_not_asked_either(capture) -> None:
+    places = "tags extra contexts user request breadcrumbs modules fingerprint release level logger timestamp".split()
+    for name, value in hostile_values().items():
+        CALLS.clear()
+        event: dict[str, Any] = dict.fromkeys(places, value)
+        event["exception"] = {"values": [{"type": value, "value": value, "mechanism": {"type": value, "data": value}}]}
+        shown = capture.finished(event)
+        nested = {
+            "request": dict.fromkeys(("url", "headers", "cookies", "data", "env", "query_string", "method"), value),
+            "user": {"id": value, "plan": value},
+            "tags": {"t": value},
+            "contexts": {"c": value},
+            "extra": {"e": value},
+            "breadcrumbs": [{"message": value, "data": value, "level": value, "timestamp": value}],
+        }
+        capture.finished(nested)
+        assert CALLS == [], (name, shown)
+
+
 def test_leaves_are_texts_like_their_repr(capture) -> None:
     assert capture.variables(a=5, b="x", c=None, d=True, e=1.5, f=b"y", g=2j, h=...) == {
         "a": "5",
