@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Who is measured: bare Python, errtrack, and its peers, each in an environment of its own.
 
-Peers are optional. The same sample libraries are installed everywhere. The environment that a launcher makes is read once, by launching
-``env``, so that a start can be measured with the launcher and without it.
+Peers are optional. The same sample libraries are installed everywhere. The environment that a launcher makes is
+read once, by launching ``env``, so that a start can be measured with the launcher and without it.
 """
 
 from __future__ import annotations

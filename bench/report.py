@@ -64,7 +64,7 @@ def number(value: float, signed: bool = False) -> str:
 def table(figures: Figures, peers: list[str]) -> tuple[list[str], list[str]]:
     """The table's lines, at most 120 characters wide, and the names of the figures that miss their budgets."""
     tables, _ = load_budgets()
-    head = "%-38s %4s %7s %7s %15s %6s %-5s" % ("", "", "bare", "ours", "middle half", "budget", "")
+    head = "%-36s %4s %7s %7s %14s %6s %-5s" % ("", "", "bare", "ours", "middle half", "budget", "")
     head += "".join("%7s" % peer[:6] for peer in peers)
     lines = [head, "-" * len(head)]
     missed = []
@@ -82,8 +82,8 @@ def table(figures: Figures, peers: list[str]) -> tuple[list[str], list[str]]:
         middle = ""
         if ours is not None and ours.count > 1:
             middle = "%s..%s" % (number(ours.low, signed), number(ours.high, signed))
-        line = "%-38s %4s %7s %7s %15s %6s %-5s" % (
-            entry["title"][:38],
+        line = "%-36s %4s %7s %7s %14s %6s %-5s" % (
+            entry["title"][:36],
             "x" if compare == "ratio" or compare.startswith("of ") else entry["unit"],
             number(bare.median) if bare else "",
             number(ours.median, signed) if ours else "",

@@ -9,7 +9,7 @@ from agents import generated, report
 if sys.argv[1] == "frameworks":
     cpu, wall = process_time(), perf_counter()
     import celery.app  # noqa: F401
-    import django.core.handlers.wsgi  # noqa: F401
+    import django.core.handlers.wsgi
     import django.http  # noqa: F401
     import flask  # noqa: F401
 

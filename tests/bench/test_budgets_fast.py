@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""Budgets that hold on a busy machine: counts of instructions, modules, memory blocks, threads and descriptors.
+
+The numbers stand in ``bench/budgets.toml`` under ``[fast]``. Instructions are counted by valgrind, where there is one.
+"""
+
+from __future__ import annotations
+
+import compileall
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench.rounds import Figures, Spread  # noqa: E402
+
+from bench import generated, processes, report  # noqa: E402
+
+needs_valgrind = pytest.mark.skipif(
+    not shutil.which("valgrind"), reason="instructions are counted by valgrind"
+)
+
+
+@pytest.fixture(scope="module")
+def fast() -> dict[str, int]:
+    return report.load_budgets()[1]
+
+
+class House:
+    """The three packages compiled in a folder of their own, as an installer leaves them, and a clean environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.site = folder / "site"
+        for root, package in (
+            ("agent", "errtrack"),
+            ("instrumentations", "errtrack_instrumentations"),
+            ("bootstrap", "errtrack_run"),
+        ):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / root / package, self.site / package, ignore=ignored)
+        assert compileall.compile_dir(str(self.site), quiet=2)
+        generated.write(folder / "generated")
+        self.folder = folder
+        self.bare = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            # Bare as well, so that imports look through the same folders.
+            "PYTHONPATH": str(self.site),
+            "BENCH_GENERATED": str(folder / "generated"),
+            "BENCH_AGENT": "bare",
+        }
+        inject = self.site / "errtrack_run" / "inject"
+        self.ours = {
+            **self.bare,
+            "PYTHONPATH": "%s:%s" % (inject, self.site),
+            "ERRTRACK_STORE": str(folder / "state"),
+            "BENCH_AGENT": "errtrack",
+        }
+
+    def run(self, environ: dict[str, str], *arguments: str) -> str:
+        """Run Python and return what it prints."""
+        shutil.rmtree(self.folder / "state", ignore_errors=True)
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env=environ,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def instructions(self, environ: dict[str, str], *arguments: str) -> float:
+        shutil.rmtree(self.folder / "state", ignore_errors=True)
+        return processes.instructions([sys.executable, *arguments], environ)
+
+    def instructions_each(
+        self, environ: dict[str, str], few: int, many: int, arguments: Sequence[str]
+    ) -> float:
+        """Instructions of one repetition, from two runs; ``{}`` in *arguments* stands for how many."""
+        counted = [
+            self.instructions(environ, *(word.format(count) for word in arguments)) for count in (few, many)
+        ]
+        return (counted[1] - counted[0]) / (many - few)
+
+    def facts(self, environ: dict[str, str]) -> dict[str, float]:
+        result = self.folder / "facts.json"
+        self.run({**environ, "BENCH_RESULT": str(result)}, processes.script("facts"))
+        found: dict[str, float] = json.loads(result.read_text())
+        return found
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    return House(tmp_path_factory.mktemp("house"))
+
+
+def test_a_start_adds_few_modules_and_neither_threads_nor_descriptors(
+    house: House, fast: dict[str, int]
+) -> None:
+    bare, ours = house.facts(house.bare), house.facts(house.ours)
+    assert ours["modules"] > bare["modules"], "errtrack did not start at all"
+    assert ours["modules"] - bare["modules"] <= fast["boot_modules"]
+    assert ours["threads"] - bare["threads"] == fast["boot_threads"]
+    assert ours["fds"] - bare["fds"] == fast["boot_descriptors"]
+
+
+@needs_valgrind
+def test_a_start_executes_few_instructions(house: House, fast: dict[str, int]) -> None:
+    added = house.instructions(house.ours, "-c", "pass") - house.instructions(house.bare, "-c", "pass")
+    assert 0 < added <= fast["boot_instructions"]
+
+
+@needs_valgrind
+def test_the_import_of_a_module_that_nobody_watches_costs_next_to_nothing(
+    house: House, fast: dict[str, int]
+) -> None:
+    program = (
+        "import os, sys; sys.path.append(os.environ['BENCH_GENERATED'])\n"
+        "for number in range({}): __import__('tiny.m%04d' % number)"
+    )
+    # Where imports are first tried decides what they cost: both look through the same folders, ours no further.
+    bare = house.instructions_each(house.bare, 20, 120, ["-c", program])
+    ours = house.instructions_each(house.ours, 20, 120, ["-c", program])
+    assert ours - bare <= fast["tiny_import_instructions"]
+
+
+@needs_valgrind
+def test_a_good_request_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+    script = [processes.script("request"), "plain", "/", "{}", "100"]
+    bare = house.instructions_each(house.bare, 50, 250, script)
+    ours = house.instructions_each(house.ours, 50, 250, script)
+    assert 0 < ours - bare <= fast["request_plain_instructions"]
+
+
+@needs_valgrind
+def test_a_capture_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+    # Without a worker that delivers meanwhile: what is counted is the capture until it is durable.
+    program = (
+        "import sys; sys.path.insert(0, %r)\n"
+        "import errtrack, failing\n"
+        "from errtrack.delivery import worker\n"
+        "worker.start_new_thread = lambda *a: None\n"
+        "for number in range({}):\n"
+        "    error = failing.error(0, 30, number)\n"
+        "    assert errtrack.capture_exception(error)\n"
+        "import os; os._exit(0)"
+    ) % str(processes.WORK)
+    each = house.instructions_each(house.ours, 4, 12, ["-c", program])
+    raising = house.instructions_each(
+        house.bare, 4, 12, ["-c", program.replace("    assert errtrack.capture_exception(error)\n", "")]
+    )
+    assert 0 < each - raising <= fast["capture_instructions"]
+
+
+BLOCKS = """
+import gc, sys
+sys.path.insert(0, %r)
+def blocks():
+    gc.collect()
+    return sys.getallocatedblocks()
+%%s
+def least(): # caches breathe from round to round: the least of six is what stays
+    found = []
+    for _ in range(6):
+        work()
+        found.append(blocks())
+    return min(found)
+work()
+before = least()
+print(least() - before)
+""" % str(processes.WORK)
+
+REQUESTS = """
+from wsgiref.simple_server import WSGIServer, WSGIRequestHandler
+import apps, request
+server = WSGIServer(("127.0.0.1", 0), WSGIRequestHandler, bind_and_activate=False)
+server.set_app(apps.plain())
+app = server.get_app()
+def work(): request.serve(app, "/", 500)
+"""
+
+CAPTURES = """
+import errtrack, failing
+def work():
+    for number in range(20):
+        assert errtrack.capture_exception(failing.error(0, 30, number))
+    assert errtrack.flush(20)
+"""
+
+
+def test_good_requests_leave_no_memory_behind(house: House, fast: dict[str, int]) -> None:
+    assert int(house.run(house.ours, "-c", BLOCKS % REQUESTS)) <= fast["request_plain_blocks"]
+
+
+def test_errors_at_a_known_place_leave_no_memory_behind(house: House, fast: dict[str, int]) -> None:
+    assert int(house.run(house.ours, "-c", BLOCKS % CAPTURES)) <= fast["capture_blocks"]
+
+
+def test_every_figure_of_the_budgets_file_can_be_printed() -> None:
+    tables, _ = report.load_budgets()
+    figures = Figures()
+    for name, entry in tables.items():
+        for number, (contestant, value) in enumerate([("bare", 1.0), ("ours", 2.0), ("sentry", 40.0)] * 2):
+            figures.add(entry.get("figure", name), contestant, number // 3, value)
+    lines, missed = report.table(figures, ["sentry", "ddtrace", "otel", "newrelic", "elastic"])
+    assert len(lines) == len(tables) + 2
+    assert max(map(len, lines)) <= 120
+    assert "boot.wall" not in missed
+    assert "shutdown.hanging.10.lost" in missed
+    assert "small.info" not in missed, "what is not built yet fails nothing"
+
+
+def test_a_figure_is_compared_within_its_round() -> None:
+    figures = Figures()
+    for number, bare in enumerate([1.0, 100.0, 10.0]):
+        figures.add("boot.wall", "bare", number, bare)
+        figures.add("boot.wall", "ours", number, bare + 2)
+    figures.add("boot.wall", "ours", 3, 1000.0)  # bare took no part in that round
+    found = figures.compared("boot.wall", "ours", "difference")
+    assert found is not None
+    assert (found.low, found.median, found.high) == (2, 2, 2)
+    assert Spread([1.0, 2.0, 3.0, 4.0, 100.0]).median == 3
