@@ -84,7 +84,8 @@ class Instrumentation:
     """What errtrack does to one library.
 
     *supports* is a version range (``">=1.1,<4"``) of *distribution* (by default *name*); outside of it, or where
-    an attribute is missing, nothing is touched and ``errtrack doctor`` says so.
+    an attribute is missing, nothing is touched and ``errtrack doctor`` says so. *opt_in*: off, unless the option
+    ``enable`` names it.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Instrumentation:
         *,
         supports: str = "",
         distribution: str | None = None,
+        opt_in: bool = False,
         patches: Iterable[Patch] = (),
         on_import: Iterable[OnImport] = (),
         at_exit: Callable[[], None] | None = None,
@@ -100,6 +102,7 @@ class Instrumentation:
         self.name = name
         self.supports = supports
         self.distribution = distribution or name
+        self.opt_in = opt_in
         self.patches = tuple(patches)
         self.on_import = tuple(on_import)
         self.missing: list[str] = []
@@ -165,7 +168,7 @@ class Instrumentation:
         """Not disabled, and the installed version is one that we know. The one place that asks."""
         from errtrack import guard, options
 
-        if options.current().is_disabled(self.name):
+        if options.current().is_disabled(self.name, self.opt_in):
             self.refused = "disabled"
             return False
         if self.supports:

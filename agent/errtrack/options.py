@@ -131,6 +131,28 @@ def dsn_text(value: Any) -> str:
     return word
 
 
+def patterns(value: Any) -> tuple[str, ...]:
+    """Like :func:`names`; each a regular expression. Compiled where they are used."""
+    found = names(value)
+    if found:
+        import re
+
+        for pattern in found:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise BadValue("a list of regular expressions (%s: %s)" % (pattern, error)) from None
+    return found
+
+
+def exit_signals(value: Any) -> tuple[str, ...]:
+    """Names of signals, of the two that end a process politely: SIGTERM, SIGHUP."""
+    found = tuple(name.upper() for name in names(value))
+    if not set(found) <= {"SIGTERM", "SIGHUP"}:
+        raise BadValue("a list of SIGTERM and SIGHUP")
+    return found
+
+
 count = _number(0, None, int, "a whole number, 0 or more")
 seconds = _number(0, None, float, "a number of seconds, 0 or more")
 ratio = _number(0, 1, float, "a number between 0 and 1")
@@ -176,6 +198,7 @@ _TABLE: tuple[Option, ...] = (
     Option("debug", False, boolean, "true/false", "Tell on stderr what errtrack does and what went wrong inside it."),
     # What is captured
     Option("disable", (), names, "list", "Instrumentations that stay off, by name: [\"flask\", \"excepthook\"]."),
+    Option("enable", (), names, "list", "Opt-in instrumentations to switch on, by name: [\"sys_exit\", \"socket\"]."),
     Option("sample_rate", 1.0, ratio, "0 to 1", "Share of the error events that is kept."),
     Option("ignore_errors", (), errors, "list", "Exceptions never reported: names, full names, or prefixes with *."),
     Option("before_send", None, hook, "package.module:function", "Called as f(event, hint) before an event is kept; None drops it."),
@@ -214,11 +237,16 @@ _TABLE: tuple[Option, ...] = (
     Option("spool_dir", "", text, "folder", "Where captured events wait for delivery. Empty: in the store's folder."),
     Option("spool_max_size", 64_000_000, size, "bytes", "Most that waits for one destination; the oldest go first."),
     Option("spool_max_age", 7.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events that could not be delivered for so long are given up; 0 keeps them."),
-    # Child processes
+    # Child processes and other services
     Option("propagate", True, boolean, "true/false", "Instrument child Python processes too."),
+    Option("trace_propagation_targets", (".*",), patterns, "list", "Regular expressions: requests to URLs that one is found in carry trace headers."),
     # Instrumentations
+    Option("atexit.signals", (), exit_signals, "list", "Deliver what is pending before [\"SIGTERM\", \"SIGHUP\"] end the process. Empty: no handler is installed."),
+    Option("cloud_resource_context.cloud_provider", "", choice("", "aws", "gcp"), "aws or gcp", "Whose metadata server to ask. Empty: found out."),
     Option("excepthook.always_run", False, boolean, "true/false", "Report errors typed at an interactive prompt as well."),
     Option("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
+    Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE."),
+    Option("sys_exit.capture_successful_exits", False, boolean, "true/false", "Report sys.exit(0) and sys.exit(None) as well."),
     Option("wsgi.use_x_forwarded_for", False, boolean, "true/false", "Build request URLs from X-Forwarded-Host and X-Forwarded-Proto."),
 )
 # fmt: on
@@ -272,9 +300,11 @@ class Options:
         self._sources[name] = source
         return True
 
-    def is_disabled(self, instrumentation: str) -> bool:
-        """The one place that says whether an instrumentation is off."""
-        return not self.enabled or instrumentation in self.disable
+    def is_disabled(self, instrumentation: str, opt_in: bool = False) -> bool:
+        """The one place that says whether an instrumentation is off; one that is *opt_in* is, unless named."""
+        if not self.enabled or instrumentation in self.disable:
+            return True
+        return opt_in and instrumentation not in self.enable
 
     def as_rows(self) -> list[tuple[str, Any, str]]:
         """Every setting as (name, value, source), secrets masked; for ``errtrack config``."""

@@ -51,7 +51,13 @@ def _lay(inject: "str | None") -> None:
     sys.meta_path.insert(0, finder)
     from errtrack_instrumentations import catalogue
 
-    disabled = [name.strip() for name in os.environ.get("ERRTRACK_DISABLE", "").split(",")]
+    disabled = _names("ERRTRACK_DISABLE")
+    enabled = _names("ERRTRACK_ENABLE")
+    if "ERRTRACK_CONFIG" in os.environ and not enabled:
+        from errtrack_run.opt_in import named_in
+
+        enabled = named_in(os.environ["ERRTRACK_CONFIG"])
+    disabled += [file for file in catalogue.OPT_IN if file not in enabled]
     for name, files in catalogue.HOOKS.items():
         wanted = [file for file in files if file not in disabled]
         if wanted:
@@ -122,6 +128,10 @@ def fault(where: str, error: BaseException, is_fatal: bool = False) -> None:
         finder = None
         hooking.withdraw(_at_exit)
     hooking.fault(where, error)
+
+
+def _names(variable: str) -> "list[str]":
+    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
 
 
 def _is_off(variable: str) -> bool:

@@ -223,6 +223,8 @@ class Doctor:
             return OFF, "errtrack is switched off"
         if file in self.options.disable:
             return OFF, "disabled by %s" % self.options.source("disable")
+        if instrumentation.opt_in and file not in self.options.enable:
+            return OFF, "opt-in; name it in ERRTRACK_ENABLE, or in `enable` of the file"
         supports = ", supported: %s" % instrumentation.supports if instrumentation.supports else ""
         tops = library_names(file)
         if not tops:

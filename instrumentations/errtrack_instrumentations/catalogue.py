@@ -19,6 +19,9 @@ WIRES = {"sys.excepthook": "excepthook"}
 #: Files that have something to do as the interpreter ends, where the client was loaded.
 AT_EXIT = ("atexit",)
 
+#: Files that stay off, and cost nothing, unless the option ``enable`` names them.
+OPT_IN = ()
+
 #: File -> (name to show, what a user gets from it).
 INSTRUMENTATIONS = {
     "excepthook": ("Unhandled exceptions", "every exception that ends the program"),

@@ -53,6 +53,8 @@ def test_every_option_has_an_environment_variable_that_works() -> None:
             "small",
             "a=b",
             "pkg.mod:fn",
+            "SIGTERM",
+            "gcp",
             "some,text",
         ):
             try:
@@ -90,6 +92,10 @@ def test_sentry_variables_are_read_where_ours_are_absent() -> None:
         ("shutdown_timeout", "soon", "seconds"),
         ("max_request_body_size", "huge", "never, small, medium, always"),
         ("tags", "novalue", "key=value"),
+        ("trace_propagation_targets", "ok,(", "regular expressions"),
+        ("atexit.signals", "SIGKILL", "SIGTERM and SIGHUP"),
+        ("cloud_resource_context.cloud_provider", "nimbus", "aws, gcp"),
+        ("excepthook.always_run", "perhaps", "true or false"),
         ("before_send", "not a name", "package.module:function"),
         ("dsn", "https://SECRET@/1", "no host"),
     ],

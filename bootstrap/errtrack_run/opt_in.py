@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""Opt-in instrumentations that the settings file names are there from the first line of the application on.
+
+Boot has to know them before the file is read for good, which takes a TOML parser and waits for the core. This
+look at one setting needs none. What it finds too many the core refuses; boot reads it where a file is named only.
+"""
+
+_MOST = 200_000
+
+
+def named_in(path: str) -> "list[str]":
+    """The texts in the top level ``enable = [...]`` of the TOML file at *path*; none where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_MOST).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return []
+    found: list[str] = []
+    is_inside = False
+    for line in text.splitlines():
+        line = line.partition("#")[0].strip()
+        if not is_inside:
+            if line.startswith("["):
+                break  # a table begins: the top level is over
+            name, equals, line = line.partition("=")
+            if not equals or name.strip() != "enable":
+                continue
+            is_inside = True
+        found += line.replace("'", '"').split('"')[1::2]
+        if "]" in line:
+            break
+    return found
