@@ -67,8 +67,12 @@ PEERS: dict[str, Peer] = {
         {"DD_SERVICE": "bench"},
     ),
     "otel": Peer(
-        ["opentelemetry-distro", "opentelemetry-exporter-otlp-proto-http"]
-        + [_OTEL + name for name in ("flask", "django", "wsgi", "logging", "celery", "threading", "urllib3")],
+        # The lower bounds keep pip from trying years of releases, as core and contrib appear on different days.
+        ["opentelemetry-distro>=0.60b0", "opentelemetry-exporter-otlp-proto-http>=1.40"]
+        + [
+            _OTEL + name + ">=0.60b0"
+            for name in ("flask", "django", "wsgi", "logging", "celery", "threading")
+        ],
         ["opentelemetry-instrument"],
         lambda url: {"OTEL_EXPORTER_OTLP_ENDPOINT": url},
         lambda rate: {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": rate},
@@ -235,7 +239,7 @@ def _pip(venv: Path, *arguments: str) -> None:
         [str(venv / "bin" / "python"), "-m", "pip", "install", "-q", *arguments],
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=400,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
     if done.returncode:
@@ -248,7 +252,7 @@ def _pip(venv: Path, *arguments: str) -> None:
 def _version(contestant: Contestant) -> str:
     package = {"bare": "", "errtrack": "errtrack-run"}.get(contestant.agent)
     if package is None:
-        package = contestant.peer.packages[0]
+        package = contestant.peer.packages[0].partition(">")[0]
     if not package:
         return "Python " + sys.version.split()[0]
     code = "import importlib.metadata as m, sys; print(sys.argv[1], m.version(sys.argv[1]))"
