@@ -56,14 +56,20 @@ class Call:
 
 
 class Patch:
-    """One patch point: *attribute* (``function`` or ``Class.method``) of *module*, and the handler for its calls."""
+    """One patch point: *attribute* (``function`` or ``Class.method``) of *module*, and the handler for its calls.
 
-    __slots__ = ("attribute", "handler", "module")
+    ``skip(args)`` tells calls apart that are none of the handler's business, such as the inner of two layers.
+    """
 
-    def __init__(self, module: str, attribute: str, handler: Handler) -> None:
+    __slots__ = ("attribute", "handler", "module", "skip")
+
+    def __init__(
+        self, module: str, attribute: str, handler: Handler, skip: Callable[[Any], bool] | None = None
+    ) -> None:
         self.module = module
         self.attribute = attribute
         self.handler = handler
+        self.skip = skip
 
     @property
     def target(self) -> str:
@@ -140,7 +146,7 @@ class Instrumentation:
             for patch in self.patches:
                 if patch.target == target:
                     active[self.name] = self
-                    return driven(self.name, patch.handler, original)
+                    return driven(self.name, patch.handler, original, patch.skip)
         return original
 
     def at_exit(self) -> None:
@@ -197,16 +203,19 @@ class Instrumentation:
             return
         if _is_driven(original):
             return  # reloaded, or reached under two names: one layer is enough
-        replacement = _replacement(self.name, patch.handler, original)
+        replacement = _replacement(self.name, patch, original)
         was_own = attribute in vars(owner)
         setattr(owner, attribute, replacement)
         self._applied.append((owner, attribute, original, replacement, was_own))
 
 
-def driven(name: str, handler: Handler, original: Callable[..., Any]) -> Callable[..., Any]:
+def driven(
+    name: str, handler: Handler, original: Callable[..., Any], skip: Callable[[Any], bool] | None = None
+) -> Callable[..., Any]:
     """Return a function that calls *original* with *handler* around it; async where *original* is.
 
-    *name* is the instrumentation that an internal fault is counted for.
+    *name* is the instrumentation that an internal fault is counted for. A call for which ``skip(args)`` is true is
+    none of the handler's business, and costs next to nothing; *skip* must not raise.
     """
     from errtrack.guard import fault
 
@@ -231,6 +240,9 @@ def driven(name: str, handler: Handler, original: Callable[..., Any]) -> Callabl
         except Exception as error:
             fault(name, error)
             return result
+        return too_many(advice, result)
+
+    def too_many(advice: Advice, result: Any) -> Any:
         try:
             advice.close()
             raise RuntimeError("a handler yields once")
@@ -258,6 +270,8 @@ def driven(name: str, handler: Handler, original: Callable[..., Any]) -> Callabl
     if is_async(original):
 
         async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
+            if skip is not None and skip(args):
+                return await original(*args, **kwargs)
             call = Call(args, kwargs)
             advice = begin(call)
             if advice is None:
@@ -271,17 +285,37 @@ def driven(name: str, handler: Handler, original: Callable[..., Any]) -> Callabl
 
         return _dressed(async_wrapper, original)
 
+    # What follows is `begin` and `end` once more, without the calls: this is the path of every patched call.
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if skip is not None and skip(args):
+            return original(*args, **kwargs)
         call = Call(args, kwargs)
-        advice = begin(call)
-        if advice is None:
-            return original(*call.args, **call.kwargs)
+        advice: Advice | None = None
+        try:
+            advice = handler(call)
+            advice.send(None)
+        except StopIteration:
+            advice = None
+        except Exception as error:
+            call.args, call.kwargs = args, kwargs
+            advice = None
+            fault(name, error)
         try:
             result = original(*call.args, **call.kwargs)
         except BaseException as error:
-            fail(advice, error)
+            if advice is not None:
+                fail(advice, error)
             raise
-        return end(advice, result)
+        if advice is None:
+            return result
+        try:
+            advice.send(result)
+        except StopIteration as stop:
+            return result if stop.value is None else stop.value
+        except Exception as error:
+            fault(name, error)
+            return result
+        return too_many(advice, result)
 
     return _dressed(wrapper, original)
 
@@ -342,12 +376,12 @@ def _is_driven(stored: Any) -> bool:
         return False
 
 
-def _replacement(name: str, handler: Handler, original: Any) -> Any:
+def _replacement(name: str, patch: Patch, original: Any) -> Any:
     kind = type(original)
     if kind in (classmethod, staticmethod):
-        return kind(driven(name, handler, original.__func__))
+        return kind(driven(name, patch.handler, original.__func__, patch.skip))
     if getattr(original, "__code__", None) is not None:
-        return driven(name, handler, original)
+        return driven(name, patch.handler, original, patch.skip)
     # Builtins and callable objects bind in ways of their own; their modules are never the standard library's
     # early ones, so wrapt (which imports a lot) may be loaded here.
     import wrapt
@@ -358,6 +392,6 @@ def _replacement(name: str, handler: Handler, original: Any) -> Any:
         _self_errtrack_driven = True
 
     def enter(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        return driven(name, handler, wrapped)(*args, **kwargs)
+        return driven(name, patch.handler, wrapped, patch.skip)(*args, **kwargs)
 
     return DrivenWrapper(original, enter)

@@ -9,6 +9,7 @@ gets what it would have got: lists and files untouched, other bodies behind a pr
 from __future__ import annotations
 
 import errtrack
+from errtrack.context import scope as scopes
 from errtrack.instrumentation import Call, driven, is_async
 
 from . import _request
@@ -73,44 +74,49 @@ def watch(app: Any) -> Any:
             return self._self_errtrack_call(environ, start_response)
 
     watched = WatchedApp(app)
-    watched._self_errtrack_call = driven("wsgi_servers", handle_request, app)
+    watched._self_errtrack_call = driven("wsgi_servers", handle_request, app, is_inner)
     return watched
+
+
+def is_inner(args: Any) -> bool:
+    """Whether an outer layer is at this request already; *args* end in environ and start_response."""
+    return KEY in args[-2]
 
 
 def handle_request(call: Call) -> Advice:
     """app([self,] environ, start_response) -> iterable of bytes"""
     environ = call.args[-2]
-    if KEY in environ:
-        yield  # an outer layer is at it
+    record = environ[KEY] = Request(environ)
+    pair = scopes.unit_of_work()
+    scope = pair[0]
+    # A request made inside of a request (a test client in a view) is described by its own environ alone.
+    others = scope.processors and tuple([p for p in scope.processors if type(p) is not Request])
+    scope.processors = (*others, record)
+    if "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
+        continue_trace(scope, environ)
+    token = scopes.enter(pair)
+    try:
+        body = yield
+    except BaseException as error:
+        report(error)
+        record.close()
+        raise
+    finally:
+        scopes.leave(token)
+    kind = type(body)
+    # Nothing can fail in a list any more, and servers know their own file wrapper by its identity.
+    if kind is list or kind is tuple or ("wsgi.file_wrapper" in environ and hasattr(body, "fileno")):
+        record.close()
         return None
-    from errtrack.context import scope as scopes
-    from errtrack.context.trace import continue_trace
+    return (SizedBody if hasattr(kind, "__len__") else Body)(body, pair, record)
 
-    record = Request(environ)
-    entered = scopes.fresh_isolation_scope()
-    with entered as scope:
-        environ[KEY] = record
-        # A request made inside of a request (a test client in a view) is described by its own environ alone.
-        scope.processors = (*[p for p in scope.processors if type(p) is not Request], record)
-        if "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
-            scope.propagation = continue_trace(
-                environ.get("HTTP_SENTRY_TRACE", ""),
-                environ.get("HTTP_BAGGAGE", ""),
-                environ.get("HTTP_TRACEPARENT", ""),
-            )
-        try:
-            body = yield
-        except BaseException as error:
-            report(error)
-            record.close()
-            raise
-    if type(body) in (list, tuple):
-        record.close()  # nothing can fail in them any more
-        return None
-    if "wsgi.file_wrapper" in environ and hasattr(body, "fileno"):
-        record.close()  # servers know their own file wrapper by its identity
-        return None
-    return (SizedBody if hasattr(type(body), "__len__") else Body)(body, scope, record)
+
+def continue_trace(scope: Scope, environ: dict[str, Any]) -> None:
+    """Let the events of this request belong to the caller's trace."""
+    from errtrack.context import trace
+
+    names = ("HTTP_SENTRY_TRACE", "HTTP_BAGGAGE", "HTTP_TRACEPARENT")
+    scope.propagation = trace.continue_trace(*[environ.get(name, "") for name in names])
 
 
 def report(error: BaseException) -> None:
@@ -123,44 +129,42 @@ def report(error: BaseException) -> None:
 class Body:
     """A response body: each piece is made, and the end is closed, in the request's scope."""
 
-    __slots__ = ("_body", "_iterator", "_record", "_scope")
+    __slots__ = ("_body", "_next", "_pair", "_record")
 
-    def __init__(self, body: Any, scope: Scope, record: Request) -> None:
+    def __init__(self, body: Any, pair: Any, record: Request) -> None:
         self._body = body
-        self._scope = scope
+        self._pair = pair
         self._record = record
-        self._iterator: Iterator[bytes] | None = None
+        self._next: Any = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        from errtrack.context.scope import entered
-
-        with entered(self._scope):
-            try:
-                if self._iterator is None:
-                    self._iterator = iter(self._body)
-                return next(self._iterator)
-            except StopIteration:
-                raise
-            except BaseException as error:
-                report(error)
-                raise
+        token = scopes.enter(self._pair)
+        try:
+            if self._next is None:
+                self._next = iter(self._body).__next__
+            piece: bytes = self._next()
+            return piece
+        except StopIteration:
+            raise
+        except BaseException as error:
+            report(error)
+            raise
+        finally:
+            scopes.leave(token)
 
     def close(self) -> None:
-        from errtrack.context.scope import entered
-
+        token = scopes.enter(self._pair)
         try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                with entered(self._scope):
-                    try:
-                        close()
-                    except BaseException as error:
-                        report(error)
-                        raise
+            if hasattr(self._body, "close"):
+                self._body.close()
+        except BaseException as error:
+            report(error)
+            raise
         finally:
+            scopes.leave(token)
             self._record.close()
 
     def __getattr__(self, name: str) -> Any:

@@ -82,8 +82,8 @@ INSTRUMENTATION = Instrumentation(
     "flask",
     supports=">=1.1",
     patches=[
-        Patch("flask.app", "Flask.__call__", _wsgi.handle_request),
-        Patch("flask.app", "Flask.wsgi_app", _wsgi.handle_request),
+        Patch("flask.app", "Flask.__call__", _wsgi.handle_request, _wsgi.is_inner),
+        Patch("flask.app", "Flask.wsgi_app", _wsgi.handle_request, _wsgi.is_inner),
         Patch("flask.app", "Flask.request_context", remember_request),
         Patch("flask.app", "Flask.handle_exception", capture_unhandled),
     ],

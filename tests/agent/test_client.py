@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import errtrack
 import pytest
+
+import errtrack
 from errtrack import client as clients
 from errtrack import guard, options
 from errtrack.client import Client

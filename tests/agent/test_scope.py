@@ -85,6 +85,7 @@ def test_leaving_in_another_context_restores_by_value() -> None:
     entered = scopes.isolation_scope()
     contextvars.copy_context().run(entered.__enter__)
     entered.__exit__(None, None, None)  # a token of another context: no ValueError
+    assert scopes._scopes.get() is None
 
 
 def test_scope_can_be_entered_again_on_another_thread() -> None:
@@ -105,10 +106,13 @@ def test_fresh_scope_starts_without_breadcrumbs_and_with_a_trace_of_its_own() ->
         outer.set_tag("service", "x")
         outer.add_breadcrumb({"message": "boot"})
         trace = outer.get_propagation().trace_id
-        with scopes.fresh_isolation_scope() as scope:
-            assert scope.tags == {"service": "x"}
-            assert not scope.breadcrumbs
-            assert scope.get_propagation().trace_id != trace
+        token = scopes.enter(scopes.unit_of_work())
+        scope = scopes.get_isolation_scope()
+        assert scope.tags == {"service": "x"}
+        assert not scope.breadcrumbs
+        assert scope.get_propagation().trace_id != trace
+        scopes.leave(token)
+        assert scopes.get_isolation_scope() is outer
         assert outer.get_propagation().trace_id == trace
 
     in_fresh_context(check)

@@ -64,15 +64,15 @@ class Scope:
         self.propagation: PropagationContext | None = None
         self.last_event_id: str | None = None
 
-    def fork(self) -> Scope:
+    def fork(self, with_breadcrumbs: bool = True) -> Scope:
         """A scope that starts with all of this one; what either is told afterwards the other does not see."""
-        new = Scope.__new__(Scope)
+        new = _new_scope(Scope)
         new.tags = self.tags
         new.user = self.user
         new.contexts = self.contexts
         new.extra = self.extra
         crumbs = self.breadcrumbs
-        new.breadcrumbs = deque(crumbs, crumbs.maxlen) if crumbs else None
+        new.breadcrumbs = deque(crumbs, crumbs.maxlen) if crumbs and with_breadcrumbs else None
         new.level = self.level
         new.fingerprint = self.fingerprint
         new.transaction = self.transaction
@@ -154,6 +154,7 @@ class Scope:
         self.propagation, self.processors = propagation, processors
 
 
+_new_scope = Scope.__new__
 _global_scope = Scope()
 _scopes: ContextVar[Pair | None] = ContextVar("errtrack_scopes", default=None)
 
@@ -194,33 +195,37 @@ def merged_scopes() -> tuple[Scope, ...]:
 class entered:
     """``with entered(isolation, current):`` puts scopes in force and restores the former ones afterwards."""
 
-    __slots__ = ("_before", "_pair", "_scope", "_token")
+    __slots__ = ("_pair", "_scope", "_token")
 
     def __init__(self, isolation: Scope, current: Scope | None = None, scope: Scope | None = None) -> None:
         self._pair: Pair = (isolation, current)
         self._scope = scope or isolation
-        self._before: Pair | None = None
         self._token: Token[Pair | None] | None = None
 
     def __enter__(self) -> Scope:
-        self._before = _scopes.get()
-        self._token = _scopes.set(self._pair)
+        self._token = enter(self._pair)
         return self._scope
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self.leave()
-
-    def leave(self) -> None:
-        """Restore the former scopes; from another context (an async generator's end) by value."""
         token, self._token = self._token, None
-        if token is None:
-            return
-        try:
-            _scopes.reset(token)
-        except ValueError:
-            _scopes.set(self._before)
+        if token is not None:
+            leave(token)
+
+
+def enter(pair: Pair) -> Token[Pair | None]:
+    """Put *pair* in force; :func:`leave` with the token restores what was. For paths where `with` is too dear."""
+    return _scopes.set(pair)
+
+
+def leave(token: Token[Pair | None]) -> None:
+    """Undo :func:`enter`; in another context than that (an async generator's end) by value."""
+    try:
+        _scopes.reset(token)
+    except ValueError:
+        before = token.old_value
+        _scopes.set(None if before is token.MISSING else before)
 
 
 def new_scope() -> entered:
@@ -237,12 +242,13 @@ def isolation_scope() -> entered:
     return entered(pair[0].fork(), pair[1].fork() if pair[1] is not None else None)
 
 
-def fresh_isolation_scope() -> entered:
-    """Like :func:`isolation_scope` for a request or task: breadcrumbs and trace of the caller stay outside."""
+def unit_of_work() -> Pair:
+    """Scopes for a request or task, to be put in force by :func:`enter`: what the process said of itself is in
+    them, the breadcrumbs and the trace of whoever runs it are not.
+    """
     pair = _scopes.get()
     if pair is None:
-        return entered(Scope())
-    scope = pair[0].fork()
-    scope.breadcrumbs = None
+        return (Scope(), None)
+    scope = pair[0].fork(False)
     scope.propagation = None
-    return entered(scope, pair[1].fork() if pair[1] is not None else None)
+    return (scope, pair[1].fork() if pair[1] is not None else None)
