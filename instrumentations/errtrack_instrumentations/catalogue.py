@@ -10,25 +10,33 @@ HOOKS = {
     "flask.signals": ("flask",),
     "gunicorn.app.base": ("wsgi_servers",),
     "wsgiref.simple_server": ("wsgi_servers",),
+    "logging": ("logging",),
     "errtrack.client": ("argv", "modules", "dedupe"),
 }
 
 #: Attributes of ``sys`` that boot replaces by a lazy wire.
-WIRES = {"sys.excepthook": "excepthook"}
+WIRES = {
+    "sys.excepthook": "excepthook",
+    "sys.unraisablehook": "unraisablehook",
+    "sys.exit": "sys_exit",
+}
 
 #: Files that have something to do as the interpreter ends, where the client was loaded.
 AT_EXIT = ("atexit",)
 
 #: Files that stay off, and cost nothing, unless the option ``enable`` names them.
-OPT_IN = ()
+OPT_IN = ("sys_exit",)
 
 #: File -> (name to show, what a user gets from it).
 INSTRUMENTATIONS = {
     "excepthook": ("Unhandled exceptions", "every exception that ends the program"),
+    "unraisablehook": ("Errors nobody can catch", "failing finalisers, raw threads, callbacks at exit"),
+    "sys_exit": ("sys.exit", "calls of `sys.exit` with a failure, and their stack; opt-in"),
     "atexit": ("Exit", "a bounded wait for events that are still on their way"),
     "argv": ("Command line", "the command line of the process, on every event"),
     "modules": ("Installed packages", "installed distributions and their versions, on every event"),
     "dedupe": ("Duplicates", "one event for one failure, however many layers see it"),
+    "logging": ("logging", "breadcrumbs from INFO on, events from ERROR on, with the exception where one was logged"),
     "wsgi_servers": ("WSGI servers (gunicorn, wsgiref)", "failed requests of any WSGI application"),
     "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
 }
