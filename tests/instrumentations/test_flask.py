@@ -184,7 +184,7 @@ def outer():
 
 
 def test_disabled_by_name(sandbox) -> None:
-    asked(sandbox, "client.get('/fail/1')", ERRTRACK_DISABLE="flask")
+    asked(sandbox, "client.get('/fail/1')", ERRTRACK_DISABLE="flask,logging")
     assert sandbox.events() == []
 
 
