@@ -67,10 +67,10 @@ PEERS: dict[str, Peer] = {
         {"DD_SERVICE": "bench"},
     ),
     "otel": Peer(
-        # The lower bounds keep pip from trying years of releases, as core and contrib appear on different days.
-        ["opentelemetry-distro>=0.60b0", "opentelemetry-exporter-otlp-proto-http>=1.40"]
+        # Pinned, as core and contrib fit each other by exact version, and pip may not find the pair by itself.
+        ["opentelemetry-distro==0.66b0", "opentelemetry-exporter-otlp-proto-http==1.45.0"]
         + [
-            _OTEL + name + ">=0.60b0"
+            _OTEL + name + "==0.66b0"
             for name in ("flask", "django", "wsgi", "logging", "celery", "threading")
         ],
         ["opentelemetry-instrument"],
@@ -252,7 +252,7 @@ def _pip(venv: Path, *arguments: str) -> None:
 def _version(contestant: Contestant) -> str:
     package = {"bare": "", "errtrack": "errtrack-run"}.get(contestant.agent)
     if package is None:
-        package = contestant.peer.packages[0].partition(">")[0]
+        package = contestant.peer.packages[0].partition("==")[0]
     if not package:
         return "Python " + sys.version.split()[0]
     code = "import importlib.metadata as m, sys; print(sys.argv[1], m.version(sys.argv[1]))"

@@ -6,7 +6,6 @@ The numbers stand in ``bench/budgets.toml`` under ``[fast]``. Instructions are c
 
 from __future__ import annotations
 
-import compileall
 import json
 import os
 import shutil
@@ -46,7 +45,7 @@ class House:
         ):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / root / package, self.site / package, ignore=ignored)
-        assert compileall.compile_dir(str(self.site), quiet=2)
+        subprocess.run([sys.executable, "-m", "compileall", "-q", str(self.site)], check=True)
         generated.write(folder / "generated")
         self.folder = folder
         self.bare = {
@@ -127,7 +126,7 @@ def test_the_import_of_a_module_that_nobody_watches_costs_next_to_nothing(
     house: House, fast: dict[str, int]
 ) -> None:
     program = (
-        "import os, sys; sys.path.append(os.environ['BENCH_GENERATED'])\n"
+        "import gc, os, sys; gc.disable(); sys.path.append(os.environ['BENCH_GENERATED'])\n"
         "for number in range({}): __import__('tiny.m%04d' % number)"
     )
     # Where imports are first tried decides what they cost: both look through the same folders, ours no further.
@@ -158,10 +157,7 @@ def test_a_capture_costs_few_instructions(house: House, fast: dict[str, int]) ->
         "import os; os._exit(0)"
     ) % str(processes.WORK)
     each = house.instructions_each(house.ours, 4, 12, ["-c", program])
-    raising = house.instructions_each(
-        house.bare, 4, 12, ["-c", program.replace("    assert errtrack.capture_exception(error)\n", "")]
-    )
-    assert 0 < each - raising <= fast["capture_instructions"]
+    assert 1_000_000 < each <= fast["capture_instructions"], "raising the error itself is a twentieth of it"
 
 
 BLOCKS = """
