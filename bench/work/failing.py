@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import agents
 
 CHAINS = 40
@@ -14,7 +12,7 @@ agents.generated()
 
 def error(chain: int, frames: int, number: int) -> BaseException:
     """An exception with a traceback of *frames* frames through chain number *chain*; *number* varies its values."""
-    module = importlib.import_module("chains.chain_%02d" % (chain % CHAINS))
+    module = getattr(__import__("chains.chain_%02d" % (chain % CHAINS)), "chain_%02d" % (chain % CHAINS))
     # One frame is this function's own.
     entry = getattr(module, "step_%02d" % (module.DEPTH - (frames - 1)))
     try:
