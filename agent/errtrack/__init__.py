@@ -31,12 +31,14 @@ _PUBLIC = frozenset(
         "get_current_scope",
         "get_global_scope",
         "get_isolation_scope",
+        "ignore_logger",
         "init",
         "is_initialized",
         "isolation_scope",
         "last_event_id",
         "new_scope",
         "report_exception",
+        "report_message",
         "set_context",
         "set_extra",
         "set_fingerprint",
@@ -46,6 +48,7 @@ _PUBLIC = frozenset(
         "set_transaction_name",
         "set_user",
         "should_send_default_pii",
+        "unignore_logger",
     )
 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 from errtrack import client as _client
+from errtrack import loggers
 from errtrack.context.scope import (
     Scope,
     get_current_scope,
@@ -22,7 +23,7 @@ from errtrack.context.scope import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
+    from types import FrameType, TracebackType
     from typing import Any
 
     from errtrack.context.scope import Event, Hint
@@ -38,12 +39,14 @@ __all__ = [
     "get_current_scope",
     "get_global_scope",
     "get_isolation_scope",
+    "ignore_logger",
     "init",
     "is_initialized",
     "isolation_scope",
     "last_event_id",
     "new_scope",
     "report_exception",
+    "report_message",
     "set_context",
     "set_extra",
     "set_fingerprint",
@@ -53,6 +56,7 @@ __all__ = [
     "set_transaction_name",
     "set_user",
     "should_send_default_pii",
+    "unignore_logger",
 ]
 
 
@@ -124,12 +128,39 @@ def report_exception(
     handled: bool = False,
     level: str | None = None,
     tb: TracebackType | None = None,
+    scope: Scope | None = None,
+    hint: Hint | None = None,
 ) -> str | None:
     """Capture what an instrumentation caught; *mechanism* names the hook that saw it."""
     client = _client.get_client()
     if client is None:
         return None
-    return client.capture_exception(error, tb, {"type": mechanism, "handled": handled}, level)
+    return client.capture_exception(error, tb, {"type": mechanism, "handled": handled}, level, hint, scope)
+
+
+def report_message(
+    message: str,
+    level: str,
+    *,
+    scope: Scope | None = None,
+    hint: Hint | None = None,
+    frame: FrameType | None = None,
+) -> str | None:
+    """Capture a text that an instrumentation saw, with the stack of *frame* where one is given."""
+    client = _client.get_client()
+    if client is None:
+        return None
+    return client.capture_message(message, level, None, scope, hint, frame)
+
+
+def ignore_logger(name: str) -> None:
+    """Leave the records of a logger out, as breadcrumbs and as events; ``"noisy.*"`` names all below it."""
+    loggers.ignore(name)
+
+
+def unignore_logger(name: str) -> None:
+    """Take back what :func:`ignore_logger` was told."""
+    loggers.unignore(name)
 
 
 def add_breadcrumb(crumb: Mapping[str, Any] | None = None, hint: Hint | None = None, **fields: Any) -> None:

@@ -25,7 +25,7 @@ from errtrack.version import VERSION
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
+    from types import FrameType, TracebackType
     from typing import Any, Optional
 
     from errtrack.context.scope import Event, Hint, Scope
@@ -135,9 +135,15 @@ class Client:
                 return None
 
     def capture_message(
-        self, message: str, level: str | None = None, params: Any = None, scope: Scope | None = None
+        self,
+        message: str,
+        level: str | None = None,
+        params: Any = None,
+        scope: Scope | None = None,
+        hint: Hint | None = None,
+        frame: FrameType | None = None,
     ) -> str | None:
-        """Capture a text; return the event's id, or None when it was not kept."""
+        """Capture a text, and the stack of *frame*; return the event's id, or None when it was not kept."""
         if not self._admits():
             return None
         with guard.Inside():
@@ -145,10 +151,12 @@ class Client:
                 if not self._sampled():
                     self.transport.lost("sample_rate", "error")
                     return None
+                if frame is None and self.options.attach_stacktrace:
+                    frame = sys._getframe(1)
                 event = events.from_message(
-                    message, level or "info", params, self.options, self.scrubber, sys._getframe(1)
+                    message, level or "info", params, self.options, self.scrubber, frame
                 )
-                return self._process(event, {}, scope)
+                return self._process(event, dict(hint or {}), scope)
             except Exception as fault:
                 self._gave_up(fault)
                 return None

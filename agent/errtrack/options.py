@@ -118,6 +118,26 @@ def choice(*allowed: str) -> Converter:
     return convert
 
 
+#: Names of log levels and their numbers; "none" is above them all.
+_LEVELS = {
+    "TRACE": 5, "DEBUG": 10, "INFO": 20, "SUCCESS": 25, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50,
+    "FATAL": 50, "NONE": float("inf"), "OFF": float("inf"),
+}  # fmt: skip
+
+
+def log_level(value: Any) -> str:
+    """A log level: the name of one, a number, or none."""
+    word = str(value).strip().upper()
+    if word not in _LEVELS and not (word.isascii() and word.isdigit()):
+        raise BadValue("the name of a log level such as ERROR, a number, or none")
+    return word
+
+
+def level_number(level: str) -> float:
+    """The number of what :func:`log_level` let pass; infinite for none."""
+    return _LEVELS[level] if level in _LEVELS else int(level)
+
+
 def dsn_text(value: Any) -> str:
     """A DSN, checked; the empty text means the embedded store."""
     from errtrack.dsn import BadDsn, Dsn
@@ -247,6 +267,9 @@ _TABLE: tuple[Option, ...] = (
     Option("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
     Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE."),
     Option("sys_exit.capture_successful_exits", False, boolean, "true/false", "Report sys.exit(0) and sys.exit(None) as well."),
+    Option("logging.level", "INFO", log_level, "level or none", "From which level on log records become breadcrumbs."),
+    Option("logging.event_level", "ERROR", log_level, "level or none", "From which level on log records become events."),
+    Option("logging.ignore_loggers", (), names, "list", "Loggers that are left out: names, or patterns such as noisy.*"),
     Option("wsgi.use_x_forwarded_for", False, boolean, "true/false", "Build request URLs from X-Forwarded-Host and X-Forwarded-Proto."),
 )
 # fmt: on

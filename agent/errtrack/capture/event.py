@@ -70,7 +70,7 @@ def from_message(
     scrubber: Scrubber | None = None,
     frame: FrameType | None = None,
 ) -> Tree:
-    """The event of a text with *params* filled in by ``%``; *frame* is shown with attach_stacktrace."""
+    """The event of a text with *params* filled in by ``%``, and the stack of *frame* where one is given."""
     template = (exact(message) or "")[:20_000]
     entry: Tree = {"message": template}
     empty = any(type(params) is kind for kind in _CONTAINERS) and not params
@@ -86,7 +86,7 @@ def from_message(
     else:
         entry["formatted"] = template
     event: Tree = {"level": level, "logentry": entry}
-    if options.attach_stacktrace and frame is not None:
+    if frame is not None:
         scrubber = scrubber or Scrubber(options)
         describer = Describer(options, scrubber)
         frames, count = stacks_for(options, scrubber).of_stack(frame, describer, [2 * DETAILED])

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Which log records become breadcrumbs and events: thresholds, and loggers that are left out.
+
+``errtrack.ignore_logger("noisy.*")`` in code, or ``logging.ignore_loggers`` in the settings. Asked for every record
+that a program logs, so the answer is two comparisons and a dictionary lookup.
+"""
+
+from __future__ import annotations
+
+from errtrack import guard, options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from errtrack.options import Options
+
+#: What :func:`uses` answers, added up.
+CRUMB = 1
+EVENT = 2
+
+#: Another error tracker's own log lines; ours are never logged.
+_BUILT_IN = ("sentry_sdk.errors",)
+_MOST_REMEMBERED = 2000
+
+_named: set[str] = set(_BUILT_IN)
+_answers: dict[str, bool] = {}
+_thresholds: dict[str, tuple[Options, float, float, float]] = {}
+
+
+def ignore(name: str) -> None:
+    """Leave the records of the logger *name* out, as breadcrumbs and as events; ``*``, ``?``, ``[...]`` match."""
+    _named.add(name.strip())
+    _answers.clear()
+
+
+def unignore(name: str) -> None:
+    """Take back what :func:`ignore` was told."""
+    _named.discard(name.strip())
+    _answers.clear()
+
+
+def is_ignored(name: str) -> bool:
+    """Whether records of the logger *name* are left out."""
+    known = _answers.get(name)
+    if known is None:
+        if len(_answers) >= _MOST_REMEMBERED:
+            _answers.clear()
+        known = _answers[name] = _matches(name.strip())
+    return known
+
+
+def uses(kind: str, name: Any, levelno: float) -> int:
+    """What a record of *levelno* is for: :data:`CRUMB` + :data:`EVENT`; *kind* is the options' prefix."""
+    found = _thresholds.get(kind)
+    if found is None or found[0] is not options.current():
+        found = _read_thresholds(kind)
+    if levelno < found[1] or guard.is_inside() or is_ignored(name):
+        return 0
+    return (CRUMB if levelno >= found[2] else 0) + (EVENT if levelno >= found[3] else 0)
+
+
+def protocol_level(levelno: float) -> str:
+    """The protocol's name for a level: a custom number is rounded down."""
+    if levelno >= 40:
+        return "fatal" if levelno >= 50 else "error"
+    if levelno >= 20:
+        return "warning" if levelno >= 30 else "info"
+    return "debug"
+
+
+def _matches(name: str) -> bool:
+    patterns = _named.union(options.current().logging_ignore_loggers)
+    if name in patterns:
+        return True
+    patterns = {pattern for pattern in patterns if any(sign in pattern for sign in "*?[")}
+    if not patterns:
+        return False
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _read_thresholds(kind: str) -> tuple[Options, float, float, float]:
+    now = options.current()
+    crumb, event = (
+        options.level_number(getattr(now, "%s_%s" % (kind, which))) for which in ("level", "event_level")
+    )
+    found = _thresholds[kind] = (now, min(crumb, event), crumb, event)
+    _answers.clear()
+    return found

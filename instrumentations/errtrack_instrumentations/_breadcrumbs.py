@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""Breadcrumbs without the client: a program that logs and never fails does not load it for them.
+
+Only ``before_breadcrumb`` needs it. :func:`note` is ``errtrack.add_breadcrumb`` for instrumentations.
+"""
+
+from __future__ import annotations
+
+import errtrack
+from errtrack import guard, options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from errtrack.context.scope import Scope
+
+_scope_in_hand: Callable[[], Scope] | None = None
+
+
+def note(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
+    """Keep *crumb*, a new dict, on the scope in hand; *hint* is what ``before_breadcrumb`` gets beside it."""
+    now = options.current()
+    if now.before_breadcrumb is not None:
+        errtrack.add_breadcrumb(crumb, hint)
+    elif now.max_breadcrumbs and not guard.is_inside():
+        (_scope_in_hand or _load())().add_breadcrumb(crumb, now.max_breadcrumbs)
+
+
+def _load() -> Callable[[], Scope]:
+    global _scope_in_hand
+    from errtrack.context.scope import get_isolation_scope
+
+    _scope_in_hand = get_isolation_scope
+    return get_isolation_scope

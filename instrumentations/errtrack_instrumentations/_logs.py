@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""What logging libraries share: a log line as a breadcrumb, and as an event."""
+
+from __future__ import annotations
+
+import errtrack
+from errtrack import loggers
+
+from . import _breadcrumbs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+#: Of these, making text runs nothing of the program's, and a breadcrumb that holds them keeps nothing alive.
+PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
+def note(name: str, levelno: int, text: str, created: float, extra: dict[str, Any], record: Any) -> None:
+    """Keep a log line as a breadcrumb; of *extra*, what is no plain value is named by its type."""
+    crumb: dict[str, Any] = {
+        "type": "log",
+        "level": loggers.protocol_level(levelno),
+        "category": name,
+        "message": text,
+        "timestamp": created,
+    }
+    if extra:
+        crumb["data"] = {k: v if type(v) in PLAIN else str(type(v)) for k, v in extra.items()}
+    _breadcrumbs.note(crumb, {"log_record": record})
+
+
+def report(
+    name: str,
+    levelno: int,
+    entry: dict[str, Any],
+    extra: dict[str, Any],
+    info: Any,
+    record: Any,
+    frame: FrameType | None = None,
+) -> None:
+    """Report a log line: *entry* is the event's ``logentry``, *info* a tuple with the exception, or anything else."""
+    level = loggers.protocol_level(levelno)
+    scope = errtrack.Scope()
+    if isinstance(extra.get("tags"), dict):
+        scope.set_tags(extra.pop("tags"))
+    scope.set_extras(extra)
+
+    def describe(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
+        event["logger"] = name
+        event["logentry"] = entry
+        return event
+
+    describe.touches_frames = False  # type: ignore[attr-defined]
+    scope.add_event_processor(describe)
+    hint = {"log_record": record}
+    if isinstance(info, tuple) and len(info) == 3 and isinstance(info[1], BaseException):
+        error, tb = info[1:]
+        errtrack.report_exception(error, "logging", handled=True, level=level, tb=tb, scope=scope, hint=hint)
+    else:
+        errtrack.report_message(entry["message"], level, scope=scope, hint=hint, frame=frame)
