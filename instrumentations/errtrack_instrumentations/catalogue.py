@@ -11,6 +11,9 @@ HOOKS = {
     "gunicorn.app.base": ("wsgi_servers",),
     "wsgiref.simple_server": ("wsgi_servers",),
     "logging": ("logging",),
+    "http.client": ("stdlib",),
+    "subprocess": ("stdlib",),
+    "gevent.subprocess": ("stdlib",),
     "errtrack.client": ("argv", "modules", "dedupe"),
 }
 
@@ -37,6 +40,7 @@ INSTRUMENTATIONS = {
     "modules": ("Installed packages", "installed distributions and their versions, on every event"),
     "dedupe": ("Duplicates", "one event for one failure, however many layers see it"),
     "logging": ("logging", "breadcrumbs from INFO on, events from ERROR on, with the exception where one was logged"),
+    "stdlib": ("http.client and subprocess", "breadcrumbs of requests and started processes; the trace goes with them"),
     "wsgi_servers": ("WSGI servers (gunicorn, wsgiref)", "failed requests of any WSGI application"),
     "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
 }

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""What leaves the process: where a request goes, the trace that it carries, a command line without its secrets.
+
+Headers: https://develop.sentry.dev/sdk/foundations/trace-propagation/ and https://www.w3.org/TR/baggage/.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from errtrack import options as settings_in_force
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Optional
+
+    from errtrack.capture.scrubber import Scrubber
+    from errtrack.context.trace import PropagationContext
+    from errtrack.options import Options
+
+    Address = Optional[tuple[str, int]]
+
+_LONGEST = 4096
+_MOST_WORDS = 100
+
+#: Modules of the standard library that start programs to find something out; no step of the application.
+_NOISE = frozenset(("ctypes.util", "platform", "uuid", "_osx_support"))
+
+
+class Settings:
+    """What is derived from the options once: our server's address, the targets of traces, the scrubber."""
+
+    __slots__ = ("_baggage", "_lines", "_patterns", "_reaches_all", "_scrubber", "options", "own")
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.own: Address = None
+        if options.dsn:
+            from errtrack.dsn import Dsn
+
+            dsn = Dsn.parse(options.dsn)
+            self.own = (dsn.host, dsn.port)
+        self._reaches_all = options.trace_propagation_targets == (".*",)
+        self._patterns: list[Any] | None = None
+        self._baggage = _baggage_of(options)
+        self._scrubber: Scrubber | None = None
+        self._lines: tuple[Any, list[bytes]] = (None, [])
+
+    @property
+    def scrubber(self) -> Scrubber:
+        if self._scrubber is None:
+            from errtrack.capture.scrubber import Scrubber
+
+            self._scrubber = Scrubber(self.options)
+        return self._scrubber
+
+    def trace_headers(self) -> tuple[str, str]:
+        """``sentry-trace`` and ``baggage`` of the unit of work in hand; empty texts for none."""
+        trace = self._trace()
+        if trace is None:
+            return "", ""
+        header = "%s-%s" % (trace.trace_id, trace.span_id)
+        if trace.parent_span_id is None and not trace.baggage:
+            return header, "sentry-trace_id=%s%s" % (trace.trace_id, self._baggage)
+        # The head of the trace has said what goes with it; members of other vendors are not ours to pass on.
+        members = [member.strip() for member in trace.baggage.split(",")]
+        return header, ",".join(member for member in members if member.startswith("sentry-"))
+
+    def header_lines(self, given: list[bytes]) -> list[bytes]:
+        """The same as lines of a request; none where the application has *given* its own."""
+        trace = self._trace()
+        if trace is None or b"sentry-trace:" in [line[:13].lower() for line in given]:
+            return []
+        known, lines = self._lines
+        if known is not trace:
+            named = zip((b"sentry-trace: ", b"baggage: "), self.trace_headers())
+            lines = [name + value.encode("ascii", "replace") for name, value in named if value]
+            self._lines = (trace, lines)
+        return lines
+
+    def _trace(self) -> PropagationContext | None:
+        # Inside of pytest the agent is off, and so are its traces.
+        if not self.options.pytest and "_pytest" in sys.modules:
+            return None
+        from errtrack.context.scope import get_isolation_scope
+
+        return get_isolation_scope().get_propagation()
+
+    def is_target(self, connection: Any, line: bytes) -> bool:
+        """Whether a request on *connection* carries the trace."""
+        if self._reaches_all:
+            return True
+        if self._patterns is None:
+            import re
+
+            self._patterns = [re.compile(p) for p in self.options.trace_propagation_targets]
+        target = split(line)[1]
+        url = base_url(connection, target) + target
+        return any(pattern.search(url) for pattern in self._patterns)
+
+
+_known: list[Settings] = []
+
+
+def settings() -> Settings:
+    """What holds for the options in force."""
+    now = settings_in_force.current()
+    if _known and _known[0].options is now:
+        return _known[0]
+    made = Settings(now)
+    _known[:] = [made]
+    return made
+
+
+def split(line: bytes) -> tuple[str, str]:
+    """Method and target of a request's first line."""
+    method, _, rest = line.decode("latin-1").partition(" ")
+    return method, rest.rpartition(" ")[0]
+
+
+def base_url(connection: Any, target: str) -> str:
+    """Scheme, host and port of a request on an ``HTTPConnection``; "" where *target* has them itself."""
+    if target.startswith(("http://", "https://")):
+        return ""  # to a proxy that forwards
+    host, port = connection.host, connection.port
+    if connection._tunnel_host:
+        host, port = connection._tunnel_host, connection._tunnel_port
+    if ":" in host and host[:1] != "[":
+        host = "[%s]" % host
+    default = connection.default_port
+    scheme = "https" if default == 443 else "http"
+    return "%s://%s" % (scheme, host) if port in (default, None) else "%s://%s:%d" % (scheme, host, port)
+
+
+def is_to(own: Address, connection: Any, target: str) -> bool:
+    """Whether a request goes to *own*: our server."""
+    if own is None:
+        return False
+    if connection._tunnel_host:
+        return (connection._tunnel_host, connection._tunnel_port or 443) == own
+    if target.startswith(("http://", "https://")):
+        place = target.partition("://")[2].partition("/")[0].rpartition("@")[2]
+        port = 443 if target.startswith("https") else 80
+        return place in ("%s:%d" % own, own[0] if own[1] == port else None)
+    return bool((connection.host, connection.port) == own)
+
+
+def command_text(command: Any, scrubber: Scrubber) -> str:
+    """A command for people: words joined by blanks, other forms as Python writes them; secrets filtered."""
+    kind = type(command)
+    if kind in (str, bytes):
+        text = _word(command)[: 2 * _LONGEST]
+        return repr(" ".join(scrubber.argv(text.split(" "))))[:_LONGEST]
+    if kind in (list, tuple):
+        words = scrubber.argv([_word(word) for word in command[:1000]])
+        # A word may be a command line itself: sh -c "..."
+        words = [" ".join(scrubber.argv(word.split(" "))) if " " in word else word for word in words]
+        return (" ".join(words) if len(command) < _MOST_WORDS else repr(words))[:_LONGEST]
+    # An iterator must not be used up, and a repr() may be the application's code.
+    return _word(command)
+
+
+def _word(value: Any) -> str:
+    kind = type(value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if kind is bytes:
+        return os.fsdecode(value)
+    if kind.__module__.startswith("pathlib"):
+        return os.fspath(value)  # type: ignore[no-any-return]
+    return "<%s object>" % kind.__qualname__
+
+
+def is_noise() -> bool:
+    """Whether the standard library starts this process for purposes of its own."""
+    frame = sys._getframe(2)
+    for _ in range(12):
+        name = frame.f_globals.get("__name__")
+        if name not in ("subprocess", "os") and not str(name).startswith("errtrack"):
+            return name in _NOISE
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return False
+
+
+def with_trace(env: Mapping[Any, Any] | None, trace: str, baggage: str) -> dict[Any, Any]:
+    """A copy of *env* (None: of ours) that hands the trace to a child process."""
+    child = dict(os.environ if env is None else env)
+    child["SUBPROCESS_SENTRY_TRACE"] = trace
+    child["SUBPROCESS_BAGGAGE"] = baggage
+    return child
+
+
+def _baggage_of(options: Options) -> str:
+    public_key = ""
+    if options.dsn:
+        from errtrack.dsn import Dsn
+
+        public_key = Dsn.parse(options.dsn).public_key
+    pairs: Iterable[tuple[str, str]] = (
+        ("environment", options.environment),
+        ("public_key", public_key),
+        ("release", options.release),
+    )
+    return "".join(",sentry-%s=%s" % (name, _quoted(value)) for name, value in pairs if value)
+
+
+def _quoted(value: str) -> str:
+    if value.isascii() and value.isalnum():
+        return value
+    from urllib.parse import quote
+
+    return quote(value, safe="")
