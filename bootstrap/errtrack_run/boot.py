@@ -7,6 +7,7 @@ no socket, no file, no signal handler. A step that fails leaves its part of the 
 the others go on.
 """
 
+import _imp
 import os
 import sys
 
@@ -79,6 +80,9 @@ def _lay(inject: "str | None") -> None:
             atexit.register(_at_exit)  # registered first, so it runs last
         except Exception as error:
             fault("atexit", error)
+    if hasattr(os, "register_at_fork"):
+        free = _imp.release_lock
+        os.register_at_fork(before=_before_fork, after_in_parent=free, after_in_child=free)
     if _is_off("ERRTRACK_PROPAGATE"):
         try:
             from errtrack_run.pythonpath import restore
@@ -115,6 +119,23 @@ def _at_exit() -> None:
         from errtrack_run import hooking
 
         hooking.at_exit(_at_exit_files)
+
+
+def _before_fork() -> None:
+    """Take importlib's lock until the fork is done; let other threads finish first what they import for us."""
+    _imp.acquire_lock()
+    if sys.modules["_frozen_importlib"]._module_locks:
+        _imp.release_lock()
+        held = False
+        try:
+            from errtrack_run import forks
+
+            held = forks.wait()
+        except Exception as error:
+            fault("fork", error)
+        finally:
+            if not held:
+                _imp.acquire_lock()
 
 
 def fault(where: str, error: BaseException, is_fatal: bool = False) -> None:

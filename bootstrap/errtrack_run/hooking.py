@@ -143,9 +143,32 @@ class DependencyFinder:
                 top = asking.partition(".")[0]
                 if top not in OWN and top not in DEPENDENCIES:
                     return None
-                return next(filter(None, (own_spec(folder, name) for folder in self.folders)), None)
+                found = (
+                    own_spec(folder, name) for folder in self.folders if _is_for_this_python(folder, name)
+                )
+                return next(filter(None, found), None)
             frame = frame.f_back
         return None
+
+
+def _is_for_this_python(folder: str, name: str) -> bool:
+    """Whether the release of *name* in *folder* says that it runs on this Python; also if it says nothing."""
+    for entry in os.listdir(folder) if os.path.isdir(folder) else ():
+        if entry.startswith(name + "-") and entry.endswith(".dist-info"):
+            with open(os.path.join(folder, entry, "METADATA"), encoding="utf-8") as file:
+                for line in iter(file.readline, "\n"):
+                    if line.startswith("Requires-Python:"):
+                        return sys.version_info >= _oldest(line.partition(":")[2])
+                    if not line:
+                        break
+    return True
+
+
+def _oldest(requirement: str) -> "tuple[int, ...]":
+    for clause in requirement.split(","):
+        if clause.strip().startswith(">="):
+            return tuple(int(part) for part in clause.strip(" >=\n").split(".") if part.isdigit())
+    return ()
 
 
 def _spec_of(module: "Any") -> "Any":

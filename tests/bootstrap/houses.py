@@ -142,7 +142,13 @@ def build(
     wing = packages / "errtrack_instrumentations"
     wing.mkdir()
     (wing / "__init__.py").write_text("")
-    rows = {"HOOKS": {k: tuple(v) for k, v in hooks.items()}, "WIRES": {}, "AT_EXIT": (), "OPT_IN": (), **data}
+    rows = {
+        "HOOKS": {k: tuple(v) for k, v in hooks.items()},
+        "WIRES": {},
+        "AT_EXIT": (),
+        "OPT_IN": (),
+        **data,
+    }
     (wing / "catalogue.py").write_text("".join("%s = %r\n" % row for row in rows.items()))
     for name, source in files.items():
         (wing / (name + ".py")).write_text(source)

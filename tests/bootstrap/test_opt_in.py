@@ -37,7 +37,9 @@ def test_not_there_unless_named(tmp_path: Path, plain_python: str) -> None:
 
 
 def test_named_in_the_environment(tmp_path: Path, plain_python: str) -> None:
-    assert run(house(tmp_path), plain_python, ERRTRACK_ENABLE="other, talker").startswith("True\nhook json.tool")
+    assert run(house(tmp_path), plain_python, ERRTRACK_ENABLE="other, talker").startswith(
+        "True\nhook json.tool"
+    )
 
 
 def test_named_in_the_file(tmp_path: Path, plain_python: str) -> None:
@@ -51,7 +53,9 @@ def house_again(folder: Path):
 
 
 def test_disabled_wins_over_enabled(tmp_path: Path, plain_python: str) -> None:
-    assert run(house(tmp_path), plain_python, ERRTRACK_ENABLE="talker", ERRTRACK_DISABLE="talker") == "False\n"
+    assert (
+        run(house(tmp_path), plain_python, ERRTRACK_ENABLE="talker", ERRTRACK_DISABLE="talker") == "False\n"
+    )
 
 
 @pytest.mark.parametrize(

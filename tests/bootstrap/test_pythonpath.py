@@ -214,6 +214,7 @@ INSTRUMENTATION = I()
 
 def test_dependencies_come_from_the_application_first_then_from_us(tmp_path: Path, plain_python: str) -> None:
     house = build(tmp_path, {"json": ["dependent"]}, {"dependent": DEPENDENT})
+    (house.run.parent / "urllib3").mkdir()
     bare = "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p and p]\n"
     code = bare + "import json"
     assert house.launch(plain_python, "-c", code).stdout == "missing\n"
@@ -237,8 +238,24 @@ def test_dependencies_of_an_editable_checkout_come_from_the_launchers_environmen
         (elsewhere / name).mkdir(parents=True)
         (elsewhere / name / "__init__.py").write_text(text)
     house.stub.write_text("import sys; sys.path.insert(0, %r)\n" % str(elsewhere) + house.stub.read_text())
-    done = house.launch(plain_python, "-c", "import json\ntry: import stranger\nexcept ImportError as e: print(e)")
+    done = house.launch(
+        plain_python, "-c", "import json\ntry: import stranger\nexcept ImportError as e: print(e)"
+    )
     assert done.stdout == "the launcher\nNo module named 'stranger'\n"
+
+
+def test_dependencies_that_are_not_for_this_python_are_not_tried(tmp_path: Path, plain_python: str) -> None:
+    """44: the launcher's Python may be a newer one."""
+    house = build(tmp_path, {"json": ["dependent"]}, {"dependent": DEPENDENT})
+    beside = house.run.parent
+    for name in ("wrapt", "urllib3"):
+        (beside / name).mkdir()
+    (beside / "wrapt" / "__init__.py").write_text("WHERE = 'ours'")
+    (beside / "wrapt-9.dist-info").mkdir()
+    for requirement, told in ((">=3.9", "ours"), (">=3.99,<4", "missing"), ("!=3.0.*, >=3.9.1", "ours")):
+        text = "Metadata-Version: 2.1\nName: wrapt\nRequires-Python: %s\n\nText\n" % requirement
+        (beside / "wrapt-9.dist-info" / "METADATA").write_text(text)
+        assert house.launch(plain_python, "-c", "import json").stdout == told + "\n"
 
 
 def test_dependencies_of_ours_are_not_there_for_the_application(tmp_path: Path, plain_python: str) -> None:

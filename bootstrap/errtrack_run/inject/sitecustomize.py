@@ -39,7 +39,14 @@ if __name__ == "sitecustomize":
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if entry != here]
     try:
-        is_off = os.environ.get("ERRTRACK_ENABLED", "").strip().lower() in "0 false f no n off".split()
+        is_off = os.environ.get("ERRTRACK_ENABLED", "").strip().lower() in [
+            "0",
+            "false",
+            "f",
+            "no",
+            "n",
+            "off",
+        ]
         if sys.version_info >= (3, 9) and not is_off:
             start(here)
     except KeyboardInterrupt:

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""A child made by fork can report an error, whatever another thread was just doing in the parent.
+
+A module that is being imported is locked. In the child nobody would ever unlock it, and the first capture
+there would wait forever for a module that a capture in the parent had begun to import. So a fork lets such an
+import come to its end first: milliseconds, once in the life of a process, and bounded.
+"""
+
+import _imp
+import sys
+import time
+from _thread import get_ident
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Optional
+
+#: Seconds. An import that needs something of the forking thread's would never end.
+_LONGEST = 1.0
+
+_IMPORTLIB = "<frozen importlib._bootstrap"
+#: Their frames stand around every import of the application's that is hooked.
+_AROUND = ("errtrack_run.import_hook", "errtrack_run.stand_in")
+
+
+def wait() -> bool:
+    """Take importlib's lock at a moment when no other thread imports anything for errtrack.
+
+    False, and the lock is not taken, when there was no such moment within a second.
+    """
+    deadline = time.monotonic() + _LONGEST
+    while time.monotonic() < deadline:
+        _imp.acquire_lock()
+        if not _others_import():
+            return True
+        _imp.release_lock()
+        time.sleep(0.001)
+    return False
+
+
+def _others_import() -> bool:
+    me = get_ident()
+    return any(_imports_for_us(frame) for ident, frame in sys._current_frames().items() if ident != me)
+
+
+def _imports_for_us(innermost: "FrameType") -> bool:
+    """Whether a thread is within an import that began in our code, or of a module of ours."""
+    importing = False
+    frame: Optional[FrameType] = innermost
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename.startswith(_IMPORTLIB):
+            importing = True
+        elif importing:
+            name = frame.f_globals.get("__name__") or ""
+            if name.startswith("errtrack") and name not in _AROUND:
+                return True
+            if code.co_name != "<module>" and name not in _AROUND:
+                return False  # a function of the application's has asked for it
+        frame = frame.f_back
+    return False
