@@ -82,10 +82,11 @@ def test_tasks_inherit_and_do_not_leak() -> None:
 
 
 def test_leaving_in_another_context_restores_by_value() -> None:
+    before = scopes._scopes.get()
     entered = scopes.isolation_scope()
     contextvars.copy_context().run(entered.__enter__)
     entered.__exit__(None, None, None)  # a token of another context: no ValueError
-    assert scopes._scopes.get() is None
+    assert scopes._scopes.get() is before
 
 
 def test_scope_can_be_entered_again_on_another_thread() -> None:
