@@ -14,6 +14,11 @@ HOOKS = {
     "http.client": ("stdlib",),
     "subprocess": ("stdlib",),
     "gevent.subprocess": ("stdlib",),
+    "exceptiongroup._formatting": ("excepthook",),
+    "typer.main": ("typer",),
+    "threading": ("threading",),
+    "concurrent.futures.thread": ("concurrent_futures",),
+    "concurrent.futures._base": ("concurrent_futures",),
     "errtrack.client": ("argv", "modules", "dedupe"),
 }
 
@@ -41,6 +46,9 @@ INSTRUMENTATIONS = {
     "dedupe": ("Duplicates", "one event for one failure, however many layers see it"),
     "logging": ("logging", "breadcrumbs from INFO on, events from ERROR on, with the exception where one was logged"),
     "stdlib": ("http.client and subprocess", "breadcrumbs of requests and started processes; the trace goes with them"),
+    "threading": ("threading", "threads that die of an exception; threads start with the tags and breadcrumbs of their starter"),
+    "concurrent_futures": ("concurrent.futures", "pool tasks know the work that submitted them; errors that nobody collects"),
     "wsgi_servers": ("WSGI servers (gunicorn, wsgiref)", "failed requests of any WSGI application"),
     "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
+    "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),
 }

@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 
 import errtrack
-from errtrack.instrumentation import Call, Instrumentation, Patch
+from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import ModuleType, TracebackType
 
     from errtrack.instrumentation import Advice
 
@@ -56,4 +56,26 @@ def tell_where(event_id: str) -> None:
         guard.tell("captured this as %s; see it again with: errtrack show %s" % (event_id[:8], event_id[:8]))
 
 
-INSTRUMENTATION = Instrumentation("excepthook", patches=[Patch("sys", "excepthook", report)])
+def run_again(formatting: ModuleType) -> None:
+    """exceptiongroup._formatting has been loaded: before Python 3.11 it prints the members of groups.
+
+    It does so only where it finds the interpreter's own hook in place
+    (https://github.com/agronholm/exceptiongroup/issues/123): so it gets that, and another run.
+    """
+    wire = sys.excepthook
+    loader = getattr(formatting.__spec__, "loader", None)
+    if loader is None or getattr(wire, "errtrack_previous", None) is not sys.__excepthook__:
+        return
+    sys.excepthook = sys.__excepthook__
+    try:
+        loader.exec_module(formatting)
+    finally:
+        wire.errtrack_previous = sys.excepthook  # type: ignore[attr-defined]
+        sys.excepthook = wire
+
+
+INSTRUMENTATION = Instrumentation(
+    "excepthook",
+    patches=[Patch("sys", "excepthook", report)],
+    on_import=[OnImport("exceptiongroup._formatting", run_again)],
+)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -153,3 +157,166 @@ def test_terminal_user_is_told_how_to_see_it_again(sandbox) -> None:
     assert text.index("ZeroDivisionError") < text.index("errtrack show ")
     event_id = text.split("errtrack show ")[1].split()[0]
     assert sandbox.errtrack("show", event_id).returncode == 0
+
+
+def python_of(version: str) -> str:
+    """An interpreter of *version*, this one or another on this machine."""
+    import shutil
+    from pathlib import Path
+
+    if version == "%d.%d" % sys.version_info[:2]:
+        return sys.executable
+    found = sorted(Path.home().glob(".pyenv/versions/%s.*/bin/python" % version))
+    python = str(found[0]) if found else shutil.which("python" + version)
+    if python is None:
+        pytest.skip("no Python %s on this machine" % version)
+    return python
+
+
+INSTALL_FIRST = """
+import sys
+def hook(*given):
+    print("application saw", *(type(part).__name__ for part in given))
+    sys.__excepthook__(*given)
+sys.excepthook = hook
+%s
+"""
+
+
+def test_hook_that_replaces_ours_keeps_its_say(sandbox) -> None:
+    """It never calls the one before: that is the application's decision."""
+    code = INSTALL_FIRST % "1 / 0"
+    bare = sandbox.python(code, launched=False)
+    watched = sandbox.python(code)
+    assert (watched.stdout, watched.stderr) == (bare.stdout, bare.stderr)
+    assert sandbox.events() == []
+
+
+def test_hook_that_was_there_before_ours_is_called_once_with_the_same_arguments(sandbox) -> None:
+    sandbox.write("early/sitecustomize.py", INSTALL_FIRST % "")
+    crash = "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    error.args = ('mine',)\n    raise"
+    watched = sandbox.python(
+        "import sys; wire = sys.excepthook; print(hasattr(wire, 'errtrack_place'))\n" + crash,
+        PYTHONPATH=str(sandbox.folder / "early"),
+    )
+    assert watched.stdout.endswith("application saw type ZeroDivisionError traceback\n")
+    assert watched.stderr.count("ZeroDivisionError: mine") == 1
+
+
+def test_failing_capture_keeps_the_traceback(sandbox) -> None:
+    bare = sandbox.python(CRASH, launched=False)
+    code = "import errtrack.client as client\ndef broken(*a, **k): raise RuntimeError('ours')\n"
+    code += "client.Client.capture_exception = broken\n" + CRASH
+    watched = sandbox.python(code)
+    assert watched.returncode == bare.returncode
+    assert "ZeroDivisionError: division by zero" in watched.stderr and "ours" not in watched.stderr
+
+
+@pytest.mark.parametrize("stream", ["sys.stderr = None", "sys.stderr.close()", "import os; os.close(2)"])
+def test_without_stderr(sandbox, stream: str) -> None:
+    code = "import sys; %s\n1 / 0" % stream
+    assert sandbox.python(code).returncode == sandbox.python(code, launched=False).returncode
+    assert main_exception(sandbox.event())["type"] == "ZeroDivisionError"
+
+
+def test_wrong_setting_is_refused_in_one_line(sandbox) -> None:
+    watched = sandbox.python(CRASH, ERRTRACK_EXCEPTHOOK_ALWAYS_RUN="perhaps")
+    assert "ERRTRACK_EXCEPTHOOK_ALWAYS_RUN: excepthook.always_run must be true or false" in watched.stderr
+    assert len(sandbox.events()) == 1
+
+
+def test_error_reported_before_and_raised_to_the_top_is_one_event(sandbox) -> None:
+    code = "import errtrack\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    errtrack.capture_exception()\n    raise"
+    assert sandbox.python(code).returncode == 1
+    assert main_exception(sandbox.event())["mechanism"]["handled"] is True
+
+
+@pytest.mark.parametrize("how", [["-c", "1 / 0"], ["-m", "broken"], ["-"], ["-i", "broken.py"]])
+def test_every_way_to_start_a_program(sandbox, how: list[str]) -> None:
+    """With ``-i`` the program's own end is reported, before the prompt comes."""
+    sandbox.write("broken.py", "1 / 0\n")
+    done = subprocess.run(
+        sandbox.command(sys.executable, *how),
+        cwd=sandbox.folder,
+        env=sandbox.env,
+        input="" if how[0] == "-i" else "1 / 0\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "ZeroDivisionError" in done.stderr
+    assert main_exception(sandbox.event())["type"] == "ZeroDivisionError"
+
+
+def test_forked_child_that_fails_is_reported(sandbox) -> None:
+    code = "import os\nif os.fork() == 0:\n    {}['in the child']\nos.wait()\nprint('parent goes on')"
+    done = sandbox.python(code)
+    assert done.stdout == "parent goes on\n" and done.stderr.count("KeyError") == 1
+    assert main_exception(sandbox.event())["value"] == "'in the child'"
+
+
+def at_prompt(sandbox, python: str, *arguments: str, text: str, **env: str) -> str:
+    """Type *text* at the prompt of a real terminal, and return all that it shows."""
+    import pty
+
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        sandbox.command(python, *arguments),
+        cwd=sandbox.folder,
+        env={**sandbox.env, "TERM": "dumb", **env},
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        close_fds=True,
+    )
+    os.close(child)
+    shown, typed, deadline = b"", False, time.monotonic() + 60
+    try:
+        while time.monotonic() < deadline:
+            if select.select([parent], [], [], 0.1)[0]:
+                try:
+                    data = os.read(parent, 65536)
+                except OSError:
+                    break
+                if not data:
+                    break
+                shown += data
+            if not typed and b">>> " in shown:
+                typed = True
+                for line in (*text.splitlines(), "import sys; sys.exit()"):
+                    os.write(parent, line.encode() + b"\n")
+                    time.sleep(0.3)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(parent)
+    return shown.decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.13"])
+@pytest.mark.parametrize(
+    "arguments", [[], ["-m", "asyncio"], ["-i", "-c", "pass"], ["-c", "import code; code.interact()"]]
+)
+def test_typing_errors_at_a_prompt_are_no_events(sandbox, version: str, arguments: list[str]) -> None:
+    python = python_of(version)
+    shown = at_prompt(sandbox, python, *arguments, text="mistyped_name")
+    assert "NameError" in shown
+    assert sandbox.events() == []
+
+
+def test_typing_errors_are_events_when_asked_for(sandbox) -> None:
+    shown = at_prompt(sandbox, sys.executable, text="mistyped_name", ERRTRACK_EXCEPTHOOK_ALWAYS_RUN="1")
+    assert "NameError" in shown
+    assert main_exception(sandbox.event())["type"] == "NameError"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 11), reason="the interpreter prints groups by itself")
+def test_backport_of_exception_groups_prints_as_ever(sandbox) -> None:
+    pytest.importorskip("exceptiongroup")
+    code = "import exceptiongroup\nraise exceptiongroup.ExceptionGroup('both', [ValueError('a'), KeyError('b')])\n"
+    bare = sandbox.python(code, launched=False)
+    watched = sandbox.python(code)
+    assert (watched.returncode, watched.stderr) == (bare.returncode, bare.stderr)
+    assert "ValueError: a" in watched.stderr and "KeyError: 'b'" in watched.stderr
+    types = [value["type"] for value in sandbox.event()["exception"]["values"]]
+    assert sorted(types) == ["ExceptionGroup", "KeyError", "ValueError"]
