@@ -169,7 +169,11 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
             super().setup()
 
         def do_POST(self) -> None:
-            packed = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            packed = self.rfile.read(length)
+            if len(packed) < length:  # the client died halfway
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Request(self.path, headers, packed, time.monotonic())
             mode, answer = sink.mode, (sink.status, sink.headers, sink.body)

@@ -227,18 +227,24 @@ def _register(transport: Transport) -> None:
 
 def _before_fork() -> None:
     """Let an import or a transaction of the worker end: the child could never finish it, and would hang."""
-    had_logging = "logging" in sys.modules
+    complete, had_hooks = _logging_state()
     for transport in _live[:]:
         worker = transport.worker()
         if worker is not None and worker.destination.unforkable.acquire(True, FORK_WAITS):
             _held.append(worker)
-    logging: Any = sys.modules.get("logging")
-    if logging is not None and not had_logging:
-        # It was imported while we waited, and has registered hooks of its own: too late for the one that takes
-        # its lock, in time for the one that releases it. That one would complain.
-        lock = getattr(logging, "_lock", None)
-        if lock is not None:
-            lock.acquire()
+    if not complete and not had_hooks:
+        complete, had_hooks = _logging_state()
+        if complete and had_hooks:
+            # Its import ended while we waited, and it registered hooks: too late for the one that takes its lock,
+            # in time for the one that releases it after the fork, which would complain to the user.
+            sys.modules["logging"]._lock.acquire()
+
+
+def _logging_state() -> tuple[bool, bool]:
+    """Whether ``logging`` is imported completely, and whether it has come to the registering of its fork hooks."""
+    module = sys.modules.get("logging")
+    initializing = getattr(getattr(module, "__spec__", None), "_initializing", False)
+    return module is not None and not initializing, hasattr(module, "_after_at_fork_child_reinit_locks")
 
 
 def _after_fork() -> None:

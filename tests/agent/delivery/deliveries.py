@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,7 @@ class Child:
             env={**self.env, **env},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -74,7 +76,7 @@ class Child:
         try:
             out, err = process.communicate(timeout=40)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its children hold the pipes too
             out, err = process.communicate()
             pytest.fail("the program hung; so far: %s %s" % (out, err))
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)

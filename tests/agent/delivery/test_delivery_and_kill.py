@@ -35,28 +35,30 @@ def test_no_accepted_event_is_lost_by_kill_9(child: Child, sink: Sink, kills: in
     log = child.folder / "accepted"
     done = 0
     running = []
-    while done < kills:
-        while len(running) < 2:
-            # Importing costs 40 ms, an event far less: what is interrupted should be our work.
-            running.append(
-                (child.start(WRITER, sink.dsn, str(log), str(chance.random())[2:8]), time.monotonic())
-            )
-        time.sleep(0.02)
-        for entry in list(running):
-            process, began = entry
-            if time.monotonic() - began > 0.1 + chance.random() * 0.3:
-                process.send_signal(signal.SIGKILL)
-                _, err = process.communicate()
-                assert "Traceback" not in err, err
-                running.remove(entry)
-                done += 1
-        if chance.random() < 0.05:
-            sink.answer(503)
-        elif chance.random() < 0.2:
-            sink.ok()
-    for process, _ in running:
-        process.kill()
-        process.communicate()
+    try:
+        while done < kills:
+            while len(running) < 2:
+                # Importing costs 40 ms, an event far less: what is interrupted should be our work.
+                running.append(
+                    (child.start(WRITER, sink.dsn, str(log), str(chance.random())[2:8]), time.monotonic())
+                )
+            time.sleep(0.02)
+            for entry in list(running):
+                process, began = entry
+                if time.monotonic() - began > 0.1 + chance.random() * 0.3:
+                    process.send_signal(signal.SIGKILL)
+                    _, err = process.communicate()
+                    assert "Traceback" not in err, err
+                    running.remove(entry)
+                    done += 1
+            if chance.random() < 0.05:
+                sink.answer(503)
+            elif chance.random() < 0.2:
+                sink.ok()
+    finally:
+        for process, _ in running:
+            process.kill()
+            process.communicate()
     time.sleep(0.3)  # orphaned children
     accepted = log.read_text().split()
     delivered = sink.event_ids()

@@ -58,7 +58,9 @@ def test_a_sudden_end_leaves_everything_to_the_next_process(child: Child, sink: 
     sink.ok()
     # The next run captures one event of its own, and with it takes the others along.
     again = child.run(
-        "ids = [put()]; transport.flush(9); time.sleep(3); print(*ids); transport.close()", sink.dsn
+        "from errtrack.delivery import worker; worker.BACKLOG_GAP = 0.005\n"
+        "ids = [put()]; transport.flush(9); time.sleep(0.5); print(*ids); transport.close()",
+        sink.dsn,
     )
     assert sorted(sink.wait(21)) == sorted(ids + ids_of(again))
     assert len(sink.event_ids()) == 21
