@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 _PUBLIC = frozenset(
     (
         "Scope",
+        "add_attachment",
         "add_breadcrumb",
+        "add_feature_flag",
+        "capture_checkin",
         "capture_event",
         "capture_exception",
         "capture_message",
         "close",
+        "end_session",
         "flush",
         "get_current_scope",
         "get_global_scope",
@@ -36,6 +40,7 @@ _PUBLIC = frozenset(
         "is_initialized",
         "isolation_scope",
         "last_event_id",
+        "monitor",
         "new_scope",
         "report_exception",
         "report_message",
@@ -48,6 +53,7 @@ _PUBLIC = frozenset(
         "set_transaction_name",
         "set_user",
         "should_send_default_pii",
+        "start_session",
         "unignore_logger",
     )
 )

@@ -22,19 +22,24 @@ from errtrack.context.scope import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import FrameType, TracebackType
     from typing import Any
 
     from errtrack.context.scope import Event, Hint
+    from errtrack.monitors import capture_checkin, monitor
 
 __all__ = [
     "Scope",
+    "add_attachment",
     "add_breadcrumb",
+    "add_feature_flag",
+    "capture_checkin",
     "capture_event",
     "capture_exception",
     "capture_message",
     "close",
+    "end_session",
     "flush",
     "get_current_scope",
     "get_global_scope",
@@ -44,6 +49,7 @@ __all__ = [
     "is_initialized",
     "isolation_scope",
     "last_event_id",
+    "monitor",
     "new_scope",
     "report_exception",
     "report_message",
@@ -56,6 +62,7 @@ __all__ = [
     "set_transaction_name",
     "set_user",
     "should_send_default_pii",
+    "start_session",
     "unignore_logger",
 ]
 
@@ -210,6 +217,38 @@ def set_transaction_name(name: str, source: str = "custom") -> None:
     get_isolation_scope().set_transaction_name(name, source)
 
 
+def add_attachment(
+    bytes: bytes | Callable[[], bytes] | None = None,
+    filename: str | None = None,
+    path: str | None = None,
+    content_type: str | None = None,
+    add_to_transactions: bool = False,
+) -> None:
+    """Send a file along with the events of this request, task or thread: *bytes*, a function, or *path*."""
+    get_isolation_scope().add_attachment(bytes, filename, path, content_type, add_to_transactions)
+
+
+def add_feature_flag(flag: str, result: Any) -> None:
+    """Note what a feature flag was evaluated to; the last 100 are shown with each event."""
+    get_isolation_scope().add_feature_flag(flag, result)
+
+
+def start_session() -> None:
+    """Begin a session of release health for this task or run; without ``auto_session_tracking`` nothing happens."""
+    client = _client.get_client()
+    if client is not None and client.is_active and client.sessions is not None:
+        end_session()
+        get_isolation_scope().session = client.sessions.begin()
+
+
+def end_session() -> None:
+    """End the session in hand: well, in error, or in a crash, by what was captured meanwhile."""
+    scope = get_isolation_scope()
+    session, scope.session = scope.session, None
+    if session is not None:
+        session.end()
+
+
 def last_event_id() -> str | None:
     """The id of the event captured last in this request, task or thread."""
     return get_isolation_scope().last_event_id
@@ -258,3 +297,13 @@ def _call_scope(scope: Scope | None, fields: dict[str, Any]) -> Scope | None:
 
             guard.debug("capture: unknown keyword %s is left out" % key)
     return made
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name in ("capture_checkin", "monitor"):  # few jobs use them
+            from errtrack import monitors
+
+            return getattr(monitors, name)
+        raise AttributeError("module 'errtrack.api' has no attribute %r" % name)

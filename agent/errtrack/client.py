@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: MIT
 """The client: takes an exception, a message or an event, and makes it durable before it returns.
 
-The order: active? dedupe, ignore, sample → build → scopes → processors → sanitise and scrub → ``before_send`` →
-encode → spool. Each step that can fail stands in the guard; what was captured in part is sent in part.
+The order: active? dedupe, ignore, sample, cap → build → scopes → processors → sanitise and scrub → ``error_sampler``
+→ ``before_send`` → encode → spool. Each step that can fail stands in the guard; what was captured in part is sent in
+part. What a hook returns is put right, but not scrubbed again: it may add on purpose what we would filter.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 
-from errtrack import guard, instrumentation
+from errtrack import guard, hooks, instrumentation, storms
 from errtrack import options as settings
 from errtrack.capture import event as events
 from errtrack.capture.scrubber import Scrubber
+from errtrack.capture.shapes import mro_of, names_of
 from errtrack.context import scope as scopes
 from errtrack.context.merge import apply_scopes
 from errtrack.delivery import envelope
 from errtrack.delivery.transport import Transport
 from errtrack.dsn import Dsn
 from errtrack.hooks import Hook, HookFailed
-from errtrack.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     from typing import Any, Optional
 
     from errtrack.context.scope import Event, Hint, Scope
+    from errtrack.delivery.spotlight import Spotlight
     from errtrack.options import Options
+    from errtrack.sessions import Sessions
+    from errtrack.storms import Storm
 
     ErrorFilter = Callable[[BaseException, Optional[TracebackType], str], bool]
 
@@ -90,8 +95,22 @@ class Client:
         self.dsn = Dsn.parse(options.dsn) if options.dsn else None
         self.scrubber = Scrubber(options)
         self.transport = Transport(options, self.dsn)
+        self.sessions: Sessions | None = None
+        if options.auto_session_tracking:
+            from errtrack import sessions
+
+            self.sessions = sessions.Sessions(self)
         self._before_send = Hook("before_send", options.before_send)
+        self._before_send_transaction = Hook("before_send_transaction", options.before_send_transaction)
         self._before_breadcrumb = Hook("before_breadcrumb", options.before_breadcrumb)
+        self._error_sampler = Hook("error_sampler", options.error_sampler, hooks.IGNORED)
+        self._own_processors = hooks.processors(options.processors)
+        self._storms = storms.Storms(options.max_events_per_minute, options.max_events_burst)
+        self._spotlight: Spotlight | None = None
+        if options.spotlight:
+            from errtrack.delivery.spotlight import Spotlight
+
+            self._spotlight = Spotlight(options.spotlight)
         self._static: dict[str, Any] | None = None
         self._integrations: tuple[str, ...] = ()
 
@@ -119,17 +138,23 @@ class Client:
                 event_id = events.new_id()
                 if self._is_ignored(error) or any(f(error, tb, event_id) for f in _error_filters):
                     return None
+                mechanism = mechanism or {"type": "generic", "handled": True}
                 if not self._sampled():
+                    self._count_error(mechanism)
                     self.transport.lost("sample_rate", "error")
                     return None
+                storm = None
+                if self.options.max_events_per_minute:
+                    storm = self._storm_of(storms.key_of(error, tb))
+                    if storm is None:
+                        self._count_error(mechanism)
+                        return None
                 full_hint = dict(hint or {}, exc_info=(type(error), error, tb))
-                event = events.from_exception(
-                    error, tb, mechanism or {"type": "generic", "handled": True}, self.options, self.scrubber
-                )
+                event = events.from_exception(error, tb, mechanism, self.options, self.scrubber)
                 if level is not None:
                     event["level"] = level
                 event["event_id"] = event_id
-                return self._process(event, full_hint, scope)
+                return self._process(event, full_hint, scope, storm)
             except Exception as fault:
                 self._gave_up(fault)
                 return None
@@ -151,12 +176,17 @@ class Client:
                 if not self._sampled():
                     self.transport.lost("sample_rate", "error")
                     return None
+                storm = None
+                if self.options.max_events_per_minute and type(message) is str:
+                    storm = self._storm_of((level, message[:200]))
+                    if storm is None:
+                        return None
                 if frame is None and self.options.attach_stacktrace:
                     frame = sys._getframe(1)
                 event = events.from_message(
                     message, level or "info", params, self.options, self.scrubber, frame
                 )
-                return self._process(event, dict(hint or {}), scope)
+                return self._process(event, dict(hint or {}), scope, storm)
             except Exception as fault:
                 self._gave_up(fault)
                 return None
@@ -194,7 +224,34 @@ class Client:
 
     def close(self, timeout: float | None = None) -> None:
         """Flush, then stop the worker. What could not be delivered stays on disk for the next process."""
-        self.transport.close(self.options.shutdown_timeout if timeout is None else timeout)
+        try:
+            self._tell_leftovers()
+            if self.sessions is not None:
+                self.sessions.close()
+        except Exception as error:
+            guard.fault("client.close", error)
+        timeout = self.options.shutdown_timeout if timeout is None else timeout
+        self.transport.close(timeout)
+        if self._spotlight is not None:
+            self._spotlight.close(min(timeout, 1.0))
+
+    def send(self, record: bytes, category: str) -> bool:
+        """Hand a finished envelope over for delivery; True when it is safe on disk."""
+        kept = self.transport.put(record, category)
+        if self._spotlight is not None:
+            self._spotlight.put(record)
+        return kept
+
+    def static(self) -> dict[str, Any]:
+        """What is the same on every event of this process; found out at the first one."""
+        static = self._static
+        integrations = tuple(instrumentation.active)
+        if static is None or integrations != self._integrations:
+            from errtrack import process
+
+            static = self._static = process.describe(self.options, integrations)
+            self._integrations = integrations
+        return static
 
     def _admits(self) -> bool:
         if not self.is_active:
@@ -209,54 +266,113 @@ class Client:
         ignored = self.options.ignore_errors
         if not ignored:
             return False
-        for cls in type(error).__mro__:
-            full = "%s.%s" % (cls.__module__, cls.__qualname__)
+        for cls in mro_of(type(error)):
+            name, module = names_of(cls)
+            full = "%s.%s" % (module or "builtins", name)
+            short = name.rpartition(".")[2]
             for rule in ignored:
-                if rule is cls or rule in (cls.__name__, full):
+                if rule is cls:
                     return True
-                if isinstance(rule, str) and rule.endswith("*") and full.startswith(rule[:-1]):
+                # Comparing a class with a text would ask its metaclass.
+                if type(rule) is str and (rule in (short, name, full) or _is_prefix(rule, full)):
                     return True
         return False
 
+    def _storm_of(self, key: Any) -> Storm | None:
+        """The bucket that an event comes out of; None when it is empty, and the event is only counted."""
+        storm = self._storms.storm_of(key)
+        if self._storms.admits(storm):
+            return storm
+        self.transport.lost("backpressure", "error")
+        return None
+
+    def _count_error(self, mechanism: dict[str, Any] | None) -> None:
+        """Note for the release health of the unit of work that an error happened in it."""
+        if self.sessions is not None:
+            self.sessions.error_happened(mechanism is not None and mechanism.get("handled") is False)
+
     def _sampled(self) -> bool:
+        if self._error_sampler:
+            return True  # it decides, once there is an event to show it
         rate: float = self.options.sample_rate
         return rate >= 1.0 or int.from_bytes(os.urandom(4), "big") < rate * 2**32
 
-    def _process(self, event: Event, hint: Hint, scope: Scope | None) -> str | None:
+    def _process(
+        self, event: Event, hint: Hint, scope: Scope | None, storm: Storm | None = None
+    ) -> str | None:
         chain = scopes.merged_scopes()
         if scope is not None:
             chain = (*chain, scope)
         apply_scopes(event, chain)
         event_id: str = event.setdefault("event_id", events.new_id())
         hint.setdefault("event_id", event_id)
+        hint.setdefault("attachments", [])
+        held_back = storm.take() if storm is not None else 0
+        finished = self._finished(event, hint, chain, held_back)
+        if finished is None:
+            if storm is not None and held_back:
+                storm.give_back(held_back)
+            return None
+        event, trace = finished
+        is_transaction = event.get("type") == "transaction"
+        if storm is not None:
+            storm.remember(event)
+        attached: Any = ()
+        if hint["attachments"] or any(scope.attachments for scope in chain):
+            from errtrack.context import attachments
+
+            given = [one for scope in chain for one in scope.attachments]
+            attached, lost = attachments.items_of((*given, *hint["attachments"]), is_transaction)
+            for size in lost:
+                self.transport.lost("buffer_overflow", "attachment", size)
+        kind = "transaction" if is_transaction else "event"
+        record = envelope.build(event_id, kind, events.encode(event), trace, attached)
+        if not self.send(record, envelope.CATEGORIES[kind]):
+            return None
+        scopes.get_isolation_scope().last_event_id = event_id
+        return event_id
+
+    def _finished(
+        self, event: Event, hint: Hint, chain: tuple[Scope, ...], held_back: int
+    ) -> tuple[Event, dict[str, Any] | None] | None:
+        """*event* as it is sent, and its trace; None when it was dropped, which is counted."""
+        is_transaction = event.get("type") == "transaction"
+        event_id = event["event_id"]
         processed = self._run_processors(event, hint, chain)
         if processed is None:
-            self.transport.lost("event_processor", "error")
             return None
         event = processed
+        if held_back:
+            extra = event.get("extra")
+            event["extra"] = {**(extra if type(extra) is dict else {}), storms.COUNT: held_back}
         self._add_defaults(event, chain)
         events.finish(event, self.options, self.scrubber)
         trace = None
         if self.dsn is not None:
             trace = {"trace_id": event["contexts"]["trace"]["trace_id"], "public_key": self.dsn.public_key}
-        if self._before_send:
+        if self._error_sampler and not is_transaction and not self._sampler_keeps(event, hint):
+            self._count_errors_of(event)
+            self._lose("sample_rate", event)
+            return None
+        before = self._before_send_transaction if is_transaction else self._before_send
+        if before:
+            given = event
             try:
-                returned: Any = self._before_send(events.plain(event), hint)
+                returned: Any = before(events.plain(event), hint)
             except HookFailed:
-                self.transport.lost("callback_error", "error")
+                self._lose("callback_error", given)
                 return None
             if not isinstance(returned, dict):
-                self.transport.lost("before_send", "error")
+                self._lose("before_send", given)
                 return None
             event = returned
             event["event_id"] = event_id  # the id that the caller is told
+            if is_transaction:
+                event["type"] = "transaction"
             events.sanitise(event)
-        record = envelope.build(event_id, "event", events.encode(event), trace)
-        if not self.transport.put(record, "error"):
-            return None
-        isolation = scopes.get_isolation_scope()
-        isolation.last_event_id = event_id
-        return event_id
+        if not is_transaction:
+            self._count_errors_of(event)
+        return event, trace
 
     def _run_processors(self, event: Event, hint: Hint, chain: Iterable[Scope]) -> Event | None:
         for processor in (*_processors, *(p for scope in chain for p in scope.processors)):
@@ -268,17 +384,53 @@ class Client:
                 guard.fault("event processor", error)
                 continue
             if result is None:
+                self._lose("event_processor", event)
                 return None
             event = result
+        for own in self._own_processors:
+            try:
+                answer: Any = own(events.plain(event), hint)
+            except HookFailed:
+                self._lose("callback_error", event)
+                return None
+            if not isinstance(answer, dict):
+                self._lose("event_processor", event)
+                return None
+            event = answer
         return event
 
+    def _sampler_keeps(self, event: Event, hint: Hint) -> bool:
+        """What ``error_sampler`` decides; one that fails or answers something else keeps the event."""
+        try:
+            share: Any = self._error_sampler(events.plain(event), hint)
+        except HookFailed:
+            return True
+        if share is True or share is False:
+            return bool(share)
+        if (type(share) is float or type(share) is int) and 0 <= share <= 1:
+            return int.from_bytes(os.urandom(4), "big") < share * 2**32
+        self._error_sampler.complain("it must return a number from 0 to 1, true or false")
+        return True
+
+    def _count_errors_of(self, event: Event) -> None:
+        if self.sessions is None:
+            return
+        exception = event.get("exception")
+        values = exception.get("values") if type(exception) is dict else None
+        if type(values) is list and values and type(values[-1]) is dict:
+            self._count_error(values[-1].get("mechanism"))
+
+    def _lose(self, reason: str, event: Event) -> None:
+        """Count *event* as dropped; with a transaction its spans go."""
+        if event.get("type") != "transaction":
+            self.transport.lost(reason, "error")
+            return
+        spans = event.get("spans")
+        self.transport.lost(reason, "transaction")
+        self.transport.lost(reason, "span", 1 + (len(spans) if type(spans) is list else 0))
+
     def _add_defaults(self, event: Event, chain: tuple[Scope, ...]) -> None:
-        static = self._static
-        integrations = tuple(instrumentation.active)
-        if static is None or integrations != self._integrations:
-            static = self._static = self._describe_process(integrations)
-            self._integrations = integrations
-        for key, value in static.items():
+        for key, value in self.static().items():
             if key == "contexts":
                 event["contexts"] = {**value, **(event.get("contexts") or {})}
             elif key == "tags":
@@ -290,33 +442,14 @@ class Client:
         unit = chain[1] if len(chain) > 1 else chain[0]
         event["contexts"].setdefault("trace", unit.get_propagation().as_context())
 
-    def _describe_process(self, integrations: tuple[str, ...]) -> dict[str, Any]:
-        """What is the same on every event of this process; made at the first one."""
-        options = self.options
-        static: dict[str, Any] = {
-            "platform": "python",
-            "environment": options.environment,
-            "server_name": options.server_name or _host_name(),
-            "contexts": _process_contexts(),
-            "sdk": {
-                "name": envelope.SDK_NAME,
-                "version": VERSION,
-                "integrations": sorted(integrations),
-                "packages": [{"name": "pypi:errtrack-run", "version": VERSION}],
-            },
-        }
-        release = options.release
-        if not release:
-            from errtrack import release as releases
-
-            release = releases.detect(options.project_root or _working_folder(), os.environ)
-        if release:
-            static["release"] = release
-        if options.dist:
-            static["dist"] = options.dist
-        if options.tags:
-            static["tags"] = options.tags
-        return static
+    def _tell_leftovers(self) -> None:
+        """One last, short event for each storm that ended with something held back."""
+        if not self.is_active:
+            return
+        for last, count in self._storms.leftover()[:20]:
+            event = {**last, "event_id": events.new_id(), "extra": {storms.COUNT: count}}
+            event["timestamp"] = events.stamp(time.time())
+            self.send(envelope.build(event["event_id"], "event", events.encode(event)), "error")
 
     def _gave_up(self, fault: Exception) -> None:
         guard.fault("client.capture", fault)
@@ -326,37 +459,5 @@ class Client:
             guard.fault("transport.lost", error)
 
 
-def _process_contexts() -> dict[str, Any]:
-    version = sys.version_info
-    contexts: dict[str, Any] = {
-        "runtime": {
-            "type": "runtime",
-            "name": {"cpython": "CPython", "pypy": "PyPy"}.get(
-                sys.implementation.name, sys.implementation.name
-            ),
-            "version": "%d.%d.%d" % version[:3],
-            "build": sys.version.replace("\n", " "),
-        },
-    }
-    if hasattr(os, "uname"):
-        system = os.uname()
-        contexts["os"] = {
-            "type": "os",
-            "name": "macOS" if system.sysname == "Darwin" else system.sysname,
-            "version": system.release,
-            "kernel_version": system.release,
-            "build": system.version,
-        }
-        contexts["device"] = {"type": "device", "arch": system.machine}
-    return contexts
-
-
-def _host_name() -> str:
-    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
-
-
-def _working_folder() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return "/"
+def _is_prefix(rule: str, full: str) -> bool:
+    return rule.endswith("*") and full.startswith(rule[:-1])

@@ -106,6 +106,29 @@ def hook(value: Any) -> Any:
     return name or None
 
 
+def hooks(value: Any) -> tuple[Any, ...]:
+    """A list of what :func:`hook` takes; in the environment separated by commas."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, (list, tuple)):
+        raise BadValue("a list of callables' places such as package.module:function")
+    return tuple(found for found in map(hook, value) if found is not None)
+
+
+def spotlight(value: Any) -> str:
+    """The URL of a local Spotlight; true for the one it listens at by default, false for none."""
+    word = str(value).strip()
+    if word.lower() in _TRUE:
+        # Switched on in code, it goes where the environment says, if that names a place.
+        given = os.environ.get("ERRTRACK_SPOTLIGHT") or os.environ.get("SENTRY_SPOTLIGHT") or ""
+        return given if given.startswith(("http://", "https://")) else "http://localhost:8969/stream"
+    if word.lower() in _FALSE or not word:
+        return ""
+    if not word.startswith(("http://", "https://")):
+        raise BadValue("true, false, or the URL of a Spotlight such as http://localhost:8969/stream")
+    return word
+
+
 def choice(*allowed: str) -> Converter:
     expected = "one of " + ", ".join(allowed)
 
@@ -220,15 +243,21 @@ _TABLE: tuple[Option, ...] = (
     Option("disable", (), names, "list", "Instrumentations that stay off, by name: [\"flask\", \"excepthook\"]."),
     Option("enable", (), names, "list", "Opt-in instrumentations to switch on, by name: [\"sys_exit\", \"socket\"]."),
     Option("sample_rate", 1.0, ratio, "0 to 1", "Share of the error events that is kept."),
+    Option("error_sampler", None, hook, "package.module:function", "Called as f(event, hint) instead of sample_rate: a share from 0 to 1, or true or false. Failing, it keeps the event."),
+    Option("max_events_per_minute", 5.0, _number(0, None, float, "a number, 0 or more"), "events per minute", "Of one error (class and place) no more than this after max_events_burst; the rest is counted. 0: no cap."),
+    Option("max_events_burst", 500, _number(1, None, int, "a whole number, 1 or more"), "events", "How many events of one error are kept at full speed before max_events_per_minute holds."),
     Option("ignore_errors", (), errors, "list", "Exceptions never reported: names, full names, or prefixes with *."),
     Option("before_send", None, hook, "package.module:function", "Called as f(event, hint) before an event is kept; None drops it."),
+    Option("before_send_transaction", None, hook, "package.module:function", "Called as f(event, hint) before a transaction is kept; None drops it."),
     Option("before_breadcrumb", None, hook, "package.module:function", "Called as f(crumb, hint); None drops the breadcrumb."),
+    Option("processors", (), hooks, "list", "Event processors, called as f(event, hint) in this order: [\"package.module:function\"]; None drops the event."),
     Option("max_breadcrumbs", 100, count, "breadcrumbs", "How many are kept in a scope; 0 keeps none."),
     Option("attach_stacktrace", False, boolean, "true/false", "Give events without an exception the stack they were captured at."),
     Option("pytest", False, boolean, "true/false", "Report from inside pytest as well."),
     # How much of it
     Option("include_local_variables", True, boolean, "true/false", "Local variables in stack frames."),
     Option("locals", "safe", choice("safe", "repr"), "safe or repr", "safe describes values without running the application's code; repr calls repr()."),
+    Option("custom_repr", None, hook, "package.module:function", "Called as f(value) for objects; the text it returns describes them, None leaves it to errtrack."),
     Option("include_source_context", True, boolean, "true/false", "Source lines around each stack frame."),
     Option("max_value_length", 1024, count, "characters", "Longest text kept in a value."),
     Option("max_request_body_size", "medium", choice("never", "small", "medium", "always"), "never, small (1 kB), medium (10 kB), always", "Largest request body that is kept."),
@@ -250,6 +279,8 @@ _TABLE: tuple[Option, ...] = (
     Option("key_file", "", text, "path", "Key of the client certificate."),
     Option("send_client_reports", True, boolean, "true/false", "Tell the server how many events were dropped, and why."),
     Option("strict_protocol", False, boolean, "true/false", "Discard on 429 and 5xx as the protocol says, instead of keeping the event."),
+    Option("spotlight", "", spotlight, "true/false or URL", "Send a copy of everything to a Spotlight on this machine.", "SENTRY_SPOTLIGHT"),
+    Option("auto_session_tracking", False, boolean, "true/false", "Release health: count requests and sessions that end well, in error, or in a crash. Needs a release."),
     # On disk
     Option("store", "", text, "folder", "Embedded store and spool. Empty: below the user's state directory."),
     Option("store_max_age", 30.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events in the embedded store older than this are deleted; 0 keeps them."),
@@ -267,6 +298,7 @@ _TABLE: tuple[Option, ...] = (
     Option("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
     Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE."),
     Option("sys_exit.capture_successful_exits", False, boolean, "true/false", "Report sys.exit(0) and sys.exit(None) as well."),
+    Option("threading.propagate_scope", True, boolean, "true/false", "Threads and tasks of thread pools start with what was said where they were started."),
     Option("logging.level", "INFO", log_level, "level or none", "From which level on log records become breadcrumbs."),
     Option("logging.event_level", "ERROR", log_level, "level or none", "From which level on log records become events."),
     Option("logging.ignore_loggers", (), names, "list", "Loggers that are left out: names, or patterns such as noisy.*"),

@@ -9,6 +9,7 @@ gets what it would have got: lists and files untouched, other bodies behind a pr
 from __future__ import annotations
 
 import errtrack
+from errtrack import options
 from errtrack.context import scope as scopes
 from errtrack.instrumentation import Call, driven, is_async
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from errtrack.context.scope import Scope
+    from errtrack.context.session import Session
     from errtrack.instrumentation import Advice
 
 KEY = "errtrack.request"
@@ -31,11 +33,12 @@ class Request:
     The environ is let go at the request's end: uWSGI re-uses it, and a thread may hold on to the scope.
     """
 
-    __slots__ = ("enrich", "environ")
+    __slots__ = ("enrich", "environ", "session")
     touches_frames = False
 
     def __init__(self, environ: dict[str, Any]) -> None:
         self.environ: dict[str, Any] | None = environ
+        self.session: Session | None = None
         #: What a framework adds: called with the event.
         self.enrich: Callable[[dict[str, Any]], None] | None = None
 
@@ -53,6 +56,8 @@ class Request:
         if self.environ is not None:
             self.environ.pop(KEY, None)
             self.environ = self.enrich = None
+            if self.session is not None:
+                self.session.end()
 
 
 def watch(app: Any) -> Any:
@@ -63,6 +68,8 @@ def watch(app: Any) -> Any:
 
     if hasattr(type(app), "_self_errtrack_call"):
         return app
+    if options.current().auto_session_tracking:
+        errtrack.is_initialized()  # healthy requests are counted too: by the client, which an error would make
     proxy: Any = wrapt.ObjectProxy
 
     class WatchedApp(proxy):  # type: ignore[misc]
@@ -89,6 +96,7 @@ def handle_request(call: Call) -> Advice:
     record = environ[KEY] = Request(environ)
     pair = scopes.unit_of_work()
     scope = pair[0]
+    record.session = scope.session
     # A request made inside of a request (a test client in a view) is described by its own environ alone.
     others = scope.processors and tuple([p for p in scope.processors if type(p) is not Request])
     scope.processors = (*others, record)
@@ -203,8 +211,6 @@ def describe(event: dict[str, Any], environ: dict[str, Any]) -> None:
 
 def url_of(environ: dict[str, Any]) -> str:
     """The request's URL without its query (https://peps.python.org/pep-3333/#url-reconstruction)."""
-    from errtrack import options
-
     forwarded = options.current().wsgi_use_x_forwarded_for
     scheme = (environ.get("HTTP_X_FORWARDED_PROTO") if forwarded else "") or environ.get(
         "wsgi.url_scheme", "http"

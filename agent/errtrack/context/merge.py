@@ -17,11 +17,14 @@ def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
     extra: dict[str, Any] = {}
     contexts: dict[str, Any] = {}
     crumbs: list[dict[str, Any]] = []
+    flags: dict[str, Any] = {}
     sources = 0
     for scope in scopes:
         tags.update(scope.tags)
         extra.update(scope.extra)
         contexts.update(scope.contexts)
+        if scope.flags is not None:
+            flags.update(scope.flags)
         if scope.breadcrumbs:
             # A copy of each: what a hook changes in an event must not change the next event's breadcrumb.
             crumbs.extend(dict(crumb) for crumb in tuple(scope.breadcrumbs))
@@ -35,6 +38,9 @@ def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
         if scope.transaction is not None:
             event["transaction"], source = scope.transaction
             event["transaction_info"] = {"source": source}
+    if flags:
+        values = [{"flag": flag, "result": result} for flag, result in flags.items()]
+        contexts["flags"] = {"values": values[-100:]}
     _merge(event, "tags", tags)
     _merge(event, "extra", extra)
     _merge(event, "contexts", contexts)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Optional
 
+    from errtrack.context.attachments import Attachment
+    from errtrack.context.session import Session
+
     Event = dict[str, Any]
     Hint = dict[str, Any]
     Processor = Callable[[Event, Hint], Optional[Event]]
@@ -32,20 +35,26 @@ if TYPE_CHECKING:
 #: The field's levels; other names (``critical``) are mapped when an event is finished.
 LEVELS = ("fatal", "error", "warning", "info", "debug")
 
+#: Feature flags kept in a scope; those evaluated longest ago go first.
+MOST_FLAGS = 100
+
 
 class Scope:
     """Tags, user, contexts, extra, breadcrumbs and the rest of what events inherit."""
 
     __slots__ = (
         "__weakref__",
+        "attachments",
         "breadcrumbs",
         "contexts",
         "extra",
         "fingerprint",
+        "flags",
         "last_event_id",
         "level",
         "processors",
         "propagation",
+        "session",
         "tags",
         "transaction",
         "user",
@@ -63,6 +72,9 @@ class Scope:
         self.processors: tuple[Processor, ...] = ()
         self.propagation: PropagationContext | None = None
         self.last_event_id: str | None = None
+        self.attachments: tuple[Attachment, ...] = ()
+        self.flags: dict[str, Any] | None = None
+        self.session: Session | None = None
 
     def fork(self, with_breadcrumbs: bool = True) -> Scope:
         """A scope that starts with all of this one; what either is told afterwards the other does not see."""
@@ -79,6 +91,9 @@ class Scope:
         new.processors = self.processors
         new.propagation = self.propagation
         new.last_event_id = None
+        new.attachments = self.attachments
+        new.flags = self.flags
+        new.session = self.session
         return new
 
     def set_tag(self, key: str, value: Any) -> None:
@@ -141,6 +156,35 @@ class Scope:
         """Call *processor*\\ (event, hint) for each event of this scope; what it returns is sent, None drops it."""
         self.processors = self.processors + (processor,)
 
+    def add_attachment(
+        self,
+        bytes: bytes | Callable[[], bytes] | None = None,
+        filename: str | None = None,
+        path: str | None = None,
+        content_type: str | None = None,
+        add_to_transactions: bool = False,
+    ) -> None:
+        """Send a file along with each event: *bytes*, a function that makes them, or the file at *path*.
+
+        A path is read, and a function called, when an event is captured. Attachments are not scrubbed.
+        """
+        from errtrack.context.attachments import Attachment
+
+        made = Attachment(bytes, filename, path, content_type, add_to_transactions)
+        self.attachments = (*self.attachments, made)
+
+    def add_feature_flag(self, flag: str, result: Any) -> None:
+        """Note what a feature flag was evaluated to; the last 100 flags are shown with each event."""
+        flags = self.flags
+        if flags is None:
+            self.flags = {flag: result}
+            return
+        flags = {name: value for name, value in flags.items() if name != flag}
+        if len(flags) >= MOST_FLAGS:
+            del flags[next(iter(flags))]
+        flags[flag] = result
+        self.flags = flags
+
     def get_propagation(self) -> PropagationContext:
         """The ids of this unit of work, made at first use."""
         if self.propagation is None:
@@ -153,6 +197,9 @@ class Scope:
         Scope.__init__(self)
         self.propagation, self.processors = propagation, processors
 
+
+#: Set while sessions are counted (option auto_session_tracking): makes the session of a unit of work.
+new_session: Callable[[], Session] | None = None
 
 _new_scope = Scope.__new__
 _global_scope = Scope()
@@ -248,7 +295,10 @@ def unit_of_work() -> Pair:
     """
     pair = _scopes.get()
     if pair is None:
-        return (Scope(), None)
+        scope = Scope()
+        scope.session = new_session() if new_session is not None else None
+        return (scope, None)
     scope = pair[0].fork(False)
     scope.propagation = None
+    scope.session = new_session() if new_session is not None else None
     return (scope, pair[1].fork() if pair[1] is not None else None)
