@@ -19,7 +19,7 @@ HOOKS = {
     "threading": ("threading",),
     "concurrent.futures.thread": ("concurrent_futures",),
     "concurrent.futures._base": ("concurrent_futures",),
-    "errtrack.client": ("argv", "modules", "dedupe"),
+    "errtrack.client": ("atexit", "argv", "modules", "dedupe"),
 }
 
 #: Attributes of ``sys`` that boot replaces by a lazy wire.
@@ -46,8 +46,8 @@ INSTRUMENTATIONS = {
     "dedupe": ("Duplicates", "one event for one failure, however many layers see it"),
     "logging": ("logging", "breadcrumbs from INFO on, events from ERROR on, with the exception where one was logged"),
     "stdlib": ("http.client and subprocess", "breadcrumbs of requests and started processes; the trace goes with them"),
-    "threading": ("threading", "threads that die of an exception; threads start with the tags and breadcrumbs of their starter"),
-    "concurrent_futures": ("concurrent.futures", "pool tasks know the work that submitted them; errors that nobody collects"),
+    "threading": ("threading", "threads that die of an exception, with the tags of whoever started them"),
+    "concurrent_futures": ("concurrent.futures", "errors nobody collects; tasks have the tags of their submitter"),
     "wsgi_servers": ("WSGI servers (gunicorn, wsgiref)", "failed requests of any WSGI application"),
     "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
     "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),

@@ -101,3 +101,98 @@ def test_embedded_store_needs_no_wait(sandbox) -> None:
     sandbox.python(MESSAGES)
     assert time.monotonic() - began < 3
     assert len(sandbox.events()) == 20
+
+
+TERMINATED = """
+import errtrack, os, signal, sys, threading, time
+%s
+errtrack.capture_message("last")
+os.kill(os.getpid(), signal.%s)
+time.sleep(10)
+"""
+
+
+@pytest.fixture
+def slow() -> Iterator[tuple[str, list[bytes]]]:
+    """A server that takes everything, half a second late."""
+    bodies: list[bytes] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            time.sleep(0.5)
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            try:
+                self.end_headers()
+                self.wfile.write(b"{}")
+            except OSError:
+                return
+            bodies.append(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    class Quiet(http.server.ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass
+
+    server = Quiet(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield "http://key@127.0.0.1:%d/1" % server.server_port, bodies
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def delivered(bodies: list[bytes]) -> int:
+    deadline = time.monotonic() + 1
+    while not bodies and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return len(bodies)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signal_by_option_delivers_and_still_kills(sandbox, slow, name: str) -> None:
+    import signal
+
+    dsn, bodies = slow
+    done = sandbox.python(TERMINATED % ("", name), ERRTRACK_DSN=dsn, ERRTRACK_ATEXIT_SIGNALS="sigterm,SIGHUP")
+    assert done.returncode == -getattr(signal, name)
+    assert delivered(bodies) == 1
+
+
+def test_without_the_option_no_handler_is_installed(sandbox, slow) -> None:
+    code = "import errtrack, signal; errtrack.capture_message('x')\n"
+    code += "print([signal.getsignal(n) is signal.SIG_DFL for n in (signal.SIGTERM, signal.SIGHUP)])"
+    assert sandbox.python(code).stdout == "[True, True]\n"
+    assert sandbox.python(code, ERRTRACK_ATEXIT_SIGNALS="SIGTERM").stdout == "[False, True]\n"
+    assert sandbox.python(TERMINATED % ("", "SIGTERM")).returncode == -15
+
+
+def test_handlers_of_the_application_stay(sandbox) -> None:
+    mine = "def mine(*a): print('mine', flush=True); sys.exit(7)\nsignal.signal(signal.SIGTERM, mine)"
+    done = sandbox.python(TERMINATED % (mine, "SIGTERM"), ERRTRACK_ATEXIT_SIGNALS="SIGTERM")
+    assert (done.returncode, done.stdout) == (7, "mine\n")
+    ignored = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    code = (TERMINATED % (ignored, "SIGHUP")).replace("sleep(10)", "sleep(0.1)")
+    assert sandbox.python(code, ERRTRACK_ATEXIT_SIGNALS="SIGHUP").returncode == 0
+
+
+def test_first_event_in_another_thread_is_survived(sandbox) -> None:
+    first = "t = threading.Thread(target=errtrack.capture_message, args=('t',)); t.start(); t.join()"
+    done = sandbox.python(
+        TERMINATED % (first, "SIGTERM"), ERRTRACK_ATEXIT_SIGNALS="SIGTERM", ERRTRACK_DEBUG="1"
+    )
+    assert (done.returncode, done.stderr) == (-15, "")
+    assert len(sandbox.events()) == 2
+
+
+def test_event_of_the_parent_is_not_sent_again_by_a_forked_child(sandbox, healthy) -> None:
+    dsn, bodies = healthy
+    code = "import os, errtrack\nerrtrack.capture_message('x')\npid = os.fork()\nif pid: os.waitpid(pid, 0)\n"
+    assert sandbox.python(code, ERRTRACK_DSN=dsn).returncode == 0
+    assert len(bodies) == 1
