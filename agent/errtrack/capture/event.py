@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 
+from errtrack.capture.custom import custom_of
 from errtrack.capture.exceptions import describe_exceptions, exception_values
 from errtrack.capture.jsonable import Cleaner
 from errtrack.capture.moments import new_id, stamp
@@ -115,7 +116,8 @@ def finish(event: Tree, options: Options, scrubber: Scrubber | None) -> None:
     Frames made here were scrubbed when they were made. A *scrubber* of None leaves the scrubbing out.
     """
     notes = _take_notes(event)
-    clean_event(event, Cleaner(scrubber, notes, max(options.max_value_length, 16)))
+    longest = max(options.max_value_length, 16)
+    clean_event(event, Cleaner(scrubber, notes, longest, custom=custom_of(options)))
     if notes.tree:
         event["_meta"] = notes.tree
 

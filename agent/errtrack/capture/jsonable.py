@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from errtrack.capture.custom import Custom
     from errtrack.capture.scrubber import Scrubber
 
 DEPTH, BREADTH = 5, 50
@@ -31,15 +32,21 @@ class Cleaner:
     *left* is how many characters all its trees may still take; beyond it values are left out.
     """
 
-    __slots__ = ("left", "longest", "notes", "scrubber")
+    __slots__ = ("custom", "left", "longest", "notes", "scrubber")
 
     def __init__(
-        self, scrubber: Scrubber | None, notes: Notes, longest: int = 1024, left: int = 200_000
+        self,
+        scrubber: Scrubber | None,
+        notes: Notes,
+        longest: int = 1024,
+        left: int = 200_000,
+        custom: Custom | None = None,
     ) -> None:
         self.scrubber = scrubber
         self.notes = notes
         self.longest = longest
         self.left = left
+        self.custom = custom
 
     def text(self, value: str, path: tuple[object, ...], limit: int = 0) -> str:
         """An exact text, cut, scrubbed, without NUL."""
@@ -109,6 +116,10 @@ class Cleaner:
             if shape.show is not None and shape.label in ("uuid.UUID", "decimal.Decimal"):
                 return self.text(str(value) if value.__sizeof__() < 1000 else shape.show(value), path)
             return self.text(show(value), path)
+        if self.custom is not None and kind is not set and kind is not frozenset:
+            own = self.custom(value)
+            if own is not None:
+                return self.text(own, path)
         if depth >= DEPTH:
             return "<%s>" % shape.label
         if shape.kind == shapes.DICT:

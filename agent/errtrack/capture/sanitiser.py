@@ -167,9 +167,30 @@ def _contexts(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | 
             continue
         # The trace's ids are random: never touched, and needed exact.
         own = Cleaner(None, cleaner.notes) if name == "trace" else cleaner
-        clean = own.tree(item, (*path, name))
+        clean = _flags(item, cleaner, (*path, name)) if name == "flags" else own.tree(item, (*path, name))
         out[name] = clean if type(clean) is dict else {"value": clean}
     return out or None
+
+
+def _flags(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Any:
+    """``flags`` has up to 100 rows of a name and a result, of 200 characters each."""
+    rows = value.get("values") if type(value) is dict else None
+    if type(rows) is not list:
+        return cleaner.tree(value, path)
+    out: list[Tree] = []
+    for row in rows[-100:]:
+        flag = (
+            cleaner.scalar(row.get("flag"), (*path, "values", len(out), "flag"), 200)
+            if type(row) is dict
+            else None
+        )
+        if not flag:
+            continue
+        result = row.get("result")
+        if type(result) not in (bool, int, float):
+            result = cleaner.scalar(result, (*path, "values", len(out), "result"), 200) or ""
+        out.append({"flag": flag, "result": cleaner.tree(result, (*path, "values", len(out), "result"))})
+    return {"values": out}
 
 
 def _extra(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
@@ -200,7 +221,8 @@ def _user(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None
                 out[name] = address
         elif name == "geo" and type(item) is dict:
             geo = {
-                k: plain.scalar(item.get(k), (*path, name, k), 128) for k in ("city", "country_code", "region")
+                k: plain.scalar(item.get(k), (*path, name, k), 128)
+                for k in ("city", "country_code", "region")
             }
             out[name] = {k: v for k, v in geo.items() if v}
         elif name == "data" and type(item) is dict:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from _collections import deque  # type: ignore[import-not-found]  # without the costs of collections
 
 from errtrack.capture import shapes
+from errtrack.capture.custom import custom_of
 from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.shapes import first, shape_of, state_of
 from errtrack.capture.wire import quote
@@ -32,6 +33,7 @@ _MORE = quote("...")
 _CYCLE = quote("<cycle>")
 _LARGE = 10**40
 _MARGIN = 250
+_BUILTIN = frozenset((dict, list, tuple, set, frozenset, deque))
 
 
 class Describer:
@@ -40,12 +42,15 @@ class Describer:
     *text* is how many characters of a text at the top of a frame are kept; nested texts keep a quarter.
     """
 
-    __slots__ = ("_active", "_calls_repr", "_keys", "_known", "_limits", "_scrubber", "_sensitive", "left")
+    __slots__ = (
+        "_active", "_calls_repr", "_custom", "_keys", "_known", "_limits", "_scrubber", "_sensitive", "left",
+    )  # fmt: skip
 
     def __init__(self, options: Options, scrubber: Scrubber) -> None:
         self._scrubber = scrubber
         self._sensitive = scrubber.key_is_sensitive
         self._calls_repr = options.locals == "repr"
+        self._custom = custom_of(options)
         top = min(options.max_value_length, 1024)
         self._limits = (top, max(top // 4, 16), max(top // 8, 16), max(top // 8, 16), 100, 100)
         self._active: set[int] = set()
@@ -127,6 +132,10 @@ class Describer:
         if sort in (shapes.STR, shapes.BYTES, shapes.INT, shapes.FLOAT, shapes.ENUM):
             return self._scalar(value, shape, depth)
         address = id(value)
+        if self._custom is not None and type(value) not in _BUILTIN:
+            own = self._custom(value)
+            if own is not None:
+                return self._text(own, depth)
         self._active.add(address)
         text = self._container(value, shape, depth)
         self._active.discard(address)
