@@ -5,7 +5,7 @@
     python bench/run.py --peers none --fast       ours only, fewer rounds: some three minutes
     python bench/run.py --only boot,capture --peers sentry
 
-Exit code 1 when a budget is passed, 2 when nothing could be measured.
+Exit code 1 when a budget is passed, 2 when a measurement could not be made.
 """
 
 from __future__ import annotations
@@ -79,11 +79,15 @@ def main() -> int:
     scale = wanted.rounds * (0.34 if wanted.fast else 1.0)
     lab = Lab(work, contestants, without_pyc, scale, wanted.fast)
     started = time.monotonic()
+    broken: list[str] = []
     try:
         for name in wanted.only:
             say("%4d s  %s" % (time.monotonic() - started, name))
             lab.sink.become("healthy")
-            MEASUREMENTS[name](lab)
+            try:
+                MEASUREMENTS[name](lab)
+            except Exception as error:  # what was measured before is worth its table
+                broken.append("%s broke off: %s: %s" % (name, type(error).__name__, error))
     finally:
         lab.close()
     versions = {contestant.name: contestant.version for contestant in contestants}
@@ -96,13 +100,15 @@ def main() -> int:
     print("; ".join(version for name, version in versions.items() if name != "bare"))
     print("figures: ours and peers over bare Python in the same round (+: difference, x: ratio), medians\n")
     print("\n".join(lines))
-    for problem in dict.fromkeys([*notes, *lab.figures.problems]):
+    for problem in dict.fromkeys([*notes, *lab.figures.problems, *broken]):
         print("note: " + problem[:200])
     if wanted.json:
         Path(wanted.json).write_text(json.dumps(report.as_json(lab.figures, versions)), encoding="utf-8")
     if missed:
         print("\npast the budget: " + ", ".join(missed))
         return 1
+    if broken or not lab.figures.values:
+        return 2
     print("\nevery budget is kept")
     return 0
 

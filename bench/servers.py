@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 from bench.contestants import Contestant
@@ -28,7 +29,7 @@ class Server:
             cwd=str(WORK),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=(stderr := tempfile.TemporaryFile()),  # noqa: SIM115
             start_new_session=True,
         )
         limit = time.monotonic() + 40
@@ -39,7 +40,9 @@ class Server:
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > limit:
                     self.stop()
-                    raise Failed("gunicorn with %s does not start" % app) from None
+                    stderr.seek(0)
+                    lines = stderr.read().decode(errors="replace").strip().splitlines() or ["no message"]
+                    raise Failed("gunicorn with %s does not start: %s" % (app, lines[-1])) from None
                 time.sleep(0.1)
 
     def get(self, path: str) -> bytes:
@@ -63,12 +66,16 @@ class Server:
         return int(self.get("/cpu"))
 
     def stop(self) -> None:
-        try:
-            os.killpg(self._process.pid, signal.SIGTERM)
-            self._process.wait(10)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        """End the server, with force after ten seconds; also when it has ended by itself."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self._process.pid, number)
+                self._process.wait(10)
+            except ProcessLookupError:
+                self._process.wait()
+            except subprocess.TimeoutExpired:
+                continue
+            return
 
 
 def gunicorn(lab: Lab) -> None:
