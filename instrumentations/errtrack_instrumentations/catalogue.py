@@ -19,6 +19,7 @@ HOOKS = {
     "threading": ("threading",),
     "concurrent.futures.thread": ("concurrent_futures",),
     "concurrent.futures._base": ("concurrent_futures",),
+    "errtrack.instrumentation": ("faulthandler",),
     "errtrack.client": ("atexit", "argv", "modules", "dedupe"),
 }
 
@@ -40,6 +41,7 @@ INSTRUMENTATIONS = {
     "excepthook": ("Unhandled exceptions", "every exception that ends the program"),
     "unraisablehook": ("Errors nobody can catch", "failing finalisers, raw threads, callbacks at exit"),
     "sys_exit": ("sys.exit", "calls of `sys.exit` with a failure, and their stack; opt-in"),
+    "faulthandler": ("Fatal signals", "the stacks of a process that dies of SIGSEGV and the like, kept on disk"),
     "atexit": ("Exit", "a bounded wait for events that are still on their way"),
     "argv": ("Command line", "the command line of the process, on every event"),
     "modules": ("Installed packages", "installed distributions and their versions, on every event"),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: The destination's name in the spool when there is no DSN.
 STORE = "store"
 
+#: The folder in the spool where fatal signals leave their stacks.
+CRASHES = "crash"
+
 #: The layout's version, a folder of its own: what a newer errtrack writes elsewhere, an older one never
 #: touches.
 LAYOUT = "v1"
@@ -68,6 +71,15 @@ def spool_folder(options: Options, destination: str, environ: Mapping[str, str] 
         options.source("spool_dir") if options.spool_dir else options.source("store") if options.store else ""
     )
     return _choose(_spool_roots(options, destination, environ), source)
+
+
+def crash_folder(options: Options, environ: Mapping[str, str] | None = None) -> str | None:
+    """The folder of crash files in the spool, created if need be; None, and no word, when none will do."""
+    for root, parts in _spool_roots(options, CRASHES, environ):
+        levels = _levels(root, parts)
+        if all(why_unusable(level) is None for level in levels):
+            return levels[-1]
+    return None
 
 
 def existing_spools(
