@@ -28,7 +28,8 @@ def warnings(
         found.append("PYTHONPATH cannot name %s; nothing will be reported" % folder)
     program = os.path.basename(command[0]).lower()
     flag = _flag_against_us(program, command[1:])
-    if flag:
+    # Who sets ERRTRACK_AUTOLOAD has errtrack-run-autoload there, which only -S keeps out.
+    if flag and (flag == "-S" or not environ.get("ERRTRACK_AUTOLOAD")):
         found.append("%s %s keeps errtrack from starting; nothing will be reported" % (program, flag))
     if program in ("uwsgi", "pyuwsgi") and _uwsgi_has_no_threads(command[1:]):
         found.append("%s without --enable-threads does not run background threads; add it" % program)

@@ -121,15 +121,18 @@ def _run(name: str, module: "Any", files: "Iterable[str]") -> None:
 def _serve_dependencies() -> None:
     """From here on our own code runs: loaded by path, it may be in an environment without what it needs."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    if root not in sys.path and not any(type(item) is DependencyFinder for item in sys.meta_path):
-        sys.meta_path.append(DependencyFinder((root, os.environ.get("ERRTRACK_RUN", ""))))
+    folders = [folder for folder in (root, os.environ.get("ERRTRACK_RUN", "")) if os.path.isabs(folder)]
+    if folders == [root] and root in sys.path:
+        return
+    if not any(type(item) is DependencyFinder for item in sys.meta_path):
+        sys.meta_path.append(DependencyFinder(folders))
 
 
 class DependencyFinder:
     """Stands last on ``sys.meta_path``: our dependencies from *folders*, for our own imports and no others."""
 
     def __init__(self, folders: "Iterable[str]") -> None:
-        self.folders = [folder for folder in folders if os.path.isabs(folder)]
+        self.folders = folders
 
     def find_spec(
         self, name: str, path: "Any" = None, target: "ModuleType | None" = None
