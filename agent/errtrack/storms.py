@@ -10,6 +10,7 @@ left of it at exit on a last, short event of it.
 from __future__ import annotations
 
 import os
+import sys
 from _thread import allocate_lock
 from time import monotonic
 
@@ -18,7 +19,7 @@ from errtrack.capture.shapes import label_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
-    from types import TracebackType
+    from types import FrameType, TracebackType
     from typing import Any
 else:
     from _collections import deque
@@ -145,8 +146,16 @@ class Storms:
 
 
 def key_of(error: BaseException, tb: TracebackType | None) -> Any:
-    """What tells *error* from others: its class, and files, functions and lines of *tb*."""
+    """What tells *error* from others: its class, and files, functions and lines of *tb*; without one, of whoever
+    captures it.
+    """
     parts: list[Any] = [label_of(type(error))]
+    if tb is None:
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and str(frame.f_globals.get("__name__")).startswith("errtrack."):
+            frame = frame.f_back
+        if frame is not None:
+            parts += (frame.f_code.co_filename, frame.f_code.co_name, frame.f_lineno)
     left = _PLACES
     while tb is not None and left:
         code = tb.tb_frame.f_code

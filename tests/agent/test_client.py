@@ -2,68 +2,19 @@
 
 from __future__ import annotations
 
-import contextvars
 import gc
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running import Running, raised
 
 import errtrack
 from errtrack import client as clients
-from errtrack import guard, options
-from errtrack.client import Client
-from errtrack.delivery.store import Store
-from errtrack.delivery.transport import drain_to_store
-
-
-class Running:
-    """A client with an embedded store of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clients: list[Client] = []
-
-    def start(self, **code: Any) -> Client:
-        client = clients.init({"pytest": True, "store": str(self.folder), **code})
-        self.clients.append(client)
-        return client
-
-    def events(self) -> list[dict[str, Any]]:
-        assert self.clients[-1].flush(10)
-        drain_to_store(self.clients[-1].options)  # what an earlier client left
-        store = Store(str(self.folder), 0, 0)
-        try:
-            rows = [store.event(row["event_id"]) for row in store.events(limit=10_000)]
-        finally:
-            store.close()
-        return sorted((row["event"] for row in rows if row), key=lambda event: event["timestamp"])
-
-    def event(self) -> dict[str, Any]:
-        (event,) = self.events()
-        return event
-
-
-@pytest.fixture
-def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    monkeypatch.setattr(clients, "_clients", {})
-    monkeypatch.setattr(clients, "_processors", [])
-    monkeypatch.setattr(clients, "_error_filters", [])
-    monkeypatch.setattr(options, "_current", {})
-    started = Running(tmp_path / "state")
-    context = contextvars.copy_context()
-    from errtrack.context import scope
-
-    token = scope._scopes.set(None)
-    yield started
-    scope._scopes.reset(token)
-    assert context
-    for client in started.clients:
-        client.close(2)
+from errtrack import guard
 
 
 def test_without_launcher_and_init_calls_do_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,10 +308,3 @@ def test_guard_marks_this_thread_only() -> None:
         thread.join()
         assert seen == [False]
     assert not guard.is_inside()
-
-
-def raised(error: BaseException) -> BaseException:
-    try:
-        raise error
-    except BaseException as caught:
-        return caught
