@@ -16,11 +16,10 @@ from errtrack.delivery import places
 
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
+
+    _HAS_LOCKS = True
 except ImportError:  # Windows
-
-    def flock(fd: int, operation: int, /) -> None: ...
-
-    LOCK_EX = LOCK_NB = 0
+    _HAS_LOCKS = False
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +68,8 @@ class CrashFile:
         head = _head(self._options)
         descriptor = os.open(self.path, _NEW, 0o600)
         try:
-            flock(descriptor, LOCK_EX | LOCK_NB)
+            if _HAS_LOCKS:
+                flock(descriptor, LOCK_EX | LOCK_NB)
         except OSError:
             pass  # a file system without locks; then its age tells that it is an orphan
         os.write(descriptor, head)
