@@ -298,6 +298,8 @@ _TABLE: tuple[Option, ...] = (
     Option("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
     Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE."),
     Option("sys_exit.capture_successful_exits", False, boolean, "true/false", "Report sys.exit(0) and sys.exit(None) as well."),
+    Option("loguru.level", "INFO", log_level, "level or none", "From which level on loguru's messages become breadcrumbs."),
+    Option("loguru.event_level", "ERROR", log_level, "level or none", "From which level on loguru's messages become events."),
     Option("threading.propagate_scope", True, boolean, "true/false", "Threads and tasks of thread pools start with what was said where they were started."),
     Option("logging.level", "INFO", log_level, "level or none", "From which level on log records become breadcrumbs."),
     Option("logging.event_level", "ERROR", log_level, "level or none", "From which level on log records become events."),

@@ -20,6 +20,11 @@ HOOKS = {
     "concurrent.futures.thread": ("concurrent_futures",),
     "concurrent.futures._base": ("concurrent_futures",),
     "errtrack.instrumentation": ("faulthandler",),
+    "asyncio.base_events": ("asyncio",),
+    "uvloop": ("asyncio",),
+    "multiprocessing.process": ("multiprocessing",),
+    "loguru": ("loguru",),
+    "loguru._logger": ("loguru",),
     "errtrack.client": ("atexit", "argv", "modules", "dedupe"),
 }
 
@@ -50,6 +55,9 @@ INSTRUMENTATIONS = {
     "stdlib": ("http.client and subprocess", "breadcrumbs of requests and started processes; the trace goes with them"),
     "threading": ("threading", "threads that die of an exception, with the tags of whoever started them"),
     "concurrent_futures": ("concurrent.futures", "errors nobody collects; tasks have the tags of their submitter"),
+    "asyncio": ("asyncio, uvloop", "tasks never awaited and failing callbacks; a scope for each task"),
+    "multiprocessing": ("multiprocessing", "child processes that die of an exception, however they are started"),
+    "loguru": ("loguru", "breadcrumbs from INFO on, events from ERROR on"),
     "wsgi_servers": ("WSGI servers (gunicorn, wsgiref)", "failed requests of any WSGI application"),
     "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
     "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),

@@ -34,7 +34,11 @@ class Watching:
         file: Any = importlib.import_module("errtrack_instrumentations." + name)
         rows = (*file.INSTRUMENTATION.patches, *file.INSTRUMENTATION.on_import)
         for module in dict.fromkeys(row.module for row in rows):
-            file.INSTRUMENTATION.apply(module, importlib.import_module(module))
+            try:
+                imported = importlib.import_module(module)
+            except ImportError:
+                continue  # not installed here
+            file.INSTRUMENTATION.apply(module, imported)
         self._applied.append(file.INSTRUMENTATION)
         return file
 

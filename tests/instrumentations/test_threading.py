@@ -245,4 +245,13 @@ def test_modules_imported_first_are_as_bare(sandbox, module) -> None:
     assert rest == bare_rest
     more = set(eval(modules)) - set(eval(bare_modules))
     assert set(eval(bare_modules)) <= set(eval(modules))
-    assert more <= {"sitecustomize", "difflib", "heapq", "_heapq", "atexit", "__future__"}
+    assert more <= {
+        "sitecustomize",
+        "difflib",
+        "heapq",
+        "_heapq",
+        "atexit",
+        "__future__",
+        "fcntl",
+        "faulthandler",
+    }
