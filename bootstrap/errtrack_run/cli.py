@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The ``errtrack`` command: look at what was caught, and at why something was not.
 
-``errtrack list | show | test | doctor | config``. The settings are found as the launcher finds them: the
+``errtrack list | show | test | doctor | config | export``. The settings are found as the launcher finds them: the
 environment, and ``errtrack.toml`` in the working directory when ``ERRTRACK_CONFIG`` names no other file. A
 command imports only what it needs. Exit status: 0 fine, 1 not found or a problem, 2 wrong usage or an
 unusable store.
@@ -83,6 +83,8 @@ def _load(name: str) -> Callable[[Settings], int]:
         from errtrack_run.probe import run
     elif name == "doctor":
         from errtrack_run.doctor import run
+    elif name == "export":
+        from errtrack_run.export import run
     else:
         from errtrack_run.settings import run
     return run
@@ -192,6 +194,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--example", action="store_true", help="print a configuration file with every setting")
     _add_json(made)
+    made = command(
+        "export",
+        "write a copy that instruments any Python without being installed",
+        "For init containers, Lambda layers and images: mount it anywhere, read-only if you like.",
+        "errtrack export /opt/errtrack",
+        "errtrack export layer --python python3.11 --python python3.12",
+    )
+    made.add_argument("folder", metavar="DIR", help="a folder that is not there yet, or is empty")
+    made.add_argument(
+        "--python",
+        action="append",
+        metavar="PYTHON",
+        help="a Python to compile for; may be given several times (default: errtrack's own)",
+    )
     return parser
 
 
