@@ -25,7 +25,11 @@ HOOKS = {
     "multiprocessing.process": ("multiprocessing",),
     "loguru": ("loguru",),
     "loguru._logger": ("loguru",),
-    "errtrack.client": ("atexit", "argv", "modules", "dedupe"),
+    "errtrack.client": (
+        "faulthandler", "atexit", "argv", "modules", "dedupe",
+        "gnu_backtrace", "executing", "pure_eval", "cloud_resource_context",
+    ),
+    "socket": ("socket",),
 }
 
 #: Attributes of ``sys`` that boot replaces by a lazy wire.
@@ -39,7 +43,7 @@ WIRES = {
 AT_EXIT = ("atexit",)
 
 #: Files that stay off, and cost nothing, unless the option ``enable`` names them.
-OPT_IN = ("sys_exit",)
+OPT_IN = ("sys_exit", "socket", "gnu_backtrace", "executing", "pure_eval", "cloud_resource_context")
 
 #: File -> (name to show, what a user gets from it).
 INSTRUMENTATIONS = {
@@ -61,4 +65,9 @@ INSTRUMENTATIONS = {
     "wsgi_servers": ("WSGI servers (gunicorn, wsgiref)", "failed requests of any WSGI application"),
     "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
     "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),
+    "socket": ("socket", "breadcrumbs of connections and of names that are looked up; opt-in"),
+    "gnu_backtrace": ("GNU backtraces", "frames of C and C++ that stand in an error's text; opt-in"),
+    "executing": ("executing", "qualified names of functions in frames; opt-in"),
+    "pure_eval": ("pure_eval", "expressions around the failing statement, with their values; opt-in"),
+    "cloud_resource_context": ("AWS, Google Cloud", "account, region, zone and host of the machine; opt-in"),
 }

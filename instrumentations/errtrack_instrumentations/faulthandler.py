@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-def install(kit: ModuleType) -> None:
-    """errtrack.instrumentation has been loaded: a first library is about to be instrumented."""
+def install(ours: ModuleType) -> None:
+    """errtrack.instrumentation has been loaded: a first library is about to be instrumented.
+
+    If that is at boot, as a ``.pth`` file has imported one before us, it has to wait for errtrack.client.
+    """
     import faulthandler
 
+    if getattr(getattr(sys.modules.get("sitecustomize"), "__spec__", None), "_initializing", False):
+        return
     now = options.current()
     in_pytest = "_pytest" in sys.modules and not now.pytest  # it enables faulthandler for itself
     if faulthandler.is_enabled() or in_pytest:
@@ -42,4 +47,7 @@ def install(kit: ModuleType) -> None:
         os.register_at_fork(after_in_child=shielded("faulthandler", file.renew))
 
 
-INSTRUMENTATION = Instrumentation("faulthandler", on_import=[OnImport("errtrack.instrumentation", install)])
+INSTRUMENTATION = Instrumentation(
+    "faulthandler",
+    on_import=[OnImport("errtrack.instrumentation", install), OnImport("errtrack.client", install)],
+)

@@ -410,10 +410,10 @@ def test_a_module_of_the_standard_library_may_come_first(house: House, any_pytho
         % name
     )
     bare, ours = house.bare([any_python, "-c", code]), house.launch(any_python, "-c", code)
-    # __future__ is what the annotations of an instrumentation cost; it imports nothing.
-    assert set(ast.literal_eval(ours.stdout)) - {"atexit", "__future__"} == set(
-        ast.literal_eval(bare.stdout)
-    ) - {"atexit", "__future__"}
+    # __future__ is what the annotations of an instrumentation cost; faulthandler and fcntl, modules of C both, what
+    # the crash file takes. None of them imports anything.
+    small = {"atexit", "__future__", "faulthandler", "fcntl"}
+    assert set(ast.literal_eval(ours.stdout)) - small == set(ast.literal_eval(bare.stdout)) - small
     assert ours.stderr == bare.stderr
 
 
@@ -435,3 +435,72 @@ def test_every_row_of_the_catalogue_has_its_file_and_its_line_of_text() -> None:
         [PY, "-I", "-c", "import sys; print(len(sys.modules))"], capture_output=True, text=True
     )
     assert shown.stdout == bare.stdout
+
+
+def foreign_rows() -> "list[str]":
+    """Hooked modules that are no part of Python or of errtrack."""
+    from errtrack_instrumentations import catalogue
+
+    own = {"errtrack", *getattr(sys, "stdlib_module_names", ())}
+    return [name for name in catalogue.HOOKS if name.partition(".")[0] not in own]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="this Python cannot tell what is its own")
+def test_a_module_that_merely_shares_a_librarys_name_is_left_alone(house: House, plain_python: str) -> None:
+    """69"""
+    names = foreign_rows()
+    for name in names:
+        parts = name.split(".")
+        for count in range(1, len(parts)):
+            folder = house.work.joinpath(*parts[:count])
+            folder.mkdir(exist_ok=True)
+            (folder / "__init__.py").touch()
+        target = house.work.joinpath(*parts)
+        if not target.is_dir():
+            target.with_suffix(".py").write_text("VALUE = 1\n")
+    for name in ("statsig", "agents", "tornado"):
+        if not (house.work / name).exists():
+            house.module(name + ".py", "VALUE = 1\n")
+    code = "import importlib, sys\n"
+    code += "for name in %r: m = importlib.import_module(name)\n" % [*names, "statsig", "agents", "tornado"]
+    code += "from errtrack import guard\nprint(guard.faults)\n"
+    house.module("app.py", code)
+    done = house.launch(plain_python, "app.py")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{}\n", "")
+
+
+def test_an_unsupported_release_is_told_once_and_left_alone(house: House, plain_python: str) -> None:
+    """70"""
+    house.module("flask-0.9.dist-info/METADATA", "Metadata-Version: 2.1\nName: flask\nVersion: 0.9\n")
+    house.module("flask/__init__.py", "from flask.app import Flask\n")
+    house.module("flask/app.py", "class Flask:\n    def full_dispatch_request(self): return 1\n")
+    code = "import flask.app\nprint(vars(flask.app.Flask)['full_dispatch_request'].__module__)\n"
+    code += "print(hasattr(flask.Flask.full_dispatch_request, '__wrapped__'))\n"
+    house.module("app.py", code)
+    done = house.launch(plain_python, "app.py")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "flask.app\nFalse\n", "")
+    done = house.launch(plain_python, "app.py", options=["--debug"])
+    assert (done.returncode, done.stdout) == (0, "flask.app\nFalse\n")
+    assert done.stderr.count("flask 0.9 is not supported") == 1
+
+
+def test_what_runs_in_the_middle_of_an_import_asks_for_nothing_of_that_library() -> None:
+    """71: its package is half made then; only what the hook hands over may be touched."""
+    import ast
+    import importlib
+    import inspect
+    import textwrap
+
+    from errtrack_instrumentations import catalogue
+    from errtrack_run.doctor import library_names
+
+    for file in catalogue.INSTRUMENTATIONS:
+        instrumentation = importlib.import_module("errtrack_instrumentations." + file).INSTRUMENTATION
+        tops = set(library_names(file))
+        for row in instrumentation.on_import:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(row.function)))
+            for node in ast.walk(tree):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                assert not {name.partition(".")[0] for name in names} & tops, (file, row.module)
