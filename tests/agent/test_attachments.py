@@ -58,7 +58,9 @@ def test_hooks_may_add_attachments(running: Running, sink: Sink) -> None:
     assert [body for _, body in running.items(sink, "attachment")] == [b"1"]
 
 
-def test_one_that_cannot_be_had_costs_only_itself(running: Running, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_cannot_be_had_costs_only_itself(
+    running: Running, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(attachments, "ROOM", 100)
     client = running.send_to(sink)
     errtrack.add_attachment(path="/no/such/file")

@@ -61,10 +61,17 @@ def test_exc_info_tuple_is_taken(running: Running) -> None:
 
 def test_scope_arguments_hold_for_one_call(running: Running) -> None:
     running.start()
-    errtrack.capture_message("one", level="warning", tags={"a": "1"}, user={"id": "7"}, extra={"e": 1}, fingerprint=["f"])
+    errtrack.capture_message(
+        "one", level="warning", tags={"a": "1"}, user={"id": "7"}, extra={"e": 1}, fingerprint=["f"]
+    )
     errtrack.capture_message("two")
     one, two = running.events()
-    assert (one["level"], one["tags"], one["user"], one["fingerprint"]) == ("warning", {"a": "1"}, {"id": "7"}, ["f"])
+    assert (one["level"], one["tags"], one["user"], one["fingerprint"]) == (
+        "warning",
+        {"a": "1"},
+        {"id": "7"},
+        ["f"],
+    )
     assert one["extra"]["e"] == 1
     assert "tags" not in two and "user" not in two and two["level"] == "info"
 
@@ -86,15 +93,54 @@ class Mine(LookupError):
     pass
 
 
-@pytest.mark.parametrize("rule", ["Mine", "LookupError", "test_client.Mine", "test_cl*", "agent.*", LookupError])
+@pytest.mark.parametrize(
+    "rule", ["Mine", "LookupError", "test_client.Mine", "test_cl*", "agent.*", LookupError]
+)
 def test_ignored_errors(running: Running, rule: Any) -> None:
     module = Mine.__module__
-    rule = rule.replace("test_client", module).replace("test_cl*", module[:-2] + "*") if isinstance(rule, str) else rule
+    rule = (
+        rule.replace("test_client", module).replace("test_cl*", module[:-2] + "*")
+        if isinstance(rule, str)
+        else rule
+    )
     if rule == "agent.*":
         rule = module + ".*"
     running.start(ignore_errors=[rule])
     assert errtrack.capture_exception(Mine()) is None
     assert errtrack.capture_exception(ValueError()) is not None
+
+
+def test_ignoring_runs_no_code_of_a_metaclass(running: Running) -> None:
+    ran: list[str] = []
+
+    class Meta(type):
+        def __getattribute__(cls, name: str) -> Any:
+            ran.append(name)
+            return super().__getattribute__(name)
+
+        def __eq__(cls, other: object) -> bool:
+            ran.append("eq")
+            return True
+
+        def __hash__(cls) -> int:
+            ran.append("hash")
+            return 1
+
+    class Odd(Exception, metaclass=Meta):
+        pass
+
+    running.start(ignore_errors=["KeyError", "Od", "some.module.*", LookupError])
+    error = raised(Odd())
+    ran.clear()
+    assert errtrack.capture_exception(error)
+    assert ran == []
+    running.start(ignore_errors=["Odd"])
+    assert errtrack.capture_exception(error) is None
+
+
+def test_builtin_errors_are_ignored_by_full_name_too(running: Running) -> None:
+    running.start(ignore_errors=["builtins.KeyError"])
+    assert errtrack.capture_exception(KeyError()) is None
 
 
 def test_sampling(running: Running) -> None:
@@ -122,7 +168,9 @@ def test_before_send_sees_plain_data_and_decides(running: Running) -> None:
     assert running.event()["tags"] == {"hooked": "yes"}
 
 
-def test_before_send_that_raises_drops_and_tells_once(running: Running, capfd: pytest.CaptureFixture[str]) -> None:
+def test_before_send_that_raises_drops_and_tells_once(
+    running: Running, capfd: pytest.CaptureFixture[str]
+) -> None:
     running.start(before_send=lambda event, hint: 1 / 0)
     assert errtrack.capture_message("x") is None
     assert errtrack.capture_message("y") is None
@@ -130,7 +178,13 @@ def test_before_send_that_raises_drops_and_tells_once(running: Running, capfd: p
 
 
 def test_before_send_may_return_rubbish(running: Running) -> None:
-    running.start(before_send=lambda event, hint: {"unknown": 1, "tags": {"n": 5, "nan": float("nan")}, "level": "ERROR"})
+    running.start(
+        before_send=lambda event, hint: {
+            "unknown": 1,
+            "tags": {"n": 5, "nan": float("nan")},
+            "level": "ERROR",
+        }
+    )
     event_id = errtrack.capture_message("x")
     event = running.event()
     assert event["event_id"] == event_id and event["level"] == "error" and "unknown" not in event
@@ -152,7 +206,11 @@ def test_capture_inside_of_a_hook_is_dropped(running: Running) -> None:
 
 
 def test_before_breadcrumb(running: Running) -> None:
-    running.start(before_breadcrumb=lambda crumb, hint: None if crumb["message"] == "drop" else dict(crumb, category="c"))
+    running.start(
+        before_breadcrumb=lambda crumb, hint: (
+            None if crumb["message"] == "drop" else dict(crumb, category="c")
+        )
+    )
     errtrack.add_breadcrumb(message="drop")
     errtrack.add_breadcrumb({"message": "keep"})
     errtrack.capture_message("x")
@@ -209,7 +267,9 @@ def test_init_again_puts_the_new_settings_in_force(running: Running) -> None:
     assert [e["environment"] for e in running.events()] == ["one", "two"]
 
 
-def test_wrong_value_in_code_is_told_and_survived(running: Running, capfd: pytest.CaptureFixture[str]) -> None:
+def test_wrong_value_in_code_is_told_and_survived(
+    running: Running, capfd: pytest.CaptureFixture[str]
+) -> None:
     client = running.start(sample_rate="lots")
     assert client.options.sample_rate == 1.0
     assert client.options.problems == ["init(): sample_rate must be a number between 0 and 1; using 1.0"]

@@ -15,7 +15,7 @@ import errtrack
 from errtrack import hooks, options
 from errtrack.hooks import Hook, HookFailed
 
-MODULE = '''
+MODULE = """
 import errtrack
 calls = []
 def add_tag(event, hint):
@@ -35,7 +35,7 @@ def before_transaction(event, hint):
     event["tags"] = {"seen": "yes"}
     return event
 not_callable = 5
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,14 @@ def test_processors_run_in_order_and_may_be_classes(running: Running) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["own_hooks:fails", "own_hooks:no_such", "no_such_module:f", "own_broken:f", "own_hooks:not_callable", "alone"],
+    [
+        "own_hooks:fails",
+        "own_hooks:no_such",
+        "no_such_module:f",
+        "own_broken:f",
+        "own_hooks:not_callable",
+        "alone",
+    ],
 )
 @pytest.mark.parametrize("option", ["before_send", "processors"])
 def test_filters_that_fail_drop_the_event_count_it_and_say_so_once(
@@ -90,7 +97,9 @@ def test_filters_that_fail_drop_the_event_count_it_and_say_so_once(
     assert len(told) == 1 and told[0].startswith(option + " failed (")
 
 
-@pytest.mark.parametrize(("answer", "kept"), [("keep_all", True), ("keep_none", False), ("fails", True), ("junk", True)])
+@pytest.mark.parametrize(
+    ("answer", "kept"), [("keep_all", True), ("keep_none", False), ("fails", True), ("junk", True)]
+)
 def test_error_sampler_decides_and_a_bad_one_keeps_the_event(
     running: Running, sink: Sink, told: list[str], answer: str, kept: bool
 ) -> None:
@@ -153,7 +162,9 @@ def test_custom_repr_describes_objects_wherever_they_stand(running: Running) -> 
 
 
 @pytest.mark.parametrize("place", ["own_hooks:fails", "own_hooks:junk", "own_broken:f"])
-def test_custom_repr_that_fails_leaves_values_as_they_were(running: Running, told: list[str], place: str) -> None:
+def test_custom_repr_that_fails_leaves_values_as_they_were(
+    running: Running, told: list[str], place: str
+) -> None:
     running.start(custom_repr=place)
     errtrack.capture_message("x", extra={"paid": Money(8)})
     assert running.event()["extra"]["paid"]["amount"] == 8

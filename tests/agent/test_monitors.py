@@ -34,7 +34,11 @@ def test_a_job_that_ends_well(running: Running, sink: Sink) -> None:
         "schedule": {"type": "crontab", "value": "0 3 * * *"}, "max_runtime": 5, "timezone": "Europe/Vienna"
     }  # fmt: skip
     for tree in (begin, end):
-        assert (tree["monitor_slug"], tree["release"], tree["environment"]) == ("nightly-report", "r@1", "test")
+        assert (tree["monitor_slug"], tree["release"], tree["environment"]) == (
+            "nightly-report",
+            "r@1",
+            "test",
+        )
         assert tree["monitor_config"] == config
         assert len(tree["contexts"]["trace"]["trace_id"]) == 32
     inside, outside = running.trees(sink, "event")
@@ -103,7 +107,9 @@ def test_schedules(schedule: Any, expected: Any, monkeypatch: pytest.MonkeyPatch
     assert len(told) == (expected is None)
 
 
-@pytest.mark.parametrize(("name", "slug"), [("Ä b/c", "b-c"), ("x" * 80, "x" * 50), ("a_b-1", "a_b-1"), ("!!", "")])
+@pytest.mark.parametrize(
+    ("name", "slug"), [("Ä b/c", "b-c"), ("x" * 80, "x" * 50), ("a_b-1", "a_b-1"), ("!!", "")]
+)
 def test_slugs_are_what_servers_take(name: str, slug: str) -> None:
     assert monitors.slug_of(name) == slug
 
@@ -120,13 +126,19 @@ def test_without_a_client_or_a_server_the_job_runs_as_ever(running: Running) -> 
 def test_check_ins_by_hand_in_the_names_of_sentry(running: Running, sink: Sink) -> None:
     running.send_to(sink)
     check_in_id = errtrack.capture_checkin(monitor_slug="job", status="in_progress")
-    assert errtrack.capture_checkin(
-        monitor_slug="job", check_in_id=check_in_id, status="ok", duration=1.5
-    ) == check_in_id
-    with errtrack.monitor(monitor_slug="job", monitor_config={"schedule": {"type": "crontab", "value": "* * * * *"}}):
+    assert (
+        errtrack.capture_checkin(monitor_slug="job", check_in_id=check_in_id, status="ok", duration=1.5)
+        == check_in_id
+    )
+    with errtrack.monitor(
+        monitor_slug="job", monitor_config={"schedule": {"type": "crontab", "value": "* * * * *"}}
+    ):
         pass
     trees = running.trees(sink, "check_in")
-    assert [(tree["status"], tree.get("duration")) for tree in trees[:2]] == [("in_progress", None), ("ok", 1.5)]
+    assert [(tree["status"], tree.get("duration")) for tree in trees[:2]] == [
+        ("in_progress", None),
+        ("ok", 1.5),
+    ]
     assert trees[2]["monitor_config"]["schedule"]["value"] == "* * * * *"
 
 

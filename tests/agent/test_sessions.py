@@ -98,11 +98,17 @@ def test_nothing_is_sent_unless_asked_for_and_with_a_release(
 
 
 def test_no_thread_is_started_for_sessions(running: Running, sink: Sink) -> None:
-    before = threading.active_count(), len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
+    before = (
+        threading.active_count(),
+        len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0,
+    )
     running.send_to(sink, auto_session_tracking=True, release="r")
     for _ in range(100):
         unit()
-    after = threading.active_count(), len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
+    after = (
+        threading.active_count(),
+        len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0,
+    )
     # The server's own thread of an earlier connection may have ended meanwhile.
     assert after <= before
 

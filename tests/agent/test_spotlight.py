@@ -40,7 +40,9 @@ DEFAULT = "http://localhost:8969/stream"
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["ERRTRACK_SPOTLIGHT", "SENTRY_SPOTLIGHT"])
-def test_where_to(monkeypatch: pytest.MonkeyPatch, name: str, code: Any, variable: str | None, expected: str) -> None:
+def test_where_to(
+    monkeypatch: pytest.MonkeyPatch, name: str, code: Any, variable: str | None, expected: str
+) -> None:
     if variable is not None:
         monkeypatch.setenv(name, variable)
     resolved = options.resolve(code={"spotlight": code})

@@ -87,7 +87,9 @@ def test_messages_are_told_apart_by_their_text(running: Running) -> None:
     assert errtrack.capture_message("b")
 
 
-def test_an_event_that_was_dropped_gives_its_count_back(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_that_was_dropped_gives_its_count_back(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [1000.0]
     monkeypatch.setattr(storms, "monotonic", lambda: now[0])
     drop: list[bool] = []
@@ -150,7 +152,11 @@ def test_errors_that_were_never_raised_are_told_apart_by_who_captures_them(runni
     running.start(max_events_burst=1, max_events_per_minute=0.001)
     assert errtrack.capture_exception(ValueError("here"))
     assert errtrack.capture_exception(ValueError("there"))
-    assert [bool(errtrack.capture_exception(ValueError("in a loop"))) for _ in range(3)] == [True, False, False]
+    assert [bool(errtrack.capture_exception(ValueError("in a loop"))) for _ in range(3)] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_what_is_remembered_is_bounded_and_keeps_what_has_something_to_tell() -> None:

@@ -58,9 +58,15 @@ def test_kubernetes(tmp_path: Path) -> None:
     ("environ", "expected"),
     [
         ({"ECS_CONTAINER_METADATA_URI_V4": "x", "AWS_REGION": "eu-west-1"}, ("aws", "aws_ecs", "eu-west-1")),
-        ({"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_DEFAULT_REGION": "us-east-2"}, ("aws", "aws_lambda", "us-east-2")),
+        (
+            {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_DEFAULT_REGION": "us-east-2"},
+            ("aws", "aws_lambda", "us-east-2"),
+        ),
         ({"K_SERVICE": "s", "GOOGLE_CLOUD_PROJECT": "p"}, ("gcp", "gcp_cloud_run", None)),
-        ({"WEBSITE_SITE_NAME": "s", "REGION_NAME": "West Europe"}, ("azure", "azure_app_service", "West Europe")),
+        (
+            {"WEBSITE_SITE_NAME": "s", "REGION_NAME": "West Europe"},
+            ("azure", "azure_app_service", "West Europe"),
+        ),
         ({"DYNO": "web.1"}, ("heroku", "heroku", None)),
         ({"FLY_APP_NAME": "a", "FLY_REGION": "ams"}, ("fly", "fly", "ams")),
     ],
