@@ -291,5 +291,7 @@ def library_names(file: str) -> list[str]:
     """The top names of the libraries that load *file*; none for what concerns the interpreter itself."""
     from errtrack_instrumentations import catalogue
 
+    if file in catalogue.WIRES.values():
+        return []
     tops = [name.partition(".")[0] for name, files in catalogue.HOOKS.items() if file in files]
     return [top for top in dict.fromkeys(tops) if top != "errtrack"]
