@@ -83,7 +83,9 @@ def is_initialized() -> bool:
 
 
 def capture_exception(
-    error: BaseException | Any = None, scope: Scope | None = None, **scope_args: Any
+    error: BaseException | Any = None,
+    scope: Scope | Callable[[Scope], object] | None = None,
+    **scope_args: Any,
 ) -> str | None:
     """Capture *error* (an exception, an ``exc_info`` tuple, or by default the one being handled).
 
@@ -106,7 +108,7 @@ def capture_exception(
 def capture_message(
     message: str,
     level: str | None = None,
-    scope: Scope | None = None,
+    scope: Scope | Callable[[Scope], object] | None = None,
     *,
     params: Any = None,
     **scope_args: Any,
@@ -119,7 +121,10 @@ def capture_message(
 
 
 def capture_event(
-    event: Event, hint: Hint | None = None, scope: Scope | None = None, **scope_args: Any
+    event: Event,
+    hint: Hint | None = None,
+    scope: Scope | Callable[[Scope], object] | None = None,
+    **scope_args: Any,
 ) -> str | None:
     """Capture an event that is already in the protocol's form. Returns its id, or None."""
     client = _client.get_client()
@@ -273,8 +278,13 @@ def should_send_default_pii() -> bool:
     return client is not None and bool(client.options.send_default_pii)
 
 
-def _call_scope(scope: Scope | None, fields: dict[str, Any]) -> Scope | None:
-    """A scope for one call, from keywords such as ``tags={...}``; unknown keywords are told in debug."""
+def _call_scope(scope: Any, fields: dict[str, Any]) -> Scope | None:
+    """A scope for one call, from keywords such as ``tags={...}``; unknown keywords are told in debug.
+
+    *scope* may be a function that is given an empty scope to fill.
+    """
+    if scope is not None and not isinstance(scope, Scope):
+        scope = _filled(scope)
     if not fields:
         return scope
     made = scope.fork() if scope is not None else Scope()
@@ -296,6 +306,17 @@ def _call_scope(scope: Scope | None, fields: dict[str, Any]) -> Scope | None:
             from errtrack import guard
 
             guard.debug("capture: unknown keyword %s is left out" % key)
+    return made
+
+
+def _filled(fill: Any) -> Scope | None:
+    made = Scope()
+    try:
+        fill(made)
+    except Exception as error:
+        from errtrack import guard
+
+        guard.tell("capture: scope=... failed (%s); the event goes without it" % type(error).__name__)
     return made
 
 

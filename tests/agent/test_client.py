@@ -76,6 +76,16 @@ def test_scope_arguments_hold_for_one_call(running: Running) -> None:
     assert "tags" not in two and "user" not in two and two["level"] == "info"
 
 
+def test_a_function_may_fill_the_scope_of_one_call(
+    running: Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    running.start()
+    errtrack.capture_message("one", scope=lambda scope: scope.set_tag("a", "1"))
+    errtrack.capture_exception(ValueError(), scope=lambda scope: 1 / 0, tags={"b": "2"})
+    one, two = running.events()
+    assert one["tags"] == {"a": "1"} and two["tags"] == {"b": "2"}
+
+
 def test_scopes_reach_the_event(running: Running) -> None:
     running.start(tags={"static": "s"})
     errtrack.get_global_scope().set_tag("global", "g")
