@@ -3,7 +3,7 @@
 
 Looks at the Python, the copy of errtrack, the settings and where each came from, the server, the folders on
 disk and what waits in them, and at every library that would be patched. With a COMMAND, at the Python that it
-runs in.
+runs in, and at every place there that would be patched: the libraries are imported in a process of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from errtrack_run.libraries import NOTE, OFF, OK, PROBLEM
 from errtrack_run.terminal import Terminal, escape, pad, plural, size, wrap
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from errtrack_run.cli import Settings
 
     Facts = dict[str, Any]
-
-#: States of a check. Only ``problem`` makes the exit status 1.
-OK, NOTE, OFF, PROBLEM = "ok", "note", "off", "problem"
 
 OLDEST = (3, 9)
 #: Needed from the first event on: distribution -> what does not work without it.
@@ -60,10 +58,10 @@ class Doctor:
                 )
 
     def _command(self, facts: Facts) -> None:
-        from errtrack_run import cautions, target
+        from errtrack_run import cautions, libraries, target
 
         command = self.settings.arguments.target
-        modules = watched_modules()
+        modules = libraries.watched_modules()
         if not command:
             from errtrack import distributions
             from errtrack_run import facts as own
@@ -87,17 +85,20 @@ class Doctor:
             for warning in cautions.warnings({}, command, self.settings.environ):
                 self.note(name, NOTE, warning)
         try:
-            facts.update(target.ask(found, modules, self.settings.environ))
+            facts.update(target.ask(found, [*modules, *libraries.patch_points()], self.settings.environ))
         except Exception as error:
             self.note("start", PROBLEM, "this Python does not start: %s" % error)
             return
         if facts["booted"]:
-            text = "instrumented, by sitecustomize on PYTHONPATH; with errtrack from %s" % facts["errtrack"]
+            by = "errtrack-run-autoload" if facts["autoload"] else "sitecustomize on PYTHONPATH"
+            text = "instrumented, by %s; with errtrack from %s" % (by, facts["errtrack"])
             self.note("start", OK, text)
         elif not self.options.enabled:
             self.note("start", OFF, "not instrumented: switched off by %s" % self.options.source("enabled"))
         else:
             self.note("start", PROBLEM, "not instrumented: this Python did not load errtrack's sitecustomize")
+        if facts["finder"]:
+            self.note("imports", NOTE, "%s comes before errtrack's finder" % facts["finder"])
         if facts["sitecustomize"]:
             self.note("sitecustomize", NOTE, "%s runs as well, after errtrack's" % facts["sitecustomize"])
 
@@ -118,11 +119,27 @@ class Doctor:
             if have:
                 self.note(name, OK, have)
             else:
-                # Beside a launcher from another environment its own copy is used.
-                state = PROBLEM if not self.settings.arguments.target else NOTE
-                self.note(name, state, "not installed in this environment: %s" % without)
+                self.note(name, *self._own_copy(name, facts["version"], without))
         if facts["distributions"].get("sentry-sdk"):
             self.note("sentry-sdk", NOTE, "is installed too; where the application starts it, both report")
+
+    def _own_copy(self, name: str, version: str, without: str) -> tuple[str, str]:
+        """Of what an environment does not have, a launcher from another one brings its own."""
+        from importlib.metadata import PackageNotFoundError, distribution
+
+        from errtrack import distributions
+
+        text = "not installed in this environment"
+        try:
+            own = distribution(name) if self.settings.arguments.target else None
+        except PackageNotFoundError:
+            own = None
+        if own is None:
+            return PROBLEM, "%s: %s" % (text, without)
+        wanted = own.metadata["Requires-Python"] or ""
+        if wanted and not distributions.satisfies(version, wanted):
+            return PROBLEM, "%s, and the launcher's %s is not for it: %s" % (text, own.version, without)
+        return OK, "%s, the launcher's, as there is none in this environment" % own.version
 
     def _settings(self, facts: Facts) -> None:
         options = self.options
@@ -206,43 +223,13 @@ class Doctor:
 
     def _instrumentations(self, facts: Facts) -> None:
         from errtrack_instrumentations import catalogue
+        from errtrack_run import libraries
 
         if not facts:  # no Python, or none that can be asked
             return
         for file, (title, _) in catalogue.INSTRUMENTATIONS.items():
-            state, text = self._row(file, facts)
+            state, text = libraries.row(file, facts, self.options)
             self.note(file, state, "%s: %s" % (title, text))
-
-    def _row(self, file: str, facts: Facts) -> tuple[str, str]:
-        """One line of the catalogue: would it be on, for what, in which versions?"""
-        from errtrack import distributions
-
-        module = __import__("errtrack_instrumentations." + file, fromlist=["INSTRUMENTATION"])
-        instrumentation = module.INSTRUMENTATION
-        if not self.options.enabled:
-            return OFF, "errtrack is switched off"
-        if file in self.options.disable:
-            return OFF, "disabled by %s" % self.options.source("disable")
-        if instrumentation.opt_in and file not in self.options.enable:
-            return OFF, "opt-in; name it in ERRTRACK_ENABLE, or in `enable` of the file"
-        supports = ", supported: %s" % instrumentation.supports if instrumentation.supports else ""
-        tops = library_names(file)
-        if not tops:
-            return OK, "on" + supports
-        present, absent = [], []
-        for top in tops:
-            version = facts["distributions"].get(top.replace("_", "-").lower())
-            if version is None and top == instrumentation.name:
-                version = facts["distributions"].get(instrumentation.distribution)
-            if version or facts["modules"].get(top):
-                present.append("%s %s" % (top, version) if version else top)
-            else:
-                absent.append(top)
-            if version and supports and not distributions.satisfies(version, instrumentation.supports):
-                return PROBLEM, "%s %s is not supported (%s)" % (top, version, instrumentation.supports)
-        if not present:
-            return OFF, "%s not installed%s" % (" and ".join(absent), supports)
-        return OK, "on for %s%s" % (" and ".join(present), supports)
 
 
 def run(settings: Settings) -> int:
@@ -278,20 +265,3 @@ def _print(terminal: Terminal, checks: list[tuple[str, str, str, str]], problems
         terminal.print(terminal.paint("%s found." % plural(problems, "problem"), "red"))
     else:
         terminal.print(terminal.paint("All is well.", "green"))
-
-
-def watched_modules() -> list[str]:
-    """The top names of all libraries in the catalogue."""
-    from errtrack_instrumentations import catalogue
-
-    return sorted({name for file in catalogue.INSTRUMENTATIONS for name in library_names(file)})
-
-
-def library_names(file: str) -> list[str]:
-    """The top names of the libraries that load *file*; none for what concerns the interpreter itself."""
-    from errtrack_instrumentations import catalogue
-
-    if file in catalogue.WIRES.values():
-        return []
-    tops = [name.partition(".")[0] for name, files in catalogue.HOOKS.items() if file in files]
-    return [top for top in dict.fromkeys(tops) if top != "errtrack"]

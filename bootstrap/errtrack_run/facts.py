@@ -2,8 +2,8 @@
 """What ``errtrack doctor`` wants to know of a Python; runs inside that Python, which may have nothing of
 ours.
 
-Started as ``python facts.py DISTRIBUTIONS_PY MODULE...`` it prints the facts as JSON. Standard library only,
-and no module of it that an old Python lacks.
+Started as ``python facts.py DISTRIBUTIONS_PY [MODULE | MODULE:ATTRIBUTE]...`` it prints the facts as
+JSON. Standard library only, and no module of it that an old Python lacks.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def gather(installed: dict[str, str], modules: list[str]) -> dict[str, Any]:
-    """The facts of this interpreter: *installed* are its distributions, *modules* the libraries asked for."""
+def gather(installed: dict[str, str], modules: list[str], points: list[str] | None = None) -> dict[str, Any]:
+    """The facts of this interpreter: *installed* are its distributions, *modules* the libraries asked for.
+
+    *points* are places that would be patched, ``module:attribute``; their libraries are imported.
+    """
     import platform
 
     boot = sys.modules.get("errtrack_run.boot")
@@ -29,9 +32,35 @@ def gather(installed: dict[str, str], modules: list[str]) -> dict[str, Any]:
         "booted": getattr(boot, "finder", None) is not None,
         "errtrack": os.path.dirname(getattr(boot, "__file__", None) or _found("errtrack_run")),
         "sitecustomize": _sitecustomize(),
+        "autoload": "errtrack_autoload" in sys.modules,
+        "finder": _finders(),
         "distributions": installed,
         "modules": {name: _found(name) for name in modules},
+        "points": {point: _why_missing(point) for point in points or ()},
     }
+
+
+def _why_missing(point: str) -> str:
+    """Why nothing can be patched at *point*; '' when something can."""
+    name, _, attribute = point.partition(":")
+    if not _found(name.partition(".")[0]):
+        return "not installed"
+    try:
+        __import__(name)
+        found: Any = sys.modules[name]
+        for part in attribute.split(".") if attribute else ():
+            found = getattr(found, part)
+    except BaseException as error:  # whatever a library does when it is imported
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return "%s: %s" % (type(error).__name__, error)
+    return ""
+
+
+def _finders() -> str:
+    """What stands on sys.meta_path in front of our finder; '' when nothing does, or when we are not there."""
+    names = [getattr(item, "__name__", type(item).__name__) for item in sys.meta_path]
+    return ", ".join(names[: names.index("Finder")]) if "Finder" in names else ""
 
 
 def _found(name: str) -> str:
@@ -65,7 +94,9 @@ def main() -> None:
     namespace: dict[str, Any] = {"__name__": "distributions"}
     with open(sys.argv[1]) as file:
         exec(compile(file.read(), sys.argv[1], "exec"), namespace)
-    print("\n" + json.dumps(gather(namespace["installed"](), sys.argv[2:])))
+    modules = [word for word in sys.argv[2:] if ":" not in word]
+    points = [word for word in sys.argv[2:] if ":" in word]
+    print("\n" + json.dumps(gather(namespace["installed"](), modules, points)))
 
 
 if __name__ == "__main__":

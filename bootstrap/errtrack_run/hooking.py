@@ -27,12 +27,16 @@ def fault(where: str, error: BaseException) -> None:
         guard.fault(where, error)
         if guard.debug_enabled:
             return
-    if os.environ.get("ERRTRACK_DEBUG", "").strip().lower() in ("1", "true", "t", "yes", "y", "on"):
+    if _is_debugging():
         try:
             stream: Any = sys.__stderr__
             stream.write("errtrack: internal fault in %s: %s: %s\n" % (where, type(error).__name__, error))
         except Exception:
             pass
+
+
+def _is_debugging() -> bool:
+    return os.environ.get("ERRTRACK_DEBUG", "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
 
 
 def withdraw(at_exit: "Callable[[], None]") -> None:
@@ -48,6 +52,10 @@ def withdraw(at_exit: "Callable[[], None]") -> None:
 def load(file: str) -> "Any":
     """Import the instrumentation *file* and return its ``INSTRUMENTATION``."""
     _serve_dependencies()
+    if _is_debugging():
+        from errtrack import guard
+
+        guard.debug_enabled = True  # the client will say so too, but may be far away
     name = "errtrack_instrumentations." + file
     __import__(name)
     return sys.modules[name].INSTRUMENTATION

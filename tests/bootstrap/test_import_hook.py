@@ -463,10 +463,10 @@ def test_a_module_that_merely_shares_a_librarys_name_is_left_alone(house: House,
             house.module(name + ".py", "VALUE = 1\n")
     code = "import importlib, sys\n"
     code += "for name in %r: m = importlib.import_module(name)\n" % [*names, "statsig", "agents", "tornado"]
-    code += "from errtrack import guard\nprint(guard.faults)\n"
+    code += "print('ran')\n"
     house.module("app.py", code)
     done = house.launch(plain_python, "app.py")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "{}\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
 
 
 def test_an_unsupported_release_is_told_once_and_left_alone(house: House, plain_python: str) -> None:
@@ -492,7 +492,7 @@ def test_what_runs_in_the_middle_of_an_import_asks_for_nothing_of_that_library()
     import textwrap
 
     from errtrack_instrumentations import catalogue
-    from errtrack_run.doctor import library_names
+    from errtrack_run.libraries import library_names
 
     for file in catalogue.INSTRUMENTATIONS:
         instrumentation = importlib.import_module("errtrack_instrumentations." + file).INSTRUMENTATION

@@ -153,3 +153,45 @@ def test_doctor_tells_commands_that_are_no_python_and_commands_that_are_not_ther
     missing = desk.run("doctor", "--json", "--", "no-such-command-anywhere")
     assert missing.status == 1
     assert checks(missing)["Command", "no-such-command-anywhere"][1] == "there is no such command"
+
+
+def test_doctor_looks_for_every_place_to_patch_in_the_python_of_the_command(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = checks(desk.run("doctor", "--json", "--", sys.executable, "app.py"))
+    state, text = found["Instrumentations", "flask"]
+    assert state == "ok"
+    assert "5 of 5 patch points are there" in text
+    state, text = found["Instrumentations", "wsgi_servers"]
+    assert (state, "2 of 2" in text) == ("ok", True)
+
+
+def test_doctor_tells_what_cannot_be_patched(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "site" / "flask"
+    library.mkdir(parents=True)
+    (library / "__init__.py").write_text("")
+    (library / "app.py").write_text("class Flask:\n    pass\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    result = desk.run("doctor", "--json", "--", sys.executable, "app.py")
+    state, text = checks(result)["Instrumentations", "flask"]
+    assert state == "note"
+    assert "missing: flask.app.Flask" in text and "AttributeError" in text
+
+
+def test_doctor_tells_whose_copy_of_a_dependency_serves_another_environment(
+    desk: Desk, plain_python: str
+) -> None:
+    found = checks(desk.run("doctor", "--json", "--", plain_python, "app.py"))
+    assert found["Python", "urllib3"][0] == "ok"
+    assert "the launcher's" in found["Python", "urllib3"][1]
+
+
+def test_doctor_tells_who_stands_in_front_of_the_finder(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """72"""
+    code = "import sys\nclass Intruder:\n    find_spec = lambda *a, **k: None\n"
+    (desk.folder / "site").mkdir()
+    (desk.folder / "site" / "sitecustomize.py").write_text(code + "sys.meta_path.insert(0, Intruder())\n")
+    monkeypatch.setenv("PYTHONPATH", str(desk.folder / "site"))
+    found = checks(desk.run("doctor", "--json", "--", sys.executable, "app.py"))
+    assert "Intruder" in found["Command", "imports"][1]
+    assert found["Command", "sitecustomize"][1].startswith(str(desk.folder / "site"))
