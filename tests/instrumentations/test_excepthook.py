@@ -215,6 +215,7 @@ def test_failing_capture_keeps_the_traceback(sandbox) -> None:
 @pytest.mark.parametrize("stream", ["sys.stderr = None", "sys.stderr.close()", "import os; os.close(2)"])
 def test_without_stderr(sandbox, stream: str) -> None:
     code = "import sys; %s\n1 / 0" % stream
+    # Descriptor 2 must not become a file of ours: the traceback would go there, and the exit code be another.
     assert sandbox.python(code).returncode == sandbox.python(code, launched=False).returncode
     assert main_exception(sandbox.event())["type"] == "ZeroDivisionError"
 

@@ -129,6 +129,14 @@ os.closerange(3, 64)
     assert sandbox.python(CRASH % code).stdout == "0\n"
 
 
+def test_file_never_takes_the_place_of_stderr(sandbox) -> None:
+    code = "import os; os.close(2)\nimport logging\nos.write(os.open('data', os.O_CREAT | os.O_WRONLY), b'x')"
+    code += "\nprint(open('data').read(), os.fstat(2).st_size, flush=True)\nimport os; os.abort()"
+    assert sandbox.python(code).stdout == "x 1\n"
+    (path,) = crash_files(sandbox)
+    assert "Fatal Python error" in parts_of(path)[1]
+
+
 def test_disabled_by_name(sandbox) -> None:
     code = CRASH % "import faulthandler; print(faulthandler.is_enabled())"
     assert sandbox.python(code, ERRTRACK_DISABLE="faulthandler").stdout == "False\n"

@@ -67,6 +67,10 @@ class CrashFile:
         )
         head = _head(self._options)
         descriptor = os.open(self.path, _NEW, 0o600)
+        if descriptor <= 2:
+            from errtrack.delivery.segment import above_standard
+
+            descriptor = above_standard(descriptor)
         try:
             if _HAS_LOCKS:
                 flock(descriptor, LOCK_EX | LOCK_NB)
