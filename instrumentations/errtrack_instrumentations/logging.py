@@ -24,24 +24,12 @@ if TYPE_CHECKING:
     from errtrack.instrumentation import Advice
 
 # What a record holds by itself; message and asctime are put there by formatters, taskName from Python 3.12 on.
-_OWN = frozenset(
-    (
-        "args",
-        "asctime",
-        "created",
-        "exc_info",
-        "exc_text",
-        "filename",
-        "funcName",
-        "levelname",
-        "levelno",
-        "lineno",
-    )
-    + ("message", "module", "msecs", "msg", "name", "pathname", "process", "processName", "relativeCreated")
-    + ("stack_info", "taskName", "thread", "threadName")
-)
-_SOMETIMES = ("message", "asctime", "taskName")
-_FEWEST = len(_OWN) - len(_SOMETIMES)
+_OWN = frozenset((
+    "args", "asctime", "created", "exc_info", "exc_text", "filename", "funcName", "levelname", "levelno", "lineno",
+    "message", "module", "msecs", "msg", "name", "pathname", "process", "processName", "relativeCreated",
+    "stack_info", "taskName", "thread", "threadName",
+))  # fmt: skip
+_FEWEST = len(_OWN) - (2 if sys.version_info >= (3, 12) else 3)
 
 
 def watch(call: Call) -> Advice:
@@ -49,7 +37,7 @@ def watch(call: Call) -> Advice:
     try:
         yield
     finally:  # a handler that raises does not lose the event
-        record = call.get(1, "record")
+        record = call.args[1] if len(call.args) > 1 else call.get(1, "record")
         uses = loggers.uses("logging", record.name, record.levelno)
         if uses >= loggers.EVENT:
             capture(record)  # before the breadcrumb: an event does not list itself
@@ -86,7 +74,7 @@ def extra_of(record: Any) -> dict[str, Any]:
     """What the program put on *record*, and the name of a level of its own."""
     held = vars(record)
     extra: dict[str, Any] = {}
-    if len(held) > _FEWEST and len(held) - sum(map(held.__contains__, _SOMETIMES)) > _FEWEST:
+    if len(held) > _FEWEST and len(held) - ("message" in held) - ("asctime" in held) > _FEWEST:
         extra = {str(k): held[k] for k in held.keys() - _OWN if str(k)[:1] != "_"}
     if record.levelno % 10:
         extra["level_name"] = record.levelname

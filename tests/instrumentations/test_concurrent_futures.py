@@ -84,6 +84,32 @@ def test_tasks_leave_nothing_to_the_next_when_nothing_was_carried(pools) -> None
     assert [e.get("tags") for e in watching.events] == [None, None]
 
 
+def test_workers_start_with_nothing_of_the_first_submitter(pools) -> None:
+    from multiprocessing.pool import ThreadPool
+
+    from errtrack.context import scope
+
+    watching = pools()
+    with ThreadPoolExecutor(1) as pool, errtrack.isolation_scope() as first:
+        first.set_tag("request", "1")
+        pool.submit(tell, "first").result()
+        with ThreadPool(1) as other:
+            other.apply(tell, ("other",))
+        token = scope._scopes.set(None)
+        pool.submit(tell, "later").result()
+        scope._scopes.reset(token)
+    tags = {e["logentry"]["message"]: e.get("tags") for e in watching.events}
+    assert tags == {"first": {"request": "1"}, "other": None, "later": None}
+
+
+def test_map_carries_as_submit_does(pools) -> None:
+    watching = pools()
+    errtrack.set_tag("request", "1")
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(tell, "ab"))
+    assert [e["tags"] for e in watching.events] == [{"request": "1"}] * 2
+
+
 def test_the_programs_own_context_variables_stay_out_of_the_pool(pools) -> None:
     import contextvars
 
