@@ -278,13 +278,12 @@ def should_send_default_pii() -> bool:
     return client is not None and bool(client.options.send_default_pii)
 
 
-def _call_scope(scope: Any, fields: dict[str, Any]) -> Scope | None:
+def _call_scope(given: Any, fields: dict[str, Any]) -> Scope | None:
     """A scope for one call, from keywords such as ``tags={...}``; unknown keywords are told in debug.
 
-    *scope* may be a function that is given an empty scope to fill.
+    *given* may be a function that is given an empty scope to fill.
     """
-    if scope is not None and not isinstance(scope, Scope):
-        scope = _filled(scope)
+    scope: Scope | None = given if given is None or isinstance(given, Scope) else _filled(given)
     if not fields:
         return scope
     made = scope.fork() if scope is not None else Scope()

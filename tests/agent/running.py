@@ -29,6 +29,10 @@ class Running:
 
     def events(self) -> list[dict[str, Any]]:
         assert self.clients[-1].flush(10)
+        return self.events_stored()
+
+    def events_stored(self) -> list[dict[str, Any]]:
+        """Every event in the store, oldest first."""
         drain_to_store(self.clients[-1].options)  # what an earlier client left
         store = Store(str(self.folder), 0, 0)
         try:

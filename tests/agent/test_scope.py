@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import pytest
 
 from errtrack.context import scope as scopes
 from errtrack.context.merge import apply_scopes
@@ -179,3 +182,67 @@ def test_traceparent_is_read_where_sentry_trace_is_absent() -> None:
     found = continue_trace(traceparent="00-%s-%s-01" % (TRACE, SPAN))
     assert found is not None and (found.trace_id, found.parent_span_id, found.sampled) == (TRACE, SPAN, True)
     assert continue_trace(traceparent="00-%s-01" % TRACE) is None
+
+
+def test_executors_and_copied_contexts_see_the_scope_they_were_given() -> None:
+    def look() -> object:
+        return scopes.get_isolation_scope().tags.get("unit")
+
+    with scopes.isolation_scope() as scope, ThreadPoolExecutor(1) as pool:
+        scope.set_tag("unit", "mine")
+        assert pool.submit(look).result() is None  # a bare thread knows nothing ...
+        assert pool.submit(contextvars.copy_context().run, look).result() == "mine"  # ... unless it is told
+        assert pool.submit(look).result() is None
+
+
+def test_async_generators_leave_no_scope_behind() -> None:
+    async def numbers() -> AsyncIterator[int]:
+        with scopes.isolation_scope() as scope:
+            scope.set_tag("inside", "generator")
+            for number in range(10):
+                yield number
+
+    async def main() -> object:
+        async for number in numbers():
+            if number == 2:
+                break
+        generator = numbers()
+        await generator.__anext__()
+        await asyncio.create_task(close(generator))  # its end runs in another task's context
+        return None
+
+    async def close(generator: Any) -> None:
+        await generator.aclose()
+
+    before = scopes._scopes.get()
+    asyncio.run(main())
+    assert scopes._scopes.get() is before
+
+
+def test_deeply_nested_blocks() -> None:
+    with scopes.isolation_scope() as outer:
+        outer.set_tag("depth", 0)
+        blocks = []
+        for depth in range(200):
+            block = scopes.new_scope()
+            block.__enter__().set_tag("depth", depth)
+            blocks.append(block)
+        while blocks:
+            assert scopes.get_current_scope().tags["depth"] == len(blocks) - 1
+            blocks.pop().__exit__(None, None, None)
+
+
+def test_greenlets_have_scopes_of_their_own() -> None:
+    greenlet = pytest.importorskip("greenlet")
+
+    def work(name: str) -> None:
+        with scopes.isolation_scope() as scope:
+            scope.set_tag("name", name)
+            greenlet.getcurrent().parent.switch()
+            assert scopes.get_isolation_scope().tags == {"name": name}
+
+    started = [greenlet.greenlet(work) for _ in range(2)]
+    for name, one in zip("ab", started):
+        one.switch(name)
+    for one in started:
+        one.switch()
