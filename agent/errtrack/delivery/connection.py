@@ -95,6 +95,9 @@ def tls_context(options: Options, environ: Mapping[str, str], socket_class: Any 
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if urllib3.__version__.startswith("1."):  # type: ignore[attr-defined]
+        # It compares the names itself then, and only then can it talk to hosts that are addresses.
+        context.check_hostname = False
     if socket_class is not None:
         context.sslsocket_class = socket_class
     source = "ca_certs"

@@ -35,7 +35,7 @@ BACKLOG_AT_EXIT = 0.3
 _LOOK_FOR_PLACE = 60.0
 
 #: A fork waits no longer than this (seconds) for the worker to come to a point where it does no harm.
-FORK_WAITS = 1.0
+FORK_WAITS = 3.0
 
 _live: list[Transport] = []
 _held: list[Worker] = []
@@ -63,6 +63,10 @@ class Transport:
         self._dsn = dsn
         self._make: Callable[[], Destination]
         if dsn is not None:
+            # urllib3 imports it, and asks it for loggers under a lock that its own fork hook takes. Hooks run from the
+            # last registered to the first: known before ours, it takes that lock only after our import has ended.
+            import logging  # noqa: F401
+
             from errtrack.delivery.post import Post
 
             to = dsn
@@ -227,24 +231,10 @@ def _register(transport: Transport) -> None:
 
 def _before_fork() -> None:
     """Let an import or a transaction of the worker end: the child could never finish it, and would hang."""
-    complete, had_hooks = _logging_state()
     for transport in _live[:]:
         worker = transport.worker()
         if worker is not None and worker.destination.unforkable.acquire(True, FORK_WAITS):
             _held.append(worker)
-    if not complete and not had_hooks:
-        complete, had_hooks = _logging_state()
-        if complete and had_hooks:
-            # Its import ended while we waited, and it registered hooks: too late for the one that takes its lock,
-            # in time for the one that releases it after the fork, which would complain to the user.
-            sys.modules["logging"]._lock.acquire()
-
-
-def _logging_state() -> tuple[bool, bool]:
-    """Whether ``logging`` is imported completely, and whether it has come to the registering of its fork hooks."""
-    module = sys.modules.get("logging")
-    initializing = getattr(getattr(module, "__spec__", None), "_initializing", False)
-    return module is not None and not initializing, hasattr(module, "_after_at_fork_child_reinit_locks")
 
 
 def _after_fork() -> None:

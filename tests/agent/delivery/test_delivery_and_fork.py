@@ -79,7 +79,7 @@ def work():
     while not over.is_set():
         one = put()
         with lock: ids.append(one)
-        time.sleep(0.001)
+        time.sleep(0.005)
 threads = [threading.Thread(target=work) for _ in range(2)]
 for thread in threads: thread.start()
 bad = 0
@@ -167,7 +167,8 @@ if __name__ == "__main__":
     ids = done.stdout.split()
     assert len(ids) == 3
     assert set(ids) <= set(sink.wait(5))
-    assert len(sink.event_ids()) == 5
+    # Its thread may have been sending one as it ended: once more is the price of never losing one.
+    assert len(set(sink.event_ids())) == 5
 
 
 def test_the_store_is_filled_by_parent_and_child(child: Child) -> None:
