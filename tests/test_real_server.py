@@ -130,3 +130,46 @@ def test_what_a_process_could_not_deliver_the_next_one_does(bugsink: Bugsink, sa
 def test_harness_finds_what_is_wrong() -> None:
     """A checker that cannot fail would prove nothing."""
     assert complaints([{"event_id": "0" * 31 + "1", "platform": "python", "level": "nonsense"}])
+
+
+def test_an_event_with_all_that_can_be_said_and_what_goes_beside_it(bugsink: Bugsink, sandbox) -> None:
+    code = """
+import errtrack
+errtrack.start_session()
+errtrack.add_attachment(b"notes", "notes.txt")
+errtrack.add_feature_flag("new-cart", True)
+errtrack.add_feature_flag("variant", "b")
+errtrack.set_user({"id": 1, "username": "ada", "email": "a@example.test", "ip_address": "10.0.0.1",
+    "geo": {"city": "Vienna", "country_code": "AT"}, "segment": "x", "data": {"plan": "gold"}, "own": [1, None]})
+errtrack.set_transaction_name("nightly", source="task")
+errtrack.add_breadcrumb(type="http", category="http", message="GET", level="info", data={"url": "https://x.test", "status_code": 200})
+try:
+    with errtrack.monitor("nightly", schedule="0 3 * * *"):
+        1 / 0
+except ZeroDivisionError:
+    errtrack.capture_exception(contexts={"state": {"a": [1, {"b": None}]}, "culture": {"locale": "de_AT"}}, extra={"n": 1.5})
+errtrack.capture_event({"type": "transaction", "transaction": "t", "start_timestamp": 1790000000.0, "timestamp": 1790000001.0,
+    "spans": [], "contexts": {"trace": {"trace_id": "a" * 32, "span_id": "b" * 16}}})
+for n in range(5):
+    try:
+        raise KeyError("storm")
+    except KeyError as error:
+        errtrack.capture_exception(error)
+errtrack.end_session()
+"""
+    done = sandbox.python(
+        code, ERRTRACK_DSN=bugsink.dsn, ERRTRACK_RELEASE="shop@2.0", ERRTRACK_DIST="7", ERRTRACK_SEND_DEFAULT_PII="1",
+        ERRTRACK_AUTO_SESSION_TRACKING="1", ERRTRACK_MAX_EVENTS_BURST="2", ERRTRACK_MAX_EVENTS_PER_MINUTE="0.01",
+        DYNO="web.1", KUBERNETES_SERVICE_HOST="10.0.0.1", HOSTNAME="pod-1",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    events = new_events(bugsink, 4)
+    assert len(events) == 4
+    assert complaints(events) == []
+    full = next(e for e in events if e["exception"]["values"][0]["type"] == "ZeroDivisionError")
+    assert full["contexts"]["flags"]["values"] == [
+        {"flag": "new-cart", "result": True}, {"flag": "variant", "result": "b"}
+    ]  # fmt: skip
+    assert full["contexts"]["cloud_resource"]["cloud.provider"] == "heroku"
+    assert full["contexts"]["container"]["k8s.pod.name"] == "pod-1"
+    assert sum(e.get("extra", {}).get("suppressed_events", 0) for e in events) == 3

@@ -149,7 +149,14 @@ def test_tags_are_texts_of_bounded_length(capture) -> None:
 
 
 def test_users_are_known_attributes_as_text_and_the_rest_is_data(capture) -> None:
-    user = {"id": 5, "email": "a@b.c", "plan": "gold", "token": "hunter2", "ip_address": "not one", "geo": {"city": "Bern"}}
+    user = {
+        "id": 5,
+        "email": "a@b.c",
+        "plan": "gold",
+        "token": "hunter2",
+        "ip_address": "not one",
+        "geo": {"city": "Bern"},
+    }
     assert capture.finished({"user": user})["user"] == {
         "id": "5",
         "email": "a@b.c",
@@ -164,7 +171,13 @@ def test_requests_are_known_attributes_without_secrets(capture) -> None:
     request = {
         "url": "https://ann:hunter2@example.com/a?token=hunter2&page=2#part",
         "method": "post",
-        "headers": [("Accept", "a"), ("Accept", "b"), ("X-Number", 5), ("Authorization", "hunter2"), (b"Host", b"h")],
+        "headers": [
+            ("Accept", "a"),
+            ("Accept", "b"),
+            ("X-Number", 5),
+            ("Authorization", "hunter2"),
+            (b"Host", b"h"),
+        ],
         "cookies": {"sessionid": "hunter2", "theme": "dark"},
         "data": {"password": "hunter2", "count": 2},
         "env": {"REMOTE_ADDR": "10.0.0.1", "SERVER_PORT": 80},
@@ -189,8 +202,18 @@ def test_a_form_or_json_body_given_as_text_is_scrubbed(capture) -> None:
 
 def test_breadcrumbs_are_put_right_and_scrubbed(capture) -> None:
     given = [
-        {"timestamp": 1700000000.5, "message": "login password=hunter2", "level": "WARN", "data": "text", "odd": 1},
-        {"type": "http", "category": "httplib", "data": {"url": "https://u:hunter2@x/?api_key=hunter2", "n": 200}},
+        {
+            "timestamp": 1700000000.5,
+            "message": "login password=hunter2",
+            "level": "WARN",
+            "data": "text",
+            "odd": 1,
+        },
+        {
+            "type": "http",
+            "category": "httplib",
+            "data": {"url": "https://u:hunter2@x/?api_key=hunter2", "n": 200},
+        },
         "junk",
     ]
     assert capture.finished({"breadcrumbs": given})["breadcrumbs"] == {
@@ -224,7 +247,16 @@ def test_a_breadcrumb_that_changed_since_the_last_event_is_shown_as_it_is_now(ca
 
 
 def test_numbers_stay_numbers_where_json_has_them(capture) -> None:
-    extra = {"n": 5, "f": 1.5, "big": 2**64, "nan": math.nan, "inf": -math.inf, "no": None, "yes": True, "card": 4111111111111111}
+    extra = {
+        "n": 5,
+        "f": 1.5,
+        "big": 2**64,
+        "nan": math.nan,
+        "inf": -math.inf,
+        "no": None,
+        "yes": True,
+        "card": 4111111111111111,
+    }
     assert capture.finished({"extra": extra})["extra"] == {
         "n": 5,
         "f": 1.5,
@@ -238,7 +270,9 @@ def test_numbers_stay_numbers_where_json_has_them(capture) -> None:
 
 
 def test_what_is_cut_or_filtered_is_told_in_meta(capture) -> None:
-    event = capture.finished({"extra": {"long": "x" * 5000, "many": list(range(80)), "password": "hunter2", "deep": [[[[[[1]]]]]]}})
+    event = capture.finished(
+        {"extra": {"long": "x" * 5000, "many": list(range(80)), "password": "hunter2", "deep": [[[[[[1]]]]]]}}
+    )
     assert event["extra"]["long"] == "x" * 1021 + "..."
     meta = event["_meta"]["extra"]
     assert meta["long"] == {"": {"len": 5000, "rem": [["!limit", "x", 1021, 1024]]}}
@@ -248,8 +282,19 @@ def test_what_is_cut_or_filtered_is_told_in_meta(capture) -> None:
 
 
 def test_a_stack_trace_given_by_hand_is_put_right(capture) -> None:
-    frame = {"filename": "a.py", "lineno": "5", "module": 7, "in_app": 1, "vars": {"n": 5, "no": None}, "odd": 1}
-    given = {"values": [{"type": 5, "value": None, "stacktrace": {"frames": [frame]}, "mechanism": {"handled": "no"}}]}
+    frame = {
+        "filename": "a.py",
+        "lineno": "5",
+        "module": 7,
+        "in_app": 1,
+        "vars": {"n": 5, "no": None},
+        "odd": 1,
+    }
+    given = {
+        "values": [
+            {"type": 5, "value": None, "stacktrace": {"frames": [frame]}, "mechanism": {"handled": "no"}}
+        ]
+    }
     assert capture.finished({"exception": given})["exception"]["values"] == [
         {
             "type": "5",
@@ -257,12 +302,21 @@ def test_a_stack_trace_given_by_hand_is_put_right(capture) -> None:
             "stacktrace": {"frames": [{"filename": "a.py", "module": "7", "vars": {"n": "5", "no": "None"}}]},
         }
     ]
-    assert "stacktrace" not in capture.finished({"exception": [{"type": "E", "stacktrace": {"frames": []}}]})["exception"]["values"][0]
+    assert (
+        "stacktrace"
+        not in capture.finished({"exception": [{"type": "E", "stacktrace": {"frames": []}}]})["exception"][
+            "values"
+        ][0]
+    )
 
 
 def test_messages_have_template_parameters_and_final_text(capture) -> None:
     made = events.from_message("%s is %d", "info", ["x", 5], capture.options, capture.scrubber)
-    assert capture.finished(made)["logentry"] == {"message": "%s is %d", "params": ["x", 5], "formatted": "x is 5"}
+    assert capture.finished(made)["logentry"] == {
+        "message": "%s is %d",
+        "params": ["x", 5],
+        "formatted": "x is 5",
+    }
     odd = events.from_message("%d", "info", ["x"], capture.options, capture.scrubber)
     assert capture.finished(odd)["logentry"]["formatted"] == "%d"
 
@@ -286,7 +340,11 @@ def read_line(event: dict[str, Any]) -> str:
 
 
 def test_what_a_hook_returns_is_put_right_but_not_scrubbed(capture) -> None:
-    event = {"tags": {"a": 1}, "extra": {"o": object(), "nan": math.nan, "password": "put there on purpose"}, "odd": 1}
+    event = {
+        "tags": {"a": 1},
+        "extra": {"o": object(), "nan": math.nan, "password": "put there on purpose"},
+        "odd": 1,
+    }
     events.sanitise(event)
     clean = json.loads(events.encode(event))
     assert clean["tags"] == {"a": "1"}
@@ -342,7 +400,11 @@ def test_a_large_event_sheds_in_order_and_says_so(capture, raised) -> None:
             *(("vars",) if any("vars" in frame for frame in frames) else ()),
             *(("data",) if "data" in small.get("request", {}) else ()),
             *(("extra",) if "extra" in small else ()),
-            *(("crumb data",) if any("data" in c for c in small.get("breadcrumbs", {}).get("values", ())) else ()),
+            *(
+                ("crumb data",)
+                if any("data" in c for c in small.get("breadcrumbs", {}).get("values", ()))
+                else ()
+            ),
             *(("crumbs",) if "breadcrumbs" in small else ()),
             *(("modules",) if "modules" in small else ()),
             *(("source",) if any("context_line" in frame for frame in frames) else ()),
@@ -391,7 +453,16 @@ def test_secrets_planted_in_40_places_are_not_in_the_bytes(capture, raised) -> N
         def __init__(self) -> None:
             self.auth_token = secret()
 
-    def fail(password: str, config: Any, slotted: Any, headers: Any, raw: Any, environ: Any, nested: Any, texts: Any) -> None:
+    def fail(
+        password: str,
+        config: Any,
+        slotted: Any,
+        headers: Any,
+        raw: Any,
+        environ: Any,
+        nested: Any,
+        texts: Any,
+    ) -> None:
         raise ConnectionError("cannot connect: host=db password=%s" % secret()) from ValueError(
             "https://u:%s@h/?token=%s" % (secret(), secret())
         )
@@ -420,13 +491,21 @@ def test_secrets_planted_in_40_places_are_not_in_the_bytes(capture, raised) -> N
     data = capture.bytes(
         error,
         tags={"api_token": secret(), "url": "http://u:%s@h/" % secret()},
-        extra={"argv": ["--password=" + secret()], "deep": {"a": {"b": [{"secret_key": secret()}]}}, "pair": ["token", secret()]},
+        extra={
+            "argv": ["--password=" + secret()],
+            "deep": {"a": {"b": [{"secret_key": secret()}]}},
+            "pair": ["token", secret()],
+        },
         contexts={"app": {"dsn": secret()}, "trace": {"trace_id": "1" * 32, "span_id": "2" * 16}},
         user={"id": "5", "data": {"password": secret()}, "session_token": secret()},
         request={
             "url": "https://u:%s@h/p?sig=1&api_key=%s" % (secret(), secret()),
             "query_string": "token=%s&a=b" % secret(),
-            "headers": {"X-Csrftoken": secret(), "Proxy-Authorization": secret(), "Referer": "http://h/?password=" + secret()},
+            "headers": {
+                "X-Csrftoken": secret(),
+                "Proxy-Authorization": secret(),
+                "Referer": "http://h/?password=" + secret(),
+            },
             "cookies": {"sessionid": secret()},
             "data": {"user": {"passWord": secret()}, "list": [["pwd", secret()]]},
             "env": {"HTTP_COOKIE": secret()},
@@ -434,10 +513,17 @@ def test_secrets_planted_in_40_places_are_not_in_the_bytes(capture, raised) -> N
         breadcrumbs={
             "values": [
                 {"message": "login password=%s" % secret(), "data": {"auth": secret()}},
-                {"message": "SELECT 1", "data": {"db.params": {"token": secret()}, "url": "http://h/?key=1&secret=" + secret()}},
+                {
+                    "message": "SELECT 1",
+                    "data": {"db.params": {"token": secret()}, "url": "http://h/?key=1&secret=" + secret()},
+                },
             ]
         },
-        logentry={"message": "token=%s", "params": {"password": secret()}, "formatted": "token=%s" % secret()},
+        logentry={
+            "message": "token=%s",
+            "params": {"password": secret()},
+            "formatted": "token=%s" % secret(),
+        },
     )
     assert len(used) >= 40
     found = [one for one in used if one.encode() in data]
@@ -464,7 +550,13 @@ LEAVES = (
     | st.decimals()
     | st.uuids()
 )
-KEYS = st.text(max_size=20) | st.integers() | st.none() | st.binary(max_size=5) | st.tuples(st.integers(), st.text(max_size=3))
+KEYS = (
+    st.text(max_size=20)
+    | st.integers()
+    | st.none()
+    | st.binary(max_size=5)
+    | st.tuples(st.integers(), st.text(max_size=3))
+)
 VALUES = st.recursive(
     LEAVES,
     lambda inner: (
@@ -522,11 +614,20 @@ def made_of(value: Any, given: dict[str, Any]) -> dict[str, Any]:
 def test_whatever_is_captured_passes_the_servers_normaliser(value: Any, given: dict[str, Any]) -> None:
     processing = pytest.importorskip("sentry_relay.processing")
     normaliser = processing.StoreNormalizer(
-        project_id=1, client="errtrack/test", protocol_version="7", key_id="1", client_ip="127.0.0.1", remove_other=True
+        project_id=1,
+        client="errtrack/test",
+        protocol_version="7",
+        key_id="1",
+        client_ip="127.0.0.1",
+        remove_other=True,
     )
     raw = events.encode(made_of(value, given)).decode()
     normal = normaliser.normalize_event(raw_event=raw)
-    complaints = [error for error in normal.get("errors", []) if error["type"] not in ("past_timestamp", "future_timestamp")]
+    complaints = [
+        error
+        for error in normal.get("errors", [])
+        if error["type"] not in ("past_timestamp", "future_timestamp")
+    ]
     assert complaints == []
 
 
@@ -582,7 +683,11 @@ def test_capture_imports_nothing_heavy() -> None:
     )
     agent = str(Path(events.__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-S", "-c", code], env={"PYTHONPATH": agent}, capture_output=True, text=True, check=True
+        [sys.executable, "-S", "-c", code],
+        env={"PYTHONPATH": agent},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     heavy = {"re", "json", "typing", "dataclasses", "enum", "functools", "collections", "linecache", "tokenize",
              "traceback", "inspect", "logging", "datetime", "uuid", "threading", "random"}  # fmt: skip

@@ -86,12 +86,15 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVAT
         ("https://ann:hunter2@example.com/x", "https://[Filtered]:[Filtered]@example.com/x"),
         ("postgres://app:p@ss@db:5432/x", "postgres://[Filtered]:[Filtered]@db:5432/x"),
         ("redis://:hunter2@cache/0", "redis://[Filtered]:[Filtered]@cache/0"),
-        ("see https://example.com/?q=1&token=hunter2&x=2", "see https://example.com/?q=1&token=[Filtered]&x=2"),
+        (
+            "see https://example.com/?q=1&token=hunter2&x=2",
+            "see https://example.com/?q=1&token=[Filtered]&x=2",
+        ),
         ("https://example.com/cb#access_token=hunter2", "https://example.com/cb#access_token=[Filtered]"),
         ("host=db password=hunter2 user=ann", "host=db password=[Filtered] user=ann"),
         ("{'password': 'hunter2', 'a': 1}", "{'password': '[Filtered]', 'a': 1}"),
         ('{"user": {"api_key": "hunter2"}}', '{"user": {"api_key": "[Filtered]"}}'),
-        (r'{\"password\": \"hunter2\"}', r'{\"password\": \"[Filtered]\"}'),
+        (r"{\"password\": \"hunter2\"}", r"{\"password\": \"[Filtered]\"}"),
         ("X-Api-Key: hunter2", "X-Api-Key: [Filtered]"),
         ("error: login(password=hunter2) failed", "error: login(password=[Filtered]) failed"),
         ("--token=hunter2", "--token=[Filtered]"),
@@ -150,7 +153,16 @@ def test_query_strings_keep_their_form(query: Any, clean: Any) -> None:
 
 
 def test_command_lines() -> None:
-    words = ["job.py", "--password", "hunter2", "--api-key=hunter2", "DB_PASSWORD=hunter2", "--verbose", "--token", "-v"]
+    words = [
+        "job.py",
+        "--password",
+        "hunter2",
+        "--api-key=hunter2",
+        "DB_PASSWORD=hunter2",
+        "--verbose",
+        "--token",
+        "-v",
+    ]
     assert scrubber().argv(words) == [
         "job.py",
         "--password",
@@ -161,14 +173,21 @@ def test_command_lines() -> None:
         "--token",
         "-v",
     ]
-    assert scrubber().argv(["x", "https://key:secret@host/1"]) == ["x", "https://[Filtered]:[Filtered]@host/1"]
+    assert scrubber().argv(["x", "https://key:secret@host/1"]) == [
+        "x",
+        "https://[Filtered]:[Filtered]@host/1",
+    ]
 
 
 def test_trees_are_scrubbed_at_any_depth_and_say_where() -> None:
     from errtrack.capture.wire import Notes
 
     notes = Notes()
-    tree = {"a": [{"b": {"password": "x", "name": "n"}}], "pair": ["token", "x"], "text": "Bearer abc123def456"}
+    tree = {
+        "a": [{"b": {"password": "x", "name": "n"}}],
+        "pair": ["token", "x"],
+        "text": "Bearer abc123def456",
+    }
     clean = scrubber().data(tree, ("extra",), notes)
     assert clean == {
         "a": [{"b": {"password": FILTERED, "name": "n"}}],
@@ -183,20 +202,37 @@ def test_trees_are_scrubbed_at_any_depth_and_say_where() -> None:
 def test_source_lines_lose_literal_secrets_and_keep_code() -> None:
     own = scrubber()
     assert own.source_line('password = "hunter2"') == 'password = "[Filtered]"'
-    assert own.source_line("login(api_key='hunter2', name='ann')") == "login(api_key='[Filtered]', name='ann')"
+    assert (
+        own.source_line("login(api_key='hunter2', name='ann')") == "login(api_key='[Filtered]', name='ann')"
+    )
     assert own.source_line("token = get_token(request)") == "token = get_token(request)"
     assert own.source_line("    password: str = field()") == "    password: str = field()"
-    assert own.source_line('connect("postgres://a:hunter2@db/x")') == 'connect("postgres://[Filtered]:[Filtered]@db/x")'
+    assert (
+        own.source_line('connect("postgres://a:hunter2@db/x")')
+        == 'connect("postgres://[Filtered]:[Filtered]@db/x")'
+    )
 
 
 def test_patterns_do_not_blow_up_on_long_texts() -> None:
     own = scrubber()
-    for text in ("=:" * 4000, "password=" * 900, "'" * 8000 + ":password", "a:'" * 2700, "4" * 8000, "eyJ" * 2600,
-                 "://" * 2600 + "@", "-" * 8000 + "key=", "token " * 1300, 'password="' + "\\" * 8000):
+    for text in (
+        "=:" * 4000,
+        "password=" * 900,
+        "'" * 8000 + ":password",
+        "a:'" * 2700,
+        "4" * 8000,
+        "eyJ" * 2600,
+        "://" * 2600 + "@",
+        "-" * 8000 + "key=",
+        "token " * 1300,
+        'password="' + "\\" * 8000,
+    ):
         assert min(timeit.repeat(lambda text=text: own.text(text), number=1, repeat=2)) < 0.25, text[:10]  # type: ignore[misc]
 
 
 def test_an_ordinary_text_costs_next_to_nothing() -> None:
     own = scrubber()
-    cost = min(timeit.repeat(lambda: own.is_suspicious("order for customer 12"), number=2000, repeat=5)) / 2000
+    cost = (
+        min(timeit.repeat(lambda: own.is_suspicious("order for customer 12"), number=2000, repeat=5)) / 2000
+    )
     assert cost < 5e-6  # 0.3 microseconds on an idle machine

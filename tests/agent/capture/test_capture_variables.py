@@ -106,7 +106,9 @@ def hostile_values() -> dict[str, Any]:
     made["ordered"] = collections.OrderedDict([(key, 1)])
     type(key).__hash__ = trap("key hash")  # type: ignore[method-assign]
     type(key).__eq__ = trap("key eq")  # type: ignore[method-assign,assignment]
-    zone_type = type("Zone", (datetime.tzinfo,), {"utcoffset": trap("utcoffset"), "__repr__": trap("zone repr")})
+    zone_type = type(
+        "Zone", (datetime.tzinfo,), {"utcoffset": trap("utcoffset"), "__repr__": trap("zone repr")}
+    )
     made["zoned"] = datetime.datetime(2024, 1, 2, tzinfo=zone_type())
     made["sliced"] = slice(made["plain"], None)
     made["partial"] = functools.partial(made["plain"].__class__ if False else print, made["plain"])
@@ -158,10 +160,14 @@ def test_hostile_values_attached_to_an_event_are_not_asked_either(capture) -> No
     for name, value in hostile_values().items():
         CALLS.clear()
         event: dict[str, Any] = dict.fromkeys(places, value)
-        event["exception"] = {"values": [{"type": value, "value": value, "mechanism": {"type": value, "data": value}}]}
+        event["exception"] = {
+            "values": [{"type": value, "value": value, "mechanism": {"type": value, "data": value}}]
+        }
         shown = capture.finished(event)
         nested = {
-            "request": dict.fromkeys(("url", "headers", "cookies", "data", "env", "query_string", "method"), value),
+            "request": dict.fromkeys(
+                ("url", "headers", "cookies", "data", "env", "query_string", "method"), value
+            ),
             "user": {"id": value, "plan": value},
             "tags": {"t": value},
             "contexts": {"c": value},
@@ -321,7 +327,9 @@ def test_a_frame_stays_within_its_bytes(capture, raised) -> None:
 
 def test_of_100_locals_the_first_are_shown_and_the_rest_counted(capture_with, raised) -> None:
     capture = capture_with()
-    source = "def work():\n%s    raise ValueError\n" % "".join("    name%d = %d\n" % (n, n) for n in range(100))
+    source = "def work():\n%s    raise ValueError\n" % "".join(
+        "    name%d = %d\n" % (n, n) for n in range(100)
+    )
     space: dict[str, Any] = {"__name__": "m"}
     exec(source, space)
     event = capture.of(raised(space["work"]))
