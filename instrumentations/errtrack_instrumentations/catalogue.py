@@ -25,6 +25,7 @@ HOOKS = {
     "multiprocessing.process": ("multiprocessing",),
     "loguru": ("loguru",),
     "loguru._logger": ("loguru",),
+    "gevent.hub": ("gevent",),
     "errtrack.client": (
         "faulthandler", "atexit", "argv", "modules", "dedupe",
         "gnu_backtrace", "executing", "pure_eval", "cloud_resource_context",
@@ -62,6 +63,7 @@ INSTRUMENTATIONS = {
     "asyncio": ("asyncio, uvloop", "tasks never awaited and failing callbacks; a scope for each task"),
     "multiprocessing": ("multiprocessing", "child processes that die of an exception, however they are started"),
     "loguru": ("loguru", "breadcrumbs from INFO on, events from ERROR on"),
+    "gevent": ("gevent", "greenlets that die of an exception"),
     "wsgi_servers": ("WSGI servers (gunicorn, wsgiref)", "failed requests of any WSGI application"),
     "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
     "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),

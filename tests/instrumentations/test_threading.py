@@ -50,7 +50,6 @@ thread.join()
 @pytest.mark.parametrize("propagate", ["true", "false", None])
 def test_the_documented_sample(sandbox, propagate) -> None:
     sandbox.write("errtrack.toml", "[threading]\npropagate_scope = %s\n" % propagate if propagate else "")
-    bare = sandbox.python(SAMPLE.replace("import errtrack", "").replace("errtrack.", "str."), launched=False)
     watched = sandbox.python(SAMPLE)
     assert watched.returncode == 0
     event = sandbox.event()
@@ -59,7 +58,6 @@ def test_the_documented_sample(sandbox, propagate) -> None:
     assert error["mechanism"] == {"type": "threading", "handled": False}
     assert [f["function"] for f in error["stacktrace"]["frames"]][-1] == "tries_to_work"
     assert event["contexts"]["thread"]["name"].startswith("Thread-1")
-    assert bare.stderr.startswith("Traceback") or "Thread-1" in bare.stderr
 
 
 def test_output_is_as_without_us(sandbox) -> None:
