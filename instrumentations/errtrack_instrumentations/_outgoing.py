@@ -32,10 +32,13 @@ _NOISE = frozenset(("ctypes.util", "platform", "uuid", "_osx_support"))
 class Settings:
     """What is derived from the options once: our server's address, the targets of traces, the scrubber."""
 
-    __slots__ = ("_baggage", "_lines", "_patterns", "_reaches_all", "_scrubber", "options", "own")
+    __slots__ = ("_baggage", "_lines", "_patterns", "_reaches_all", "_scope", "_scrubber", "options", "own")
 
     def __init__(self, options: Options) -> None:
+        from errtrack.context.scope import get_isolation_scope
+
         self.options = options
+        self._scope = get_isolation_scope
         self.own: Address = None
         if options.dsn:
             from errtrack.dsn import Dsn
@@ -71,7 +74,7 @@ class Settings:
     def header_lines(self, given: list[bytes]) -> list[bytes]:
         """The same as lines of a request; none where the application has *given* its own."""
         trace = self._trace()
-        if trace is None or b"sentry-trace:" in [line[:13].lower() for line in given]:
+        if trace is None or b"sentry-trace:" in b"\n".join(given).lower():
             return []
         known, lines = self._lines
         if known is not trace:
@@ -84,9 +87,7 @@ class Settings:
         # Inside of pytest the agent is off, and so are its traces.
         if not self.options.pytest and "_pytest" in sys.modules:
             return None
-        from errtrack.context.scope import get_isolation_scope
-
-        return get_isolation_scope().get_propagation()
+        return self._scope().get_propagation()
 
     def is_target(self, connection: Any, line: bytes) -> bool:
         """Whether a request on *connection* carries the trace."""
