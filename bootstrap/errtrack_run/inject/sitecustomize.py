@@ -8,6 +8,8 @@ Whatever Python inherits PYTHONPATH runs this file, of any age: its grammar is t
 import os
 import sys
 
+OFF = ("0", "false", "f", "no", "n", "off")
+
 
 def start(inject):
     try:
@@ -39,15 +41,8 @@ if __name__ == "sitecustomize":
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if entry != here]
     try:
-        is_off = os.environ.get("ERRTRACK_ENABLED", "").strip().lower() in [
-            "0",
-            "false",
-            "f",
-            "no",
-            "n",
-            "off",
-        ]
-        if sys.version_info >= (3, 9) and not is_off:
+        enabled = os.environ.get("ERRTRACK_ENABLED", "").strip().lower() not in OFF
+        if sys.version_info >= (3, 9) and enabled:
             start(here)
     except KeyboardInterrupt:
         raise

@@ -166,7 +166,9 @@ def test_doctor_looks_for_every_place_to_patch_in_the_python_of_the_command(
     assert (state, "2 of 2" in text) == ("ok", True)
 
 
-def test_doctor_tells_what_cannot_be_patched(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_tells_what_cannot_be_patched(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     library = tmp_path / "site" / "flask"
     library.mkdir(parents=True)
     (library / "__init__.py").write_text("")
