@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The client: takes an exception, a message or an event, and makes it durable before it returns.
 
-The order: active? dedupe, ignore, sample, cap → build → scopes → processors → sanitise and scrub → ``error_sampler``
-→ ``before_send`` → encode → spool. Each step that can fail stands in the guard; what was captured in part is sent in
-part. What a hook returns is put right, but not scrubbed again: it may add on purpose what we would filter.
+The order: active? dedupe, ignore, sample, cap → build → scopes → the pipeline (processors, scrubbing, hooks) → encode
+→ spool. Each step that can fail stands in the guard; what was captured in part is sent in part.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import sys
 import time
 
-from errtrack import guard, hooks, instrumentation, storms
+from errtrack import guard, instrumentation, storms
 from errtrack import options as settings
 from errtrack.capture import event as events
 from errtrack.capture.scrubber import Scrubber
@@ -23,10 +22,11 @@ from errtrack.delivery import envelope
 from errtrack.delivery.transport import Transport
 from errtrack.dsn import Dsn
 from errtrack.hooks import Hook, HookFailed
+from errtrack.pipeline import Pipeline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import FrameType, TracebackType
     from typing import Any, Optional
 
@@ -100,19 +100,14 @@ class Client:
             from errtrack import sessions
 
             self.sessions = sessions.Sessions(self)
-        self._before_send = Hook("before_send", options.before_send)
-        self._before_send_transaction = Hook("before_send_transaction", options.before_send_transaction)
+        self._pipeline = Pipeline(options, self.scrubber, self.dsn, self._lose, self._count_error)
         self._before_breadcrumb = Hook("before_breadcrumb", options.before_breadcrumb)
-        self._error_sampler = Hook("error_sampler", options.error_sampler, hooks.IGNORED)
-        self._own_processors = hooks.processors(options.processors)
         self._storms = storms.Storms(options.max_events_per_minute, options.max_events_burst)
         self._spotlight: Spotlight | None = None
         if options.spotlight:
             from errtrack.delivery.spotlight import Spotlight
 
             self._spotlight = Spotlight(options.spotlight)
-        self._static: dict[str, Any] | None = None
-        self._integrations: tuple[str, ...] = ()
 
     @property
     def is_active(self) -> bool:
@@ -244,14 +239,7 @@ class Client:
 
     def static(self) -> dict[str, Any]:
         """What is the same on every event of this process; found out at the first one."""
-        static = self._static
-        integrations = tuple(instrumentation.active)
-        if static is None or integrations != self._integrations:
-            from errtrack import process
-
-            static = self._static = process.describe(self.options, integrations)
-            self._integrations = integrations
-        return static
+        return self._pipeline.static()
 
     def _admits(self) -> bool:
         if not self.is_active:
@@ -292,7 +280,7 @@ class Client:
             self.sessions.error_happened(mechanism is not None and mechanism.get("handled") is False)
 
     def _sampled(self) -> bool:
-        if self._error_sampler:
+        if self._pipeline.error_sampler:
             return True  # it decides, once there is an event to show it
         rate: float = self.options.sample_rate
         return rate >= 1.0 or int.from_bytes(os.urandom(4), "big") < rate * 2**32
@@ -308,7 +296,7 @@ class Client:
         hint.setdefault("event_id", event_id)
         hint.setdefault("attachments", [])
         held_back = storm.take() if storm is not None else 0
-        finished = self._finished(event, hint, chain, held_back)
+        finished = self._pipeline.run(event, hint, chain, _processors, held_back)
         if finished is None:
             if storm is not None and held_back:
                 storm.give_back(held_back)
@@ -327,98 +315,13 @@ class Client:
                 self.transport.lost("buffer_overflow", "attachment", size)
         kind = "transaction" if is_transaction else "event"
         record = envelope.build(event_id, kind, events.encode(event), trace, attached)
-        if not self.send(record, envelope.CATEGORIES[kind]):
+        kept = self.send(record, envelope.CATEGORIES[kind])
+        if storm is not None and self._storms.is_time_to_look():
+            self._tell_leftovers(storms.QUIET)
+        if not kept:
             return None
         scopes.get_isolation_scope().last_event_id = event_id
         return event_id
-
-    def _finished(
-        self, event: Event, hint: Hint, chain: tuple[Scope, ...], held_back: int
-    ) -> tuple[Event, dict[str, Any] | None] | None:
-        """*event* as it is sent, and its trace; None when it was dropped, which is counted."""
-        is_transaction = event.get("type") == "transaction"
-        event_id = event["event_id"]
-        processed = self._run_processors(event, hint, chain)
-        if processed is None:
-            return None
-        event = processed
-        if held_back:
-            extra = event.get("extra")
-            event["extra"] = {**(extra if type(extra) is dict else {}), storms.COUNT: held_back}
-        self._add_defaults(event, chain)
-        events.finish(event, self.options, self.scrubber)
-        trace = None
-        if self.dsn is not None:
-            trace = {"trace_id": event["contexts"]["trace"]["trace_id"], "public_key": self.dsn.public_key}
-        if self._error_sampler and not is_transaction and not self._sampler_keeps(event, hint):
-            self._count_errors_of(event)
-            self._lose("sample_rate", event)
-            return None
-        before = self._before_send_transaction if is_transaction else self._before_send
-        if before:
-            given = event
-            try:
-                returned: Any = before(events.plain(event), hint)
-            except HookFailed:
-                self._lose("callback_error", given)
-                return None
-            if not isinstance(returned, dict):
-                self._lose("before_send", given)
-                return None
-            event = returned
-            event["event_id"] = event_id  # the id that the caller is told
-            if is_transaction:
-                event["type"] = "transaction"
-            events.sanitise(event)
-        if not is_transaction:
-            self._count_errors_of(event)
-        return event, trace
-
-    def _run_processors(self, event: Event, hint: Hint, chain: Iterable[Scope]) -> Event | None:
-        for processor in (*_processors, *(p for scope in chain for p in scope.processors)):
-            if getattr(processor, "touches_frames", True):
-                events.plain(event)
-            try:
-                result = processor(event, hint)
-            except Exception as error:
-                guard.fault("event processor", error)
-                continue
-            if result is None:
-                self._lose("event_processor", event)
-                return None
-            event = result
-        for own in self._own_processors:
-            try:
-                answer: Any = own(events.plain(event), hint)
-            except HookFailed:
-                self._lose("callback_error", event)
-                return None
-            if not isinstance(answer, dict):
-                self._lose("event_processor", event)
-                return None
-            event = answer
-        return event
-
-    def _sampler_keeps(self, event: Event, hint: Hint) -> bool:
-        """What ``error_sampler`` decides; one that fails or answers something else keeps the event."""
-        try:
-            share: Any = self._error_sampler(events.plain(event), hint)
-        except HookFailed:
-            return True
-        if share is True or share is False:
-            return bool(share)
-        if (type(share) is float or type(share) is int) and 0 <= share <= 1:
-            return int.from_bytes(os.urandom(4), "big") < share * 2**32
-        self._error_sampler.complain("it must return a number from 0 to 1, true or false")
-        return True
-
-    def _count_errors_of(self, event: Event) -> None:
-        if self.sessions is None:
-            return
-        exception = event.get("exception")
-        values = exception.get("values") if type(exception) is dict else None
-        if type(values) is list and values and type(values[-1]) is dict:
-            self._count_error(values[-1].get("mechanism"))
 
     def _lose(self, reason: str, event: Event) -> None:
         """Count *event* as dropped; with a transaction its spans go."""
@@ -429,24 +332,11 @@ class Client:
         self.transport.lost(reason, "transaction")
         self.transport.lost(reason, "span", 1 + (len(spans) if type(spans) is list else 0))
 
-    def _add_defaults(self, event: Event, chain: tuple[Scope, ...]) -> None:
-        for key, value in self.static().items():
-            if key == "contexts":
-                event["contexts"] = {**value, **(event.get("contexts") or {})}
-            elif key == "tags":
-                event["tags"] = {**value, **(event.get("tags") or {})}
-            else:
-                event.setdefault(key, value)
-        # Children of a fork share what was described once; the PID is their own.
-        event["contexts"].setdefault("process", {"pid": os.getpid(), "executable": sys.executable or ""})
-        unit = chain[1] if len(chain) > 1 else chain[0]
-        event["contexts"].setdefault("trace", unit.get_propagation().as_context())
-
-    def _tell_leftovers(self) -> None:
-        """One last, short event for each storm that ended with something held back."""
+    def _tell_leftovers(self, quiet: float = 0.0) -> None:
+        """One last, short event for each storm that ended *quiet* seconds ago with something held back."""
         if not self.is_active:
             return
-        for last, count in self._storms.leftover()[:20]:
+        for last, count in self._storms.leftover(quiet):
             event = {**last, "event_id": events.new_id(), "extra": {storms.COUNT: count}}
             event["timestamp"] = events.stamp(time.time())
             self.send(envelope.build(event["event_id"], "event", events.encode(event)), "error")

@@ -29,6 +29,7 @@ VARIABLES = (
     "GIT_COMMIT",
     "BITBUCKET_COMMIT",
     "BUILD_SOURCEVERSION",
+    "FLY_IMAGE_REF",
 )
 
 
@@ -39,6 +40,8 @@ def detect(folder: str, environ: Mapping[str, str]) -> str:
         return commit
     for name in VARIABLES:
         value = environ.get(name, "").strip()
+        if name == "FLY_IMAGE_REF":  # registry.fly.io/app:deployment-01H...
+            value = value.rpartition(":")[2]
         if value:
             return value
     return ""

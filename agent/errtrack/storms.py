@@ -3,8 +3,8 @@
 
 Errors are told apart before anything is built: by class and by the places in the traceback, messages by their
 text. Each has a bucket of ``max_events_burst`` events, which fills again by ``max_events_per_minute``. What finds
-it empty is only counted; the count is on the next event of that error (``extra.suppressed_events``), and what is
-left of it at exit on a last, short event of it.
+it empty is only counted; the count is on the next event of that error (``extra.suppressed_events``). What is left
+of it a minute after the storm, or at exit, is on a last, short event.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ else:
 
 #: Errors that are remembered; of more, the ones that were quiet longest are forgotten.
 REMEMBERED = 500
+
+#: Seconds without an error after which a storm has ended.
+QUIET = 60.0
+
+#: Last events that are made at once; the other storms' counts wait for the next time.
+TOLD_AT_ONCE = 20
 
 #: Places of a traceback that are looked at, from where it was caught on.
 _PLACES = 100
@@ -99,6 +105,7 @@ class Storms:
         self._burst = float(max(burst, 1))
         self._known: dict[Any, Storm] = {}
         self._pid = os.getpid()
+        self._looked_at = monotonic()
 
     def storm_of(self, key: Any) -> Storm:
         """The bucket of *key*, made full at its first event."""
@@ -127,12 +134,28 @@ class Storms:
         storm.hold_back()
         return False
 
-    def leftover(self) -> list[tuple[dict[str, Any], int]]:
-        """What was held back and not told yet: (what to say of it, how many)."""
+    def is_time_to_look(self) -> bool:
+        """True once a minute: storms may have ended, with nothing after them to tell their counts."""
+        now = monotonic()
+        if now - self._looked_at < QUIET:
+            return False
+        self._looked_at = now
+        return True
+
+    def leftover(self, quiet: float = 0.0) -> list[tuple[dict[str, Any], int]]:
+        """What was held back, at least *quiet* seconds ago, and not told yet: (what to say of it, how many)."""
         if os.getpid() != self._pid:
             return []
-        found = [(storm.last, storm.take()) for storm in list(self._known.values()) if storm.last is not None]
-        return [(last, count) for last, count in found if last is not None and count]
+        latest = monotonic() - quiet
+        found: list[tuple[dict[str, Any], int]] = []
+        for storm in list(self._known.values()):
+            last = storm.last
+            if last is None or storm.at > latest or len(found) >= TOLD_AT_ONCE:
+                continue
+            count = storm.take()
+            if count:
+                found.append((last, count))
+        return found
 
     def _forget_quiet(self) -> None:
         """Forget the half that was quiet longest, but nothing that has something to tell."""

@@ -45,6 +45,8 @@ def test_release_from_packed_refs_detached_head_and_worktree(checkout: Path, tmp
 
 def test_release_from_variables_outside_of_a_checkout(tmp_path: Path) -> None:
     assert release.detect(str(tmp_path), {"GITHUB_SHA": "abc", "K_REVISION": "rev-1"}) == "rev-1"
+    image = {"FLY_IMAGE_REF": "registry.fly.io/shop:deployment-01H"}
+    assert release.detect(str(tmp_path), image) == "deployment-01H"
     assert release.detect(str(tmp_path), {}) == ""
 
 

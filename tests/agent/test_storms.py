@@ -76,6 +76,23 @@ def test_the_next_event_of_the_error_tells_what_was_held_back(
     assert [event.get("extra", {}).get(COUNT) for event in running.events()] == [None, None, 8]
 
 
+def test_a_minute_after_a_storm_its_count_is_told_by_whatever_comes_next(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(storms, "monotonic", lambda: now[0])
+    running.start(max_events_burst=1, max_events_per_minute=0.001)
+    for _ in range(10):
+        errtrack.capture_exception(fail())
+    errtrack.capture_message("at once")
+    assert held_back(running.events()) == 0
+    now[0] += 61.0
+    errtrack.capture_message("later")
+    (told,) = (event for event in running.events() if COUNT in event.get("extra", {}))
+    assert told["extra"][COUNT] == 9
+    assert told["exception"]["values"][0]["value"] == "the same place"
+
+
 def test_no_cap_at_zero(running: Running) -> None:
     running.start(max_events_burst=1, max_events_per_minute=0)
     assert all(errtrack.capture_exception(fail()) for _ in range(20))

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: MIT
+"""The pipeline: from an event as it was built to the event as it is sent, or to the reason why it is not.
+
+Processors → defaults → sanitise and scrub → ``error_sampler`` → ``before_send``. What a hook returns is put right, but
+not scrubbed again: it may add on purpose what we would filter.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from errtrack import guard, hooks, instrumentation, storms
+from errtrack.capture import event as events
+from errtrack.hooks import Hook, HookFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from errtrack.capture.scrubber import Scrubber
+    from errtrack.context import scope as scopes
+    from errtrack.context.scope import Event, Hint, Scope
+    from errtrack.dsn import Dsn
+    from errtrack.options import Options
+
+
+class Pipeline:
+    """What one client does to each event. *lose* is told of what was dropped, *count_error* of errors' mechanisms."""
+
+    def __init__(
+        self,
+        options: Options,
+        scrubber: Scrubber,
+        dsn: Dsn | None,
+        lose: Callable[[str, Event], None],
+        count_error: Callable[[dict[str, Any] | None], None],
+    ) -> None:
+        self._options = options
+        self._scrubber = scrubber
+        self._dsn = dsn
+        self._lose = lose
+        self._count_error = count_error
+        self._before_send = Hook("before_send", options.before_send)
+        self._before_send_transaction = Hook("before_send_transaction", options.before_send_transaction)
+        self.error_sampler = Hook("error_sampler", options.error_sampler, hooks.IGNORED)
+        self._own_processors = hooks.processors(options.processors)
+        self._static: dict[str, Any] | None = None
+        self._integrations: tuple[str, ...] = ()
+
+    def run(
+        self,
+        event: Event,
+        hint: Hint,
+        chain: tuple[Scope, ...],
+        processors: list[scopes.Processor],
+        held_back: int,
+    ) -> tuple[Event, dict[str, Any] | None] | None:
+        """*event* as it is sent, and its trace; None when it was dropped, which is counted.
+
+        *processors* are the process's own, *chain* the scopes that have more; *held_back* is how many like it a
+        storm has suppressed.
+        """
+        is_transaction = event.get("type") == "transaction"
+        event_id = event["event_id"]
+        processed = self._run_processors(
+            event, hint, (*processors, *(p for scope in chain for p in scope.processors))
+        )
+        if processed is None:
+            return None
+        event = processed
+        if held_back:
+            extra = event.get("extra")
+            event["extra"] = {**(extra if type(extra) is dict else {}), storms.COUNT: held_back}
+        self._add_defaults(event, chain)
+        events.finish(event, self._options, self._scrubber)
+        trace = None
+        if self._dsn is not None:
+            trace = {"trace_id": event["contexts"]["trace"]["trace_id"], "public_key": self._dsn.public_key}
+        if self.error_sampler and not is_transaction and not self._sampler_keeps(event, hint):
+            self._count_errors_of(event)
+            self._lose("sample_rate", event)
+            return None
+        before = self._before_send_transaction if is_transaction else self._before_send
+        if before:
+            given = event
+            try:
+                returned: Any = before(events.plain(event), hint)
+            except HookFailed:
+                self._lose("callback_error", given)
+                return None
+            if not isinstance(returned, dict):
+                self._lose("before_send", given)
+                return None
+            event = returned
+            event["event_id"] = event_id  # the id that the caller is told
+            if is_transaction:
+                event["type"] = "transaction"
+            events.sanitise(event)
+        if not is_transaction:
+            self._count_errors_of(event)
+        return event, trace
+
+    def _run_processors(
+        self, event: Event, hint: Hint, processors: Iterable[scopes.Processor]
+    ) -> Event | None:
+        for processor in processors:
+            if getattr(processor, "touches_frames", True):
+                events.plain(event)
+            try:
+                result = processor(event, hint)
+            except Exception as error:
+                guard.fault("event processor", error)
+                continue
+            if result is None:
+                self._lose("event_processor", event)
+                return None
+            event = result
+        for own in self._own_processors:
+            try:
+                answer: Any = own(events.plain(event), hint)
+            except HookFailed:
+                self._lose("callback_error", event)
+                return None
+            if not isinstance(answer, dict):
+                self._lose("event_processor", event)
+                return None
+            event = answer
+        return event
+
+    def _sampler_keeps(self, event: Event, hint: Hint) -> bool:
+        """What ``error_sampler`` decides; one that fails or answers something else keeps the event."""
+        try:
+            share: Any = self.error_sampler(events.plain(event), hint)
+        except HookFailed:
+            return True
+        if share is True or share is False:
+            return bool(share)
+        if (type(share) is float or type(share) is int) and 0 <= share <= 1:
+            return int.from_bytes(os.urandom(4), "big") < share * 2**32
+        self.error_sampler.complain("it must return a number from 0 to 1, true or false")
+        return True
+
+    def _count_errors_of(self, event: Event) -> None:
+        exception = event.get("exception")
+        values = exception.get("values") if type(exception) is dict else None
+        if type(values) is list and values and type(values[-1]) is dict:
+            self._count_error(values[-1].get("mechanism"))
+
+    def _add_defaults(self, event: Event, chain: tuple[Scope, ...]) -> None:
+        for key, value in self.static().items():
+            if key == "contexts":
+                event["contexts"] = {**value, **(event.get("contexts") or {})}
+            elif key == "tags":
+                event["tags"] = {**value, **(event.get("tags") or {})}
+            else:
+                event.setdefault(key, value)
+        # Children of a fork share what was described once; the PID is their own.
+        event["contexts"].setdefault("process", {"pid": os.getpid(), "executable": sys.executable or ""})
+        unit = chain[1] if len(chain) > 1 else chain[0]
+        event["contexts"].setdefault("trace", unit.get_propagation().as_context())
+
+    def static(self) -> dict[str, Any]:
+        """What is the same on every event of this process; found out at the first one."""
+        static = self._static
+        integrations = tuple(instrumentation.active)
+        if static is None or integrations != self._integrations:
+            from errtrack import process
+
+            static = self._static = process.describe(self._options, integrations)
+            self._integrations = integrations
+        return static
