@@ -264,7 +264,7 @@ def at_prompt(sandbox, python: str, *arguments: str, text: str, **env: str) -> s
     process = subprocess.Popen(
         sandbox.command(python, *arguments),
         cwd=sandbox.folder,
-        env={**sandbox.env, "TERM": "dumb", **env},
+        env={**sandbox.env, "TERM": "xterm", "PYTHON_COLORS": "0", **env},
         stdin=child,
         stdout=child,
         stderr=child,
