@@ -83,3 +83,16 @@ def test_digest_tells_destinations_apart() -> None:
 def test_org_id() -> None:
     assert Dsn.parse("https://a@o123.ingest.sentry.io/1").org_id == "123"
     assert Dsn.parse("https://a@other.example/1").org_id is None
+
+
+def test_digest_is_that_of_hashlib_and_loads_it_not() -> None:
+    import hashlib
+    import subprocess
+    import sys
+
+    expected = hashlib.sha256(b"https://h\n\n1\na").hexdigest()[:16]
+    assert Dsn.parse("https://a@h/1").digest == expected
+    code = "import sys; from errtrack.dsn import Dsn; Dsn.parse('https://a@h/1').digest; print('hashlib' in sys.modules)"
+    bare = "import sys; print('hashlib' in sys.modules)"
+    answers = [subprocess.run([sys.executable, "-c", c], capture_output=True, text=True).stdout for c in (code, bare)]
+    assert answers[0] == answers[1]

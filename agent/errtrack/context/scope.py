@@ -261,9 +261,9 @@ class entered:
             leave(token)
 
 
-def enter(pair: Pair) -> Token[Pair | None]:
-    """Put *pair* in force; :func:`leave` with the token restores what was. For paths where `with` is too dear."""
-    return _scopes.set(pair)
+#: enter(pair) puts scopes in force, and :func:`leave` with the token that it returns restores what was: for paths
+#: on which a `with` is too dear.
+enter = _scopes.set
 
 
 def leave(token: Token[Pair | None]) -> None:
