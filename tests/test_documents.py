@@ -53,7 +53,17 @@ def test_hooks_are_the_modules_that_are_patched() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "instrumentations").rglob("*.py")), ids=lambda p: p.stem)
 def test_instrumentations_import_only_the_face_the_kit_and_the_ground(path: Path) -> None:
     """Law 3: never the target, no other instrumentation, nothing heavy at top level."""
-    allowed = {"errtrack", "errtrack.instrumentation", "__future__", "sys", "os", "weakref", "functools", "_thread", "errtrack.context"}
+    allowed = {
+        "errtrack",
+        "errtrack.instrumentation",
+        "__future__",
+        "sys",
+        "os",
+        "weakref",
+        "functools",
+        "_thread",
+        "errtrack.context",
+    }
     shared = {p.stem for p in path.parent.glob("_*.py")}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):

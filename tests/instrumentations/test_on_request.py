@@ -112,7 +112,9 @@ def pure_eval() -> None:
 
 
 def test_expressions_near_the_failing_statement_come_first(sandbox, pure_eval: None) -> None:
-    hook = "def keep(event, hint):\n    frame = event['exception']['values'][-1]['stacktrace']['frames'][-1]\n"
+    hook = (
+        "def keep(event, hint):\n    frame = event['exception']['values'][-1]['stacktrace']['frames'][-1]\n"
+    )
     sandbox.write("hooks/order.py", hook + "    print(list(frame['vars']))\n    return event\n")
     env = {"ERRTRACK_BEFORE_SEND": "order:keep", "PYTHONPATH": str(sandbox.folder / "hooks")}
     done = sandbox.python(EXPRESSIONS % "fail()", ERRTRACK_ENABLE="pure_eval", **env)
