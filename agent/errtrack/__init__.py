@@ -62,7 +62,12 @@ if not TYPE_CHECKING:  # or a checker would take any name for known
 
     def __getattr__(name: str) -> object:  # PEP 562
         if name in _PUBLIC:
-            import errtrack.api
+            from errtrack.guard import Inside
+
+            # A finaliser or signal handler that logs in the middle of this must not import the same again: up
+            # to Python 3.11 the lock of a module cannot be taken twice by one thread at every line.
+            with Inside():
+                import errtrack.api
 
             value = globals()[name] = getattr(errtrack.api, name)
             return value

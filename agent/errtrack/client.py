@@ -64,7 +64,8 @@ def get_client() -> Client | None:
     if client is None and launched:
         try:
             # setdefault instead of a lock: two threads may both build one, the first is kept.
-            client = _clients.setdefault("client", Client(settings.current()))
+            with guard.Inside():
+                client = _clients.setdefault("client", Client(settings.current()))
         except Exception as error:
             guard.fault("client", error)
     return client

@@ -30,7 +30,8 @@ def note(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
 
 def _load() -> Callable[[], Scope]:
     global _scope_in_hand
-    from errtrack.context.scope import get_isolation_scope
+    with guard.Inside():  # a finaliser that logs may come in between, and shall not import the same again
+        from errtrack.context.scope import get_isolation_scope
 
     _scope_in_hand = get_isolation_scope
     return get_isolation_scope

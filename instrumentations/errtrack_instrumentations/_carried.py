@@ -23,7 +23,7 @@ _SCOPES = "errtrack.context.scope"
 
 def forked() -> entered | None:
     """Forks of the scopes in hand, to be entered elsewhere, in the same trace; None where there are none."""
-    scopes = sys.modules.get(_SCOPES)
+    scopes = _scopes()
     if scopes is None or guard.is_inside():  # what we start ourselves is no part of the program's work
         return None
     chain = scopes.merged_scopes()
@@ -36,11 +36,17 @@ def forked() -> entered | None:
 
 def blank() -> entered | None:
     """Scopes that know nothing, to cover those in hand; None where there are none."""
-    scopes = sys.modules.get(_SCOPES)
+    scopes = _scopes()
     if scopes is None or len(scopes.merged_scopes()) == 1:
         return None
     new: entered = scopes.entered(scopes.Scope())
     return new
+
+
+def _scopes() -> Any:
+    """The module of scopes, if it is loaded, and not by another thread just now."""
+    scopes = sys.modules.get(_SCOPES)
+    return scopes if hasattr(scopes, "isolation_scope") else None
 
 
 def runner(context: Any) -> Callable[..., Any]:

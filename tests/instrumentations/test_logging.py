@@ -411,3 +411,47 @@ def test_flask_and_gunicorn_log_what_we_saw_and_it_stays_one_event(sandbox) -> N
     assert seen == ["RuntimeError", "ZeroDivisionError", "only logged", "KeyError"]
     assert main_exception(events[0])["mechanism"]["type"] == "flask"
     assert events[2]["request"]["url"].endswith("/logged")
+
+
+STORM = """
+import gc, logging, signal, threading
+
+log = logging.getLogger("storm")
+log.addHandler(logging.NullHandler())
+log.propagate = False
+
+class Loud:
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        log.error("finaliser")
+
+signal.signal(signal.SIGALRM, lambda *args: log.error("signal"))
+gc.set_threshold(30)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+
+def work():
+    for number in range(40):
+        Loud()
+        try:
+            raise ValueError(number)
+        except ValueError:
+            log.exception("loop")
+
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads:
+    thread.start()
+work()
+for thread in threads:
+    thread.join()
+signal.setitimer(signal.ITIMER_REAL, 0)
+print("done")
+"""
+
+
+def test_finalisers_and_signals_from_the_first_capture_to_the_spool_never_deadlock(sandbox) -> None:
+    done = sandbox.python(STORM)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    messages = [e["logentry"]["message"] for e in sandbox.events()]
+    assert messages.count("loop") == 120
+    assert set(messages) <= {"loop", "finaliser", "signal"}
