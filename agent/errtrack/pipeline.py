@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from errtrack import guard, hooks, instrumentation, storms
+from errtrack import guard, hooks, instrumentation, process, storms
 from errtrack.capture import event as events
 from errtrack.hooks import Hook, HookFailed
 
@@ -166,8 +166,6 @@ class Pipeline:
         static = self._static
         integrations = tuple(instrumentation.active)
         if static is None or integrations != self._integrations:
-            from errtrack import process
-
             static = self._static = process.describe(self._options, integrations)
             self._integrations = integrations
         return static

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from errtrack import release as releases
+from errtrack import surroundings
 from errtrack.delivery import envelope
 from errtrack.version import VERSION
 
@@ -47,8 +49,6 @@ def release_of(options: Options) -> str:
     """The release that was set, or that is found out for free; or an empty text."""
     if options.release:
         return str(options.release)
-    from errtrack import release as releases
-
     return releases.detect(options.project_root or _working_folder(), os.environ)
 
 
@@ -58,8 +58,6 @@ def host_name() -> str:
 
 
 def _contexts() -> dict[str, Any]:
-    from errtrack import surroundings
-
     version = sys.version_info
     contexts: dict[str, Any] = {
         "runtime": {
