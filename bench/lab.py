@@ -13,6 +13,9 @@ from bench.processes import Failed, Outcome, run, script
 from bench.rounds import Figures, interleaved
 from bench.sinks import Refusing, Sink
 
+#: Agents whose events the sink can count.
+SENDERS = ["ours", "sentry", "elastic"]
+
 
 class Lab:
     """*scale* multiplies the number of rounds; *fast* shortens what is long by its nature."""
@@ -46,6 +49,8 @@ class Lab:
         contestants: list[Contestant] | None = None,
     ) -> None:
         """Let *measure* give the figures of every contestant in interleaved rounds; who fails is told and left out."""
+        # Fewer than three samples have no middle: peers are spared rounds only where there are enough of them.
+        peers_every = max(1, min(peers_every, self.rounds(rounds) // 3))
         taking_part = [c for c in contestants or self.contestants if names is None or c.name in names]
         failed: set[str] = set()
         for number, contestant in interleaved(self.rounds(rounds), taking_part, peers_every):
@@ -70,10 +75,20 @@ class Lab:
         rate: str = "",
         port: int = 0,
         timeout: float = 120,
+        extra: dict[str, str] | None = None,
     ) -> Outcome:
         """Run a script of ``bench/work`` under *contestant*, pointed at the lab's sink unless *port* says otherwise."""
-        environ = contestant.environment(port or self.sink.port, rate)
+        environ = {**contestant.environment(port or self.sink.port, rate), **(extra or {})}
         return run([contestant.python, script(name), *map(str, arguments)], environ, timeout)
+
+    def expect(self, contestant: Contestant, events: int) -> None:
+        """Note it when fewer *events* came than were captured: then the figure is that of something else."""
+        came = self.sink.stats()["events"]
+        if contestant.name in SENDERS and came < events:
+            self.figures.problems.append(
+                "%s delivered %d of %d events; its cost of an error is too low"
+                % (contestant.name, came, events)
+            )
 
     def close(self) -> None:
         self.sink.close()

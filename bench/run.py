@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import insides, report, servers, starts
-from bench.contestants import PEERS, Unavailable, install
+from bench.contestants import PEERS, ROOT, Unavailable, install
 from bench.lab import Lab, say
 
 MEASUREMENTS = {
@@ -65,6 +66,19 @@ def arguments() -> argparse.Namespace:
     return found
 
 
+def revision() -> str:
+    """The commit that was measured; ``+changes`` where the working tree differs from it."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain"], capture_output=True, text=True
+        ).stdout.strip()
+    except OSError:
+        return "unknown"
+    return (commit.stdout.strip() or "unknown") + ("+changes" if changed else "")
+
+
 def main() -> int:
     wanted = arguments()
     work = wanted.work.resolve()
@@ -97,8 +111,18 @@ def main() -> int:
         "%s, %s, %d CPUs; %s"
         % (platform.python_version(), platform.machine(), os.cpu_count() or 1, time.strftime("%F"))
     )
+    print("checkout: %s" % revision())
     print("; ".join(version for name, version in versions.items() if name != "bare"))
-    print("figures: ours and peers over bare Python in the same round (+: difference, x: ratio), medians\n")
+    counts = sorted(
+        len(v) for by_name in lab.figures.values.values() for n, v in by_name.items() if n in peers
+    )
+    print("figures: ours and peers over bare Python in the same round (+: difference, x: ratio), medians")
+    if counts:
+        print(
+            "samples of a peer's figure: %d at least, %d in the middle"
+            % (counts[0], counts[len(counts) // 2])
+        )
+    print()
     print("\n".join(lines))
     for problem in dict.fromkeys([*notes, *lab.figures.problems, *broken]):
         print("note: " + problem[:200])

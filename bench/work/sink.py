@@ -36,7 +36,9 @@ class Counts:
                 self.events += 1
                 self.ids.add(str(json.loads(head).get("event_id")))
         elif path.startswith("/intake/"):
-            self.events += sum(line.startswith(b'{"error"') for line in body.splitlines())
+            errors = [json.loads(line)["error"] for line in body.splitlines() if line.startswith(b'{"error"')]
+            self.events += len(errors)
+            self.ids.update(str(error.get("id")) for error in errors)
 
     def as_json(self) -> bytes:
         names = ("requests", "bytes", "events")
