@@ -55,7 +55,10 @@ def uses(kind: str, name: Any, levelno: float) -> int:
     found = _thresholds.get(kind)
     if found is None or found[0] is not options.current():
         found = _read_thresholds(kind)
-    if levelno < found[1] or guard.is_inside() or is_ignored(name):
+    if levelno < found[1] or guard.is_inside():
+        return 0
+    ignored = _answers.get(name)
+    if is_ignored(name) if ignored is None else ignored:
         return 0
     return (CRUMB if levelno >= found[2] else 0) + (EVENT if levelno >= found[3] else 0)
 

@@ -21,10 +21,16 @@ _scope_in_hand: Callable[[], Scope] | None = None
 
 def note(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
     """Keep *crumb*, a new dict, on the scope in hand; *hint* is what ``before_breadcrumb`` gets beside it."""
+    if not guard.is_inside():
+        keep(crumb, hint)
+
+
+def keep(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
+    """As :func:`note`, for those who know already that this is not our own work."""
     now = options.current()
     if now.before_breadcrumb is not None:
         errtrack.add_breadcrumb(crumb, hint)
-    elif now.max_breadcrumbs and not guard.is_inside():
+    elif now.max_breadcrumbs:
         (_scope_in_hand or _load())().add_breadcrumb(crumb, now.max_breadcrumbs)
 
 

@@ -28,7 +28,7 @@ def note(name: str, levelno: int, text: str, created: float, extra: dict[str, An
     }
     if extra:
         crumb["data"] = {k: v if type(v) in PLAIN else str(type(v)) for k, v in extra.items()}
-    _breadcrumbs.note(crumb, {"log_record": record})
+    _breadcrumbs.keep(crumb, {"log_record": record})
 
 
 def report(
