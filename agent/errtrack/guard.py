@@ -11,9 +11,9 @@ does (its HTTP requests, its log lines, the hooks it calls) must not be captured
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
-from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ raise_faults = False
 #: Set by the client from the option ``debug``.
 debug_enabled = False
 
+# `_thread.get_ident` is looked up at each call: gevent and eventlet replace it, and this module may be older.
 _inside: dict[int, int] = {}
 
 
@@ -78,7 +79,7 @@ def fault(where: str, error: BaseException) -> None:
 
 def is_inside() -> bool:
     """True while this thread runs errtrack's own code (a capture, a hook of the user, a delivery)."""
-    return get_ident() in _inside
+    return _thread.get_ident() in _inside
 
 
 class Inside:
@@ -87,7 +88,7 @@ class Inside:
     __slots__ = ("_ident",)
 
     def __enter__(self) -> Inside:
-        ident = self._ident = get_ident()
+        ident = self._ident = _thread.get_ident()
         _inside[ident] = _inside.get(ident, 0) + 1
         return self
 
@@ -103,7 +104,7 @@ class Inside:
 
 def after_fork_in_child() -> None:
     """Forget the marks of threads that exist only in the parent; this thread's own mark stays right."""
-    mine = _inside.get(get_ident(), 0)
+    mine = _inside.get(_thread.get_ident(), 0)
     _inside.clear()
     if mine:
-        _inside[get_ident()] = mine
+        _inside[_thread.get_ident()] = mine

@@ -23,7 +23,7 @@ def report(call: Call) -> Advice:
     """sys.excepthook(type, value, traceback)"""
     error, tb = call.args[1], call.args[2]
     event_id = None
-    if isinstance(error, BaseException) and not isinstance(error, KeyboardInterrupt):
+    if isinstance(error, BaseException) and not isinstance(error, (KeyboardInterrupt, GeneratorExit)):
         from errtrack import options
 
         if options.current().excepthook_always_run or not is_interactive(tb):

@@ -75,10 +75,7 @@ def test_nothing_is_sent_from_a_prompt(sandbox: Any, flags: list[str]) -> None:
         "SystemExit(4)",
         "SystemExit('message')",
         "KeyboardInterrupt",
-        pytest.param(
-            "GeneratorExit",
-            marks=pytest.mark.xfail(reason="excepthook lets KeyboardInterrupt alone only", strict=False),
-        ),
+        "GeneratorExit",
     ],
 )
 def test_an_ordinary_end_is_no_event_and_is_as_ever(sandbox: Any, end: str) -> None:
@@ -366,9 +363,6 @@ print("ran")
 """
 
 
-@pytest.mark.xfail(
-    reason="guard binds get_ident before it is patched: greenlets are one thread to it", strict=False
-)
 @pytest.mark.parametrize("kind", ["store", "server"])
 @pytest.mark.parametrize("library", GREEN)
 def test_greenlets_patched_first_thing_find_nothing_imported(sandbox: Any, library: str, kind: str) -> None:
