@@ -113,6 +113,7 @@ def memory(lab: Lab) -> None:
     def healthy(contestant: Contestant) -> dict[str, float]:
         many = 2_000 if lab.fast or contestant.name not in ("ours", "bare") else 10_000
         done = lab.work(contestant, "memory", 200, many, 10, timeout=600)
+        lab.expect(contestant, many)
         return {
             "memory.growth": done.figures["growth"],
             "memory.few": done.figures["few"] - done.figures["start"],
