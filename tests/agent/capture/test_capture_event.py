@@ -577,7 +577,7 @@ PATIENT = settings(max_examples=120, deadline=None, suppress_health_check=list(H
 @PATIENT
 @given(value=VALUES, given=st.dictionaries(EVENT_KEYS, VALUES, max_size=6))
 def test_whatever_is_captured_becomes_valid_json_within_bounds(value: Any, given: dict[str, Any]) -> None:
-    from conftest import read  # type: ignore[attr-defined]
+    from captures import read
 
     event = made_of(value, given)
     data = events.encode(event)
@@ -592,7 +592,7 @@ def test_whatever_is_captured_becomes_valid_json_within_bounds(value: Any, given
 
 
 def made_of(value: Any, given: dict[str, Any]) -> dict[str, Any]:
-    from conftest import Capture  # type: ignore[attr-defined]
+    from captures import Capture
 
     capture = Capture()
     try:
