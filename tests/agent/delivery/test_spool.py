@@ -376,3 +376,39 @@ def test_reading_a_live_segment_changes_nothing(made: Spool, tmp_path: Path) -> 
     assert len(reader.pending) == 1
     reader.close()
     assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_segment_that_a_thread_is_writing_to_is_not_removed(made: Spool, tmp_path: Path) -> None:
+    made.put(b"first")
+    finish(made)
+    (part,) = made.segments()
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow:
+        """The file, written to by a thread that the kernel puts to sleep at the worst moment."""
+
+        closed = False
+        real = part.file
+
+        def fileno(self) -> int:
+            return self.real.fileno()
+
+        def write(self, data: bytes) -> int:
+            begun.set()
+            go.wait(5)
+            return self.real.write(data)
+
+        def close(self) -> None:
+            self.real.close()
+
+    part.file = Slow()  # type: ignore[assignment]
+    accepted: list[bool] = []
+    thread = threading.Thread(target=lambda: accepted.append(made.put(b"second")))
+    thread.start()
+    assert begun.wait(5)
+    made.retire_all()
+    assert len(files(tmp_path)) == 1
+    go.set()
+    thread.join()
+    assert accepted == [True]
+    assert pending(made) == [b"second"]

@@ -43,6 +43,14 @@ def test_events_arrive_once_and_in_order(transport: Transport, sink: Sink, tmp_p
     assert waiting(tmp_path) == []
 
 
+def test_an_event_wakes_an_idle_thread(transport: Transport, sink: Sink) -> None:
+    first = put(transport)
+    assert transport.flush(5)
+    time.sleep(0.2)
+    second = put(transport)
+    assert sink.wait(2, timeout=2) == first + second
+
+
 def test_an_event_is_on_disk_when_put_returns(options: Options, tmp_path: Path) -> None:
     transport = Transport(options, Dsn.parse("http://k@127.0.0.1:1/1"))
     ids = put(transport, 3)
