@@ -12,7 +12,7 @@ from _thread import allocate_lock
 from time import monotonic
 
 from errtrack import guard
-from errtrack.delivery import places, segment, spool
+from errtrack.delivery import claims, places, segment
 from errtrack.delivery.segment import Reader
 
 TYPE_CHECKING = False
@@ -176,14 +176,14 @@ def drain_to_store(options: Options, environ: Any = None) -> int:
     try:
         for waiting in places.existing_spools(options, places.STORE, environ):
             while True:
-                orphans = spool.claim(waiting, set(), _BATCH)
+                orphans = claims.claim(waiting, set(), _BATCH)
                 try:
                     for reader in orphans:
                         reader.look()
                         added += _add_all(store, reader)
                         for record in list(reader.pending.values()):
                             reader.mark(record, segment.DONE)
-                        spool.discard(reader)
+                        claims.discard(reader)
                 finally:
                     for reader in orphans:
                         reader.close()

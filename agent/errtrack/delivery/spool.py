@@ -16,16 +16,9 @@ from __future__ import annotations
 import os
 from _io import FileIO
 from errno import ENOSPC
-from time import monotonic, time, time_ns
+from time import monotonic, time_ns
 
-try:
-    from fcntl import LOCK_EX, LOCK_NB, flock
-
-    _HAS_LOCKS = True
-except ImportError:  # Windows
-    _HAS_LOCKS = False
-
-from errtrack.delivery import places, segment
+from errtrack.delivery import claims, places, segment
 from errtrack.delivery.segment import Reader
 
 TYPE_CHECKING = False
@@ -38,13 +31,6 @@ MAX_AGE = 600.0
 
 #: How often the current file's descriptor and name are checked, seconds.
 _CHECK_EVERY = 1.0
-
-#: A hidden file is about to be named by its writer; left alone so long (seconds).
-_HIDDEN_AGE = 5.0
-
-#: Without flock (some network file systems) a file counts as orphaned when nobody wrote to it for so long
-#: (seconds).
-_SILENT_AGE = 600.0
 
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
 
@@ -177,7 +163,7 @@ class Spool:
         part.reader.look()
         if part.reader.pending:
             return False
-        _remove(part.path, part.reader.descriptor)
+        claims.remove(part.path, part.reader.descriptor)
         try:
             mine.segments.remove(part)
         except ValueError:
@@ -259,7 +245,7 @@ def create(folder: str, header: dict[str, Any]) -> Segment:
     descriptor = segment.above_standard(os.open(hidden, _CREATE, 0o600))
     reader = None
     try:
-        lock(descriptor)
+        claims.lock(descriptor)
         head = segment.frame(_header_text(header), segment.HEADER)
         if os.write(descriptor, head) != len(head):
             raise OSError(ENOSPC, os.strerror(ENOSPC))
@@ -280,120 +266,14 @@ def create(folder: str, header: dict[str, Any]) -> Segment:
     return part
 
 
-def claim(folder: str, own: set[str], limit: int) -> list[Reader]:
-    """Claim up to *limit* orphaned segments in *folder*, oldest first; *own* are the paths that are ours.
-
-    Each is locked by its reader until that is closed. Hidden leftovers of writers that died early are
-    removed.
-    """
-    found: list[Reader] = []
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return found
-    for name in names:
-        path = os.path.join(folder, name)
-        if name.startswith(".seg-"):
-            _sweep(path)
-        elif name.startswith("seg-") and name.endswith(".log") and path not in own and len(found) < limit:
-            reader = _claim(path)
-            if reader is not None:
-                found.append(reader)
-    return found
-
-
-def discard(reader: Reader) -> None:
-    """Remove a claimed segment in which nothing is pending, and close it."""
-    _remove(reader.path, reader.descriptor)
-    reader.close()
-
-
-def lock(descriptor: int) -> bool:
-    """Take the lock without waiting; False where the file system has none. Raises ``BlockingIOError``."""
-    if not _HAS_LOCKS:
-        return False
-    try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:  # ENOLCK, EOPNOTSUPP: some network file systems
-        return False
-    return True
-
-
-def _claim(path: str) -> Reader | None:
-    try:
-        reader = Reader.open(path)
-    except OSError:
-        return None
-    try:
-        if lock(reader.descriptor) or _is_abandoned(reader):
-            status = os.fstat(reader.descriptor)
-            if status.st_nlink == 1:  # 0: another drainer removed it meanwhile; 2: not our doing
-                return reader
-    except OSError:
-        pass
-    reader.close()
-    return None
-
-
-def _is_abandoned(reader: Reader) -> bool:
-    """Without locks: the writer is known to be gone, or nothing was written for ten minutes."""
-    head = reader.head()
-    if head.get("starttime") and head.get("boot_id") == _boot_id() and head.get("host") == _host():
-        return _start_time(head.get("pid")) != head["starttime"]
-    return time() - os.fstat(reader.descriptor).st_mtime > _SILENT_AGE
-
-
-def _sweep(path: str) -> None:
-    try:
-        if time() - os.lstat(path).st_mtime > _HIDDEN_AGE:
-            reader = Reader.open(path)
-            try:
-                if lock(reader.descriptor):
-                    os.unlink(path)
-            finally:
-                reader.close()
-    except OSError:
-        pass
-
-
-def _remove(path: str, descriptor: int) -> None:
-    """Unlink *path* if it is the file behind *descriptor*."""
-    try:
-        there, here = os.lstat(path), os.fstat(descriptor)
-        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
-            os.unlink(path)
-    except OSError:
-        pass
-
-
 def _header_text(header: dict[str, Any]) -> bytes:
     import json
 
     pid = os.getpid()
-    own = {"boot_id": _boot_id(), "pid": pid, "starttime": _start_time(pid), "host": _host()}
+    own = {
+        "boot_id": claims.boot_id(),
+        "pid": pid,
+        "starttime": claims.start_time(pid),
+        "host": claims.host(),
+    }
     return json.dumps(dict(header, **own), default=str).encode("ascii")
-
-
-def _boot_id() -> str:
-    return _read("/proc/sys/kernel/random/boot_id").strip()
-
-
-def _host() -> str:
-    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
-
-
-def _start_time(pid: object) -> str:
-    """When process *pid* started, in the kernel's ticks since boot; empty when there is none or no /proc."""
-    # The second field is the command in brackets and may itself hold blanks and brackets.
-    fields = _read("/proc/%s/stat" % pid).rpartition(")")[2].split()
-    return fields[19] if len(fields) > 19 else ""
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(4096)
-    except OSError:
-        return ""

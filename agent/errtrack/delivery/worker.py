@@ -13,7 +13,7 @@ from _thread import allocate_lock, get_ident, start_new_thread
 from time import monotonic
 
 from errtrack import guard
-from errtrack.delivery import spool as spools
+from errtrack.delivery import claims
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class Worker:
         if not self._orphans and now >= self._look_at:
             own = self._own_paths()
             for folder in self._backlog_folders():
-                self._orphans += spools.claim(folder, own, CLAIM - len(self._orphans))
+                self._orphans += claims.claim(folder, own, CLAIM - len(self._orphans))
             more = len(self._orphans) == CLAIM
             # Processes that were started together must not look together.
             self._look_at = now + LOOK_EVERY * (0.75 + int.from_bytes(os.urandom(2), "little") / 131_072)
@@ -288,7 +288,7 @@ class Worker:
                     self.wake()
                     return 0.0  # something of our own comes first
             self._orphans.remove(reader)
-            spools.discard(reader)
+            claims.discard(reader)
         if more:
             self._look_at = 0.0
             return 0.0

@@ -14,7 +14,7 @@ from typing import Callable
 
 import pytest
 
-from errtrack.delivery import segment, spool
+from errtrack.delivery import claims, segment, spool
 from errtrack.delivery.segment import Reader
 from errtrack.delivery.spool import Spool
 
@@ -92,13 +92,13 @@ def test_an_old_segment_is_followed_by_another(made: Spool, tmp_path: Path) -> N
 
 def test_a_living_process_keeps_its_segments(made: Spool, tmp_path: Path) -> None:
     made.put(b"mine")
-    assert spool.claim(str(tmp_path), set(), 9) == []
+    assert claims.claim(str(tmp_path), set(), 9) == []
     made.close()
-    (reader,) = spool.claim(str(tmp_path), set(), 9)
+    (reader,) = claims.claim(str(tmp_path), set(), 9)
     reader.look()
     assert len(reader.pending) == 1
-    assert spool.claim(str(tmp_path), set(), 9) == []  # claimed is claimed
-    spool.discard(reader)
+    assert claims.claim(str(tmp_path), set(), 9) == []  # claimed is claimed
+    claims.discard(reader)
     assert files(tmp_path) == []
 
 
@@ -107,7 +107,7 @@ def test_claims_are_bounded_and_begin_with_the_oldest(tmp_path: Path) -> None:
         one = Spool(str(tmp_path), {})
         one.put(text)
         one.close()
-    readers = spool.claim(str(tmp_path), set(), 2)
+    readers = claims.claim(str(tmp_path), set(), 2)
     texts = []
     for reader in readers:
         reader.look()
@@ -119,10 +119,10 @@ def test_claims_are_bounded_and_begin_with_the_oldest(tmp_path: Path) -> None:
 def test_a_hidden_file_is_left_to_its_writer_and_swept_when_it_died(tmp_path: Path) -> None:
     hidden = tmp_path / ".seg-1-1-00.log"
     hidden.write_bytes(b"")
-    spool.claim(str(tmp_path), set(), 9)
+    claims.claim(str(tmp_path), set(), 9)
     assert hidden.exists()
     os.utime(hidden, (1, 1))
-    spool.claim(str(tmp_path), set(), 9)
+    claims.claim(str(tmp_path), set(), 9)
     assert not hidden.exists()
 
 
@@ -132,7 +132,7 @@ def test_links_and_strange_files_are_not_claimed(tmp_path: Path) -> None:
     (tmp_path / "seg-2-1-00.log").symlink_to(tmp_path / "other")
     os.mkfifo(tmp_path / "seg-3-1-00.log")
     (tmp_path / "seg-4-1-00.txt").write_bytes(b"")
-    assert spool.claim(str(tmp_path), set(), 9) == []
+    assert claims.claim(str(tmp_path), set(), 9) == []
 
 
 def test_a_short_write_is_no_success_and_costs_no_other_record(made: Spool, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_an_application_that_closes_every_descriptor_loses_no_event_and_no_data(
     assert made.put(b"after")
     assert pending(made) == [b"after"]
     assert theirs.read_bytes() == b""
-    (orphan,) = spool.claim(str(tmp_path), {p.path for p in made.segments()}, 9)
+    (orphan,) = claims.claim(str(tmp_path), {p.path for p in made.segments()}, 9)
     orphan.look()
     assert [orphan.payload(r) for r in orphan.pending.values()] == [b"before"]
     orphan.close()
@@ -255,7 +255,7 @@ def test_a_forked_child_writes_elsewhere_and_frees_the_parents_lock(made: Spool,
             os._exit(0)
     assert os.read(ready[0], 1) == b"1"
     made.close()  # as if the parent had died; the child lives
-    (reader,) = spool.claim(str(tmp_path), set(), 9)
+    (reader,) = claims.claim(str(tmp_path), set(), 9)
     assert os.path.basename(reader.path) == name
     reader.look()
     assert [reader.payload(r) for r in reader.pending.values()] == [b"parent"]
@@ -263,7 +263,7 @@ def test_a_forked_child_writes_elsewhere_and_frees_the_parents_lock(made: Spool,
     os.write(go[1], b"x")
     os.waitpid(pid, 0)
     texts = []
-    for reader in spool.claim(str(tmp_path), set(), 9):
+    for reader in claims.claim(str(tmp_path), set(), 9):
         reader.look()
         texts += [reader.payload(r) for r in reader.pending.values()]
         reader.close()
@@ -342,15 +342,15 @@ def test_without_locks_a_segment_is_abandoned_when_its_writer_is(
     def refuse(*_: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(spool, "flock", refuse)
+    monkeypatch.setattr(claims, "flock", refuse)
     made.put(b"mine")
-    assert spool.claim(str(tmp_path), set(), 9) == []  # written by a process that lives
+    assert claims.claim(str(tmp_path), set(), 9) == []  # written by a process that lives
     pid = os.fork()
     if pid == 0:
         made.put(b"child")
         os._exit(0)
     os.waitpid(pid, 0)
-    (reader,) = spool.claim(str(tmp_path), set(), 9)
+    (reader,) = claims.claim(str(tmp_path), set(), 9)
     reader.look()
     assert [reader.payload(r) for r in reader.pending.values()] == [b"child"]
     reader.close()
@@ -359,11 +359,11 @@ def test_without_locks_a_segment_is_abandoned_when_its_writer_is(
 def test_garbage_in_the_folder_does_no_harm(made: Spool, tmp_path: Path) -> None:
     (tmp_path / "seg-1-1-00.log").write_bytes(os.urandom(5000))
     (tmp_path / "seg-2-1-00.log").write_bytes(b"")
-    for reader in spool.claim(str(tmp_path), set(), 9):
+    for reader in claims.claim(str(tmp_path), set(), 9):
         assert reader.head() == {}
         reader.look()
         assert reader.pending == {}
-        spool.discard(reader)
+        claims.discard(reader)
     assert files(tmp_path) == []
 
 
