@@ -13,7 +13,14 @@ def test_public_api_as_a_typed_application_uses_it() -> None:
     pytest.importorskip("mypy")
     folder = Path(__file__).parent
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(folder / "typing" / "public_api.py")],
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--no-incremental",
+            str(folder / "typing" / "public_api.py"),
+        ],
         cwd=folder.parent,
         capture_output=True,
         text=True,

@@ -314,7 +314,9 @@ OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
 LAUNCHER_MARK = "ERRTRACK_RUN_OPTIONS"
 
 #: ERRTRACK_* variables that are not settings: how launcher, bootstrap and tools talk to each other.
-INTERNAL_VARIABLES = frozenset((LAUNCHER_MARK, "ERRTRACK_RUN", "ERRTRACK_RUN_PYTHONPATH", "ERRTRACK_CONFIG", "ERRTRACK_AUTOLOAD"))
+INTERNAL_VARIABLES = frozenset(
+    (LAUNCHER_MARK, "ERRTRACK_RUN", "ERRTRACK_RUN_PYTHONPATH", "ERRTRACK_CONFIG", "ERRTRACK_AUTOLOAD")
+)
 
 
 class Options:

@@ -94,5 +94,7 @@ def test_digest_is_that_of_hashlib_and_loads_it_not() -> None:
     assert Dsn.parse("https://a@h/1").digest == expected
     code = "import sys; from errtrack.dsn import Dsn; Dsn.parse('https://a@h/1').digest; print('hashlib' in sys.modules)"
     bare = "import sys; print('hashlib' in sys.modules)"
-    answers = [subprocess.run([sys.executable, "-c", c], capture_output=True, text=True).stdout for c in (code, bare)]
+    answers = [
+        subprocess.run([sys.executable, "-c", c], capture_output=True, text=True).stdout for c in (code, bare)
+    ]
     assert answers[0] == answers[1]
