@@ -53,6 +53,8 @@ class Sandbox:
         self.env = {name: os.environ[name] for name in _KEPT if name in os.environ}
         self.env["ERRTRACK_STORE"] = str(self.store)
         self.env["HOME"] = str(folder)
+        # A busy machine must not turn "delivered at exit" into "delivered by the next process".
+        self.env["ERRTRACK_SHUTDOWN_TIMEOUT"] = "20"
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
