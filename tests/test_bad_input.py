@@ -20,15 +20,15 @@ sys.exit(3)
 """
 
 
-def as_without_us(sandbox, lines: int = 1, program: str = PROGRAM, **env: str) -> list[str]:
-    """Run the program with and without us; return our lines, of which there are *lines*."""
+def as_without_us(sandbox, lines: int | None = 1, program: str = PROGRAM, **env: str) -> list[str]:
+    """Run the program with and without us; return our lines, of which there are *lines* (None: any number)."""
     bare = sandbox.python(program, launched=False)
     watched = sandbox.python(program, **env)
     assert (watched.returncode, watched.stdout) == (bare.returncode, bare.stdout)
     ours = [line for line in watched.stderr.splitlines() if line.startswith("errtrack")]
     rest = [line for line in watched.stderr.splitlines() if not line.startswith("errtrack")]
     assert rest == bare.stderr.splitlines()
-    assert len(ours) == lines, watched.stderr
+    assert lines is None or len(ours) == lines, watched.stderr
     return ours
 
 
@@ -117,10 +117,12 @@ def test_corrupt_store_file(sandbox) -> None:
     (sandbox.store / "store.db").write_bytes(b"this is no database " * 500)
     for name in ("store.db-wal", "store.db-shm"):
         (sandbox.store / name).unlink(missing_ok=True)
-    as_without_us(sandbox, 0)
+    # Whoever comes to the file first tells: the program's delivery thread, if the program lives a second, or the list.
+    told = as_without_us(sandbox, None)
     listed = sandbox.errtrack("list")
     assert listed.returncode == 0
-    assert "corrupt" in listed.stderr and listed.stderr.count("\n") == 1
+    told += listed.stderr.splitlines()
+    assert len(told) == 1 and "corrupt" in told[0]
     assert len(sandbox.events()) == 1  # the new one; the old file was moved aside
     assert list(sandbox.store.glob("store.db.corrupt-*"))
 
@@ -136,7 +138,7 @@ def test_store_in_the_middle_of_which_bytes_were_changed(sandbox) -> None:
     data = bytearray(path.read_bytes())
     data[4096:8192] = b"\xa5" * 4096
     path.write_bytes(bytes(data))
-    as_without_us(sandbox, 0)
+    as_without_us(sandbox, None)
     assert sandbox.errtrack("list").returncode in (0, 1)
     assert sandbox.errtrack("list").returncode == 0
 

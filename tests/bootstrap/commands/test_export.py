@@ -106,7 +106,9 @@ def test_events_reach_a_server_without_anything_installed(
     with Sink() as sink:
         bare = "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
         house.module("app.py", bare + CRASH)
-        house.bare([any_python, "app.py"], env={**env, "ERRTRACK_DSN": sink.dsn, "ERRTRACK_SHUTDOWN_TIMEOUT": "20"})
+        house.bare(
+            [any_python, "app.py"], env={**env, "ERRTRACK_DSN": sink.dsn, "ERRTRACK_SHUTDOWN_TIMEOUT": "20"}
+        )
         assert [event["exception"]["values"][0]["value"] for event in sink.events()] == ["exported"]
 
 
