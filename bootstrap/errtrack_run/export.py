@@ -124,15 +124,20 @@ def _add_dependencies(folder: str, oldest: tuple[int, int]) -> None:
 def _fetch(folder: str, names: Sequence[str], oldest: tuple[int, int]) -> None:
     """Have pip fetch releases that are for *oldest*."""
     import tempfile
+    import zipfile
 
     wanted = [line for line in _REQUIREMENTS if line.partition(">")[0] in names]
     with tempfile.TemporaryDirectory() as temporary:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", temporary]
+        # Downloaded and unpacked: some releases of pip heed --python-version in `download`, but not in `install`.
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", temporary]
         command += ["--only-binary", ":all:", "--python-version", "%d.%d" % oldest, "--implementation", "cp"]
         done = subprocess.run([*command, *wanted], capture_output=True, text=True)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["exit status %d" % done.returncode])[-1]
             raise CommandError("pip could not fetch %s: %s" % (", ".join(names), last))
+        for wheel in os.listdir(temporary):
+            with zipfile.ZipFile(os.path.join(temporary, wheel)) as archive:
+                archive.extractall(temporary)
         for name in names:
             _copy_with_licence(temporary, name, folder)
 
