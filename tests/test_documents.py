@@ -13,21 +13,21 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_table_of_instrumentations_is_the_catalogue() -> None:
-    from errtrack_instrumentations import catalogue
+    from errtrack_instrumentations import table
 
     block = README.split("<!-- instrumentations")[1].split("<!-- /instrumentations")[0]
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", block, re.M)
-    assert {name: (title, what) for name, title, what in rows} == catalogue.INSTRUMENTATIONS
+    assert {name: (title, what) for name, title, what in rows} == table.INSTRUMENTATIONS
 
 
 def test_every_instrumentation_has_file_row_and_test() -> None:
-    from errtrack_instrumentations import catalogue
+    from errtrack_instrumentations import catalogue, table
 
     folder = ROOT / "instrumentations" / "errtrack_instrumentations"
-    files = {p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")} - {"catalogue"}
+    files = {p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")} - {"catalogue", "table"}
     loaded = {file for files_ in catalogue.HOOKS.values() for file in files_}
     loaded |= set(catalogue.WIRES.values()) | set(catalogue.AT_EXIT)
-    assert files == loaded == set(catalogue.INSTRUMENTATIONS)
+    assert files == loaded == set(table.INSTRUMENTATIONS)
     tests = "".join(
         p.read_text(encoding="utf-8") for p in (ROOT / "tests" / "instrumentations").glob("test_*.py")
     )
@@ -38,9 +38,9 @@ def test_every_instrumentation_has_file_row_and_test() -> None:
 def test_hooks_are_the_modules_that_are_patched() -> None:
     import importlib
 
-    from errtrack_instrumentations import catalogue
+    from errtrack_instrumentations import catalogue, table
 
-    for file in catalogue.INSTRUMENTATIONS:
+    for file in table.INSTRUMENTATIONS:
         instrumentation = importlib.import_module("errtrack_instrumentations." + file).INSTRUMENTATION
         assert instrumentation.name == file
         assert instrumentation.opt_in == (file in catalogue.OPT_IN)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import errtrack
 from errtrack import options
-from errtrack_instrumentations import catalogue
+from errtrack_instrumentations import table
 
 TEXT = (Path(__file__).parents[1] / "docs" / "raven.md").read_text(encoding="utf-8")
 ROWS = [
@@ -39,7 +39,7 @@ def test_functions_that_are_named_exist() -> None:
 def test_settings_that_are_named_exist() -> None:
     ours = " ".join(answer for _, answer in ROWS)
     words = set(re.findall(r"`([a-z_.]+)(?: = [^`]+)?`", ours))
-    known = set(options.OPTIONS) | set(catalogue.INSTRUMENTATIONS)
+    known = set(options.OPTIONS) | set(table.INSTRUMENTATIONS)
     others = {
         "importlib.metadata.version", "linecache", "timestamp", "date", "time_spent", "request", "extra", "f",
         "errtrack.toml", "handler", "dict", "debug", "__tracebackhide__",

@@ -222,12 +222,12 @@ class Doctor:
             self.note("spool", PROBLEM, "%s cannot be read" % plural(unreadable, "file"))
 
     def _instrumentations(self, facts: Facts) -> None:
-        from errtrack_instrumentations import catalogue
+        from errtrack_instrumentations import table
         from errtrack_run import libraries
 
         if not facts:  # no Python, or none that can be asked
             return
-        for file, (title, _) in catalogue.INSTRUMENTATIONS.items():
+        for file, (title, _) in table.INSTRUMENTATIONS.items():
             state, text = libraries.row(file, facts, self.options)
             self.note(file, state, "%s: %s" % (title, text))
 

@@ -59,17 +59,17 @@ def row(file: str, facts: dict[str, Any], options: Options) -> tuple[str, str]:
 
 def watched_modules() -> list[str]:
     """The top names of all libraries in the catalogue."""
-    from errtrack_instrumentations import catalogue
+    from errtrack_instrumentations import table
 
-    return sorted({name for file in catalogue.INSTRUMENTATIONS for name in library_names(file)})
+    return sorted({name for file in table.INSTRUMENTATIONS for name in library_names(file)})
 
 
 def patch_points() -> list[str]:
     """Every place that would be patched in a library, as ``module:attribute``."""
-    from errtrack_instrumentations import catalogue
+    from errtrack_instrumentations import table
 
     found: list[str] = []
-    for file in catalogue.INSTRUMENTATIONS:
+    for file in table.INSTRUMENTATIONS:
         module = __import__("errtrack_instrumentations." + file, fromlist=["INSTRUMENTATION"])
         found += points_of(module.INSTRUMENTATION)
     return list(dict.fromkeys(found))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The contents page: what is instrumented, and which touch loads it. Plain data, read at every boot.
 
-Adding a library: its file, its rows here, a test, and a row in the README's table.
+Adding a library: its file, its rows here, a row in ``table.py``, a test, and a row in the README's table.
 """
 
 #: Import name -> the files loaded once it was imported. Name the module that defines what is patched.
@@ -52,46 +52,3 @@ AT_EXIT = ("atexit",)
 
 #: Files that stay off, and cost nothing, unless the option ``enable`` names them.
 OPT_IN = ("sys_exit", "socket", "gnu_backtrace", "executing", "pure_eval", "cloud_resource_context")
-
-#: File -> (name to show, what a user gets from it).
-INSTRUMENTATIONS = {
-    "excepthook": ("Unhandled exceptions", "every exception that ends the program"),
-    "unraisablehook": ("Errors nobody can catch", "failing finalisers, raw threads, callbacks at exit"),
-    "sys_exit": ("sys.exit", "calls of `sys.exit` with a failure, and their stack; opt-in"),
-    "faulthandler": (
-        "Fatal signals",
-        "the stacks of a process that dies of SIGSEGV and the like, kept on disk",
-    ),
-    "atexit": ("Exit", "a bounded wait for events that are still on their way"),
-    "argv": ("Command line", "the command line of the process, on every event"),
-    "modules": ("Installed packages", "installed distributions and their versions, on every event"),
-    "dedupe": ("Duplicates", "one event for one failure, however many layers see it"),
-    "logging": (
-        "logging",
-        "breadcrumbs from INFO on, events from ERROR on, with the exception where one was logged",
-    ),
-    "stdlib": (
-        "http.client and subprocess",
-        "breadcrumbs of requests and started processes; the trace goes with them",
-    ),
-    "threading": ("threading", "threads that die of an exception, with the tags of whoever started them"),
-    "concurrent_futures": (
-        "concurrent.futures",
-        "errors nobody collects; tasks have the tags of their submitter",
-    ),
-    "asyncio": ("asyncio, uvloop", "tasks never awaited and failing callbacks; a scope for each task"),
-    "multiprocessing": (
-        "multiprocessing",
-        "child processes that die of an exception, however they are started",
-    ),
-    "loguru": ("loguru", "breadcrumbs from INFO on, events from ERROR on"),
-    "gevent": ("gevent", "greenlets that die of an exception"),
-    "wsgi_servers": ("WSGI servers (gunicorn, wsgiref)", "failed requests of any WSGI application"),
-    "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
-    "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),
-    "socket": ("socket", "breadcrumbs of connections and of names that are looked up; opt-in"),
-    "gnu_backtrace": ("GNU backtraces", "frames of C and C++ that stand in an error's text; opt-in"),
-    "executing": ("executing", "qualified names of functions in frames; opt-in"),
-    "pure_eval": ("pure_eval", "expressions around the failing statement, with their values; opt-in"),
-    "cloud_resource_context": ("AWS, Google Cloud", "account, region, zone and host of the machine; opt-in"),
-}

@@ -528,3 +528,35 @@ def test_a_forked_child_opens_the_file_for_itself(store: Store) -> None:
     assert os.waitpid(pid, 0)[1] == 0
     store.add(pack(make_event(3)))
     assert len(store.events()) == 3
+
+
+def test_a_store_that_another_process_makes_at_this_moment_is_not_taken_for_a_foreign_one(
+    tmp_path: Path,
+) -> None:
+    """The other one makes its tables just when this one has looked at the file for the first time."""
+    import threading
+
+    path = str(tmp_path / "store.db")
+    others: list[threading.Thread] = []
+
+    def make() -> None:
+        other = sqlite3.connect(path, timeout=10, isolation_level=None)
+        store_tables.prepare(other, path)
+        other.close()
+
+    class Interrupted(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            # Just before the last look: the earlier ones saw an empty file.
+            if sql.startswith("SELECT 1 FROM sqlite_master") and not others:
+                others.append(threading.Thread(target=make))
+                others[0].start()
+                others[0].join(0.5)
+            return super().execute(sql, *values)
+
+    connection = sqlite3.connect(path, timeout=10, isolation_level=None, factory=Interrupted)
+    try:
+        store_tables.prepare(connection, path)
+        others[0].join()
+        assert connection.execute("SELECT count(*) FROM issue").fetchone()[0] == 0
+    finally:
+        connection.close()

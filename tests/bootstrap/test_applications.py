@@ -29,9 +29,9 @@ def test_a_hook_that_does_not_call_ours_is_the_last_word(sandbox: Any) -> None:
 
 def test_an_error_in_a_thread_is_reported_and_printed_as_ever(sandbox: Any) -> None:
     """84: also of a thread whose class has a run of its own."""
-    from errtrack_instrumentations import catalogue
+    from errtrack_instrumentations import table
 
-    if "threading" not in catalogue.INSTRUMENTATIONS:
+    if "threading" not in table.INSTRUMENTATIONS:
         pytest.skip("the catalogue has no threading yet")
     code = (
         "import threading\nclass Own(threading.Thread):\n    def run(self): raise ValueError('own')\n"
@@ -104,9 +104,9 @@ print([type(h).__name__ for h in logging.root.handlers], logging.root.level)
 
 def test_an_error_logged_before_any_framework_is_captured(sandbox: Any) -> None:
     """87"""
-    from errtrack_instrumentations import catalogue
+    from errtrack_instrumentations import table
 
-    if "logging" not in catalogue.INSTRUMENTATIONS:
+    if "logging" not in table.INSTRUMENTATIONS:
         pytest.skip("the catalogue has no logging yet")
     sandbox.python("import logging\nlogging.error('it is %s', 'broken')\n")
     assert sandbox.event()["logentry"]["message"] == "it is %s"

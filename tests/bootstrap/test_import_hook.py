@@ -420,11 +420,11 @@ def test_a_module_of_the_standard_library_may_come_first(house: House, any_pytho
 
 
 def test_every_row_of_the_catalogue_has_its_file_and_its_line_of_text() -> None:
-    from errtrack_instrumentations import catalogue
+    from errtrack_instrumentations import catalogue, table
 
     files = {file for row in catalogue.HOOKS.values() for file in row}
     files |= set(catalogue.WIRES.values()) | set(catalogue.AT_EXIT)
-    assert files == set(catalogue.INSTRUMENTATIONS)
+    assert files == set(table.INSTRUMENTATIONS)
     folder = Path(catalogue.__file__).parent
     assert all((folder / (file + ".py")).is_file() for file in files)
     shown = subprocess.run(
@@ -493,10 +493,10 @@ def test_what_runs_in_the_middle_of_an_import_asks_for_nothing_of_that_library()
     import inspect
     import textwrap
 
-    from errtrack_instrumentations import catalogue
+    from errtrack_instrumentations import table
     from errtrack_run.libraries import library_names
 
-    for file in catalogue.INSTRUMENTATIONS:
+    for file in table.INSTRUMENTATIONS:
         instrumentation = importlib.import_module("errtrack_instrumentations." + file).INSTRUMENTATION
         tops = set(library_names(file))
         for row in instrumentation.on_import:

@@ -70,8 +70,12 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
     import sqlite3
 
     connection.row_factory = sqlite3.Row
-    version, owner = _pragma(connection, "user_version"), _pragma(connection, "application_id")
-    if owner != APPLICATION_ID and (owner or version or _has_tables(connection)):
+    with connection:
+        # One look: another process that makes the tables between two looks would seem to be another program.
+        connection.execute("BEGIN")
+        version, owner = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+        is_new = not (version or owner or _has_tables(connection))
+    if owner != APPLICATION_ID and not is_new:
         raise StoreUnusable("%s is a database of another program; it was not touched" % path)
     if version > SCHEMA_VERSION:
         raise StoreUnusable(

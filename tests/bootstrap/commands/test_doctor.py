@@ -34,11 +34,11 @@ def test_doctor_finds_nothing_wrong_with_a_sound_setup(desk: Desk) -> None:
 
 
 def test_doctor_has_a_row_for_everything_in_the_catalogue(desk: Desk) -> None:
-    from errtrack_instrumentations import catalogue
+    from errtrack_instrumentations import table
 
     found = checks(desk.run("doctor", "--json"))
     rows = [name for section, name in found if section == "Instrumentations"]
-    assert rows == list(catalogue.INSTRUMENTATIONS)
+    assert rows == list(table.INSTRUMENTATIONS)
 
 
 def test_doctor_tells_what_is_disabled_and_what_is_misspelt(
