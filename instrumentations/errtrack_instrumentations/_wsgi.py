@@ -11,6 +11,7 @@ from __future__ import annotations
 import errtrack
 from errtrack import options
 from errtrack.context import scope as scopes
+from errtrack.context import unit as units
 from errtrack.instrumentation import Call, driven, is_async
 
 from . import _request
@@ -20,27 +21,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from errtrack.context.scope import Scope
-    from errtrack.context.session import Session
     from errtrack.instrumentation import Advice
 
 KEY = "errtrack.request"
 
 
-class Request:
+class Request(units.Unit):
     """The request in hand; as an event processor it puts the request on each event of its scope.
 
     The environ is let go at the request's end: uWSGI re-uses it, and a thread may hold on to the scope.
     """
 
-    __slots__ = ("enrich", "environ", "session")
+    __slots__ = ("enrich", "environ")
     touches_frames = False
 
     def __init__(self, environ: dict[str, Any]) -> None:
+        trace = None
+        if "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
+            get = environ.get
+            trace = (get("HTTP_SENTRY_TRACE", ""), get("HTTP_BAGGAGE", ""), get("HTTP_TRACEPARENT", ""))
+        units.Unit.__init__(self, "http.server", "generic WSGI request", "route", "auto.http.wsgi", trace)
+        # A request made inside of a request (a test client in a view) is described by its own environ alone.
+        others = self.scope.processors
+        others = others and tuple([p for p in others if not isinstance(p, Request)])
+        self.scope.processors = (*others, self)
         self.environ: dict[str, Any] | None = environ
-        self.session: Session | None = None
         #: What a framework adds: called with the event.
         self.enrich: Callable[[dict[str, Any]], None] | None = None
+        environ[KEY] = self
 
     def __call__(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
         environ = self.environ
@@ -56,8 +64,7 @@ class Request:
         if self.environ is not None:
             self.environ.pop(KEY, None)
             self.environ = self.enrich = None
-            if self.session is not None:
-                self.session.end()
+            self.end()
 
 
 def watch(app: Any) -> Any:
@@ -92,17 +99,8 @@ def is_inner(args: Any) -> bool:
 
 def handle_request(call: Call) -> Advice:
     """app([self,] environ, start_response) -> iterable of bytes"""
-    environ = call.args[-2]
-    record = environ[KEY] = Request(environ)
-    pair = scopes.unit_of_work()
-    scope = pair[0]
-    record.session = scope.session
-    # A request made inside of a request (a test client in a view) is described by its own environ alone.
-    others = scope.processors and tuple([p for p in scope.processors if type(p) is not Request])
-    scope.processors = (*others, record)
-    if "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
-        continue_trace(scope, environ)
-    token = scopes.enter(pair)
+    record = Request(call.args[-2])
+    token = scopes.enter(record.pair)
     try:
         body = yield
     except BaseException as error:
@@ -113,18 +111,10 @@ def handle_request(call: Call) -> Advice:
         scopes.leave(token)
     kind = type(body)
     # Nothing can fail in a list any more, and servers know their own file wrapper by its identity.
-    if kind is list or kind is tuple or ("wsgi.file_wrapper" in environ and hasattr(body, "fileno")):
+    if kind is list or kind is tuple or ("wsgi.file_wrapper" in call.args[-2] and hasattr(body, "fileno")):
         record.close()
         return None
-    return (SizedBody if hasattr(kind, "__len__") else Body)(body, pair, record)
-
-
-def continue_trace(scope: Scope, environ: dict[str, Any]) -> None:
-    """Let the events of this request belong to the caller's trace."""
-    from errtrack.context import trace
-
-    names = ("HTTP_SENTRY_TRACE", "HTTP_BAGGAGE", "HTTP_TRACEPARENT")
-    scope.propagation = trace.continue_trace(*[environ.get(name, "") for name in names])
+    return (SizedBody if hasattr(kind, "__len__") else Body)(body, record)
 
 
 def report(error: BaseException) -> None:
@@ -139,9 +129,9 @@ class Body:
 
     __slots__ = ("_body", "_next", "_pair", "_record")
 
-    def __init__(self, body: Any, pair: Any, record: Request) -> None:
+    def __init__(self, body: Any, record: Request) -> None:
         self._body = body
-        self._pair = pair
+        self._pair = record.pair
         self._record = record
         self._next: Any = None
 

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""One request, task or invocation: its own scopes, its place in the caller's trace, its session and its transaction.
+
+What every server, framework and queue does around a unit of work, in one place::
+
+    unit = Unit("queue.task.celery", "task name", "task", "auto.queue.celery", trace=(sentry_trace, baggage, ""))
+    token = unit.enter()            # in force: what is said now, is said of this unit
+    try:
+        ...
+    finally:
+        unit.leave(token)           # as often as it is left and entered again (streams, callbacks)
+        unit.end()                  # once; a second time does nothing
+
+The transaction, where tracing is on, takes its name from ``unit.scope.set_transaction_name`` at its end.
+"""
+
+from __future__ import annotations
+
+from errtrack.context import scope as scopes
+from errtrack.context import trace as tracing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextvars import Token
+    from typing import Any
+
+    from errtrack.context.scope import Pair, Scope
+    from errtrack.context.session import Session
+
+
+class Unit:
+    """A unit of work that begins now: *op*, *name*, *source* and *origin* are its transaction's.
+
+    *trace* is what came in with it: the texts of the headers ``sentry-trace``, ``baggage`` and ``traceparent``
+    (empty where absent); None where nothing came. *sampling* is what ``traces_sampler`` is shown beside them.
+    """
+
+    __slots__ = ("pair", "scope", "session", "span")
+
+    def __init__(
+        self,
+        op: str,
+        name: str,
+        source: str,
+        origin: str,
+        trace: tuple[str, str, str] | None = None,
+        sampling: dict[str, Any] | None = None,
+    ) -> None:
+        pair: Pair = scopes.unit_of_work()
+        scope: Scope = pair[0]
+        self.pair = pair
+        self.scope = scope
+        self.session: Session | None = scope.session
+        #: The transaction; None while tracing is off, or this one was not sampled.
+        self.span: Any = None
+        if trace is not None:
+            scope.propagation = tracing.continue_trace(*trace)
+
+    def enter(self) -> Token[Pair | None]:
+        """Put the scopes in force; give :meth:`leave` what this returns."""
+        return scopes.enter(self.pair)
+
+    def leave(self, token: Token[Pair | None]) -> None:
+        """Put in force what was before."""
+        scopes.leave(token)
+
+    def end(self, status: str = "", http_status: int = 0) -> None:
+        """The work is over. *status* is a span status (``ok``, ``internal_error``, ``cancelled``…), *http_status*
+        the answer's code where there is one; an error that was reported meanwhile counts where neither is given.
+        """
+        session, self.session = self.session, None
+        if session is not None:
+            session.end()
