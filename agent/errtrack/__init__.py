@@ -28,6 +28,7 @@ _PUBLIC = frozenset(
         "capture_checkin",
         "capture_event",
         "capture_exception",
+        "capture_feedback",
         "capture_message",
         "close",
         "end_session",

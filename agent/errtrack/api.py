@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from errtrack.context.scope import Event, Hint
+    from errtrack.feedback import capture_feedback
     from errtrack.monitors import capture_checkin, monitor
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "capture_checkin",
     "capture_event",
     "capture_exception",
+    "capture_feedback",
     "capture_message",
     "close",
     "end_session",
@@ -326,4 +328,8 @@ if not TYPE_CHECKING:
             from errtrack import monitors
 
             return getattr(monitors, name)
+        if name == "capture_feedback":
+            from errtrack import feedback
+
+            return feedback.capture_feedback
         raise AttributeError("module 'errtrack.api' has no attribute %r" % name)
