@@ -30,7 +30,12 @@ class Server:
         self._command = sandbox.command(
             *(part.replace("PORT", str(self.port)) for part in command), launched=launched
         )
-        self._options: dict[str, Any] = {"cwd": sandbox.folder, "env": {**sandbox.env, **env}}
+        self._options: dict[str, Any] = {
+            "cwd": sandbox.folder,
+            "env": {**sandbox.env, **env},
+            "stdin": subprocess.DEVNULL,
+            "start_new_session": True,
+        }
         self.output = ""
 
     @classmethod
@@ -47,6 +52,11 @@ class Server:
             launched=launched,
             **env,
         )
+
+    @classmethod
+    def uvicorn(cls, sandbox: Any, app: str, *arguments: str, launched: bool = True, **env: str) -> Server:
+        command = (sys.executable, "-m", "uvicorn", "--port", "PORT", *arguments, app)
+        return cls(sandbox, *command, launched=launched, **env)
 
     def __enter__(self) -> Server:
         self.process = subprocess.Popen(
@@ -71,16 +81,24 @@ class Server:
     ) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+        in_time = True
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
-            os.kill(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            raise AssertionError("the server did not stop: " + self.output) from None
-        finally:
-            self._reader.join()
-            assert self.process.stdout is not None
-            self.process.stdout.close()
+            in_time = False
+        # Whatever is left of its processes holds the pipe that is read.
+        self._kill()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        assert in_time, "the server did not stop: " + self.output
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -52,3 +52,30 @@ def ok():
     errtrack.set_tag("query", "healthy")
     return "fine"
 """
+
+ASGI = """
+import asyncio, errtrack
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return await lifespan(receive, send)
+    path, n = scope["path"], scope["query_string"].decode()
+    errtrack.set_tag("query", n)
+    errtrack.set_user({"id": n})
+    errtrack.add_breadcrumb(message=n)
+    await asyncio.sleep(0.02)
+    if path == "/fail":
+        raise RuntimeError("failed " + n)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    if path == "/stream":
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        raise RuntimeError("mid-stream " + n)
+    await send({"type": "http.response.body", "body": b"fine " + n.encode()})
+
+async def lifespan(receive, send):
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+"""

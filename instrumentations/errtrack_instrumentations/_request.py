@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The ``request`` part of an event, the same for every server and framework."""
+"""A request in hand and the ``request`` part of its events, the same for every server and framework."""
 
 from __future__ import annotations
 
 import errtrack
+from errtrack.context import unit as units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
+
+#: Where environ or ASGI scope have the record, for the layers further in.
+KEY = "errtrack.request"
 
 _FILTERED = "[Filtered]"
 
@@ -25,6 +29,49 @@ _PERSONAL_HEADERS = frozenset(
         "x-real-ip",
     )
 )
+
+
+class Record(units.Unit):
+    """The request in hand; as an event processor it puts the request on each event of its scope.
+
+    *what* is the environ or ASGI scope; a record lets it go at the request's end: uWSGI re-uses environs, and a
+    thread may hold on to the scope. *mechanism* names the layer that reports what escapes the application.
+    """
+
+    __slots__ = ("enrich", "http_status", "mechanism", "what")
+    touches_frames = False
+
+    def __init__(
+        self, what: dict[str, Any], op: str, name: str, mechanism: str, trace: tuple[str, str, str] | None
+    ) -> None:
+        units.Unit.__init__(self, op, name, "route", "auto.http." + mechanism, trace)
+        # A request made inside of a request (a test client in a view) is described by its own data alone.
+        others = self.scope.processors
+        others = others and tuple([p for p in others if not isinstance(p, Record)])
+        self.scope.processors = (*others, self)
+        self.what: dict[str, Any] | None = what
+        #: What a framework adds: called with the event.
+        self.enrich: Callable[[dict[str, Any]], None] | None = None
+        self.http_status = 0
+        self.mechanism = mechanism
+        what[KEY] = self
+
+    def __call__(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
+        if self.what is not None:
+            self.describe(event, self.what)
+        return event
+
+    def describe(self, event: dict[str, Any], what: dict[str, Any]) -> None:
+        """Put what is known of the request on *event*."""
+        raise NotImplementedError
+
+    def close(self, status: str = "") -> None:
+        """The request is over; environ or ASGI scope may live on elsewhere, without us."""
+        what, self.what = self.what, None
+        if what is not None:
+            what.pop(KEY, None)
+            self.enrich = None
+            self.end(status, self.http_status)
 
 
 def add_request(
@@ -45,13 +92,14 @@ def add_request(
     shown = dict(headers)
     environment = dict(env)
     if errtrack.should_send_default_pii():
+        by_name = {name.lower(): value for name, value in shown.items()}
         if client_address:
             environment["REMOTE_ADDR"] = client_address
-            first = shown.get("X-Forwarded-For", "").partition(",")[0].strip()
+            first = by_name.get("x-forwarded-for", "").partition(",")[0].strip()
             user = dict(event.get("user") or {})
-            user.setdefault("ip_address", first or shown.get("X-Real-Ip", "").strip() or client_address)
+            user.setdefault("ip_address", first or by_name.get("x-real-ip", "").strip() or client_address)
             event["user"] = user
-        cookies = _parse_cookies(shown.get("Cookie", ""))
+        cookies = _parse_cookies(by_name.get("cookie", ""))
         if cookies:
             request.setdefault("cookies", cookies)
     else:
@@ -74,3 +122,9 @@ def _parse_cookies(header: str) -> dict[str, str]:
         if separator and name:
             cookies.setdefault(name, value.strip('"'))
     return cookies
+
+
+def without_default_port(scheme: str, host: str) -> str:
+    """*host* as it stands in a URL of *scheme*."""
+    default_port = ":443" if scheme in ("https", "wss") else ":80"
+    return host[: -len(default_port)] if host.endswith(default_port) else host

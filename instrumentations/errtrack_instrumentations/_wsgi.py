@@ -11,90 +11,55 @@ from __future__ import annotations
 import errtrack
 from errtrack import options
 from errtrack.context import scope as scopes
-from errtrack.context import unit as units
 from errtrack.instrumentation import Call, driven, is_async
 
-from . import _request
+from . import _request, _watched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
     from errtrack.instrumentation import Advice
 
-KEY = "errtrack.request"
+KEY = _request.KEY
 
 
-class Request(units.Unit):
-    """The request in hand; as an event processor it puts the request on each event of its scope.
+class Request(_request.Record):
+    """The request in hand, of a WSGI environ."""
 
-    The environ is let go at the request's end: uWSGI re-uses it, and a thread may hold on to the scope.
-    """
-
-    __slots__ = ("enrich", "environ")
-    touches_frames = False
+    __slots__ = ()
 
     def __init__(self, environ: dict[str, Any]) -> None:
         trace = None
         if "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
             get = environ.get
             trace = (get("HTTP_SENTRY_TRACE", ""), get("HTTP_BAGGAGE", ""), get("HTTP_TRACEPARENT", ""))
-        units.Unit.__init__(self, "http.server", "generic WSGI request", "route", "auto.http.wsgi", trace)
-        # A request made inside of a request (a test client in a view) is described by its own environ alone.
-        others = self.scope.processors
-        others = others and tuple([p for p in others if not isinstance(p, Request)])
-        self.scope.processors = (*others, self)
-        self.environ: dict[str, Any] | None = environ
-        #: What a framework adds: called with the event.
-        self.enrich: Callable[[dict[str, Any]], None] | None = None
-        environ[KEY] = self
+        _request.Record.__init__(self, environ, "http.server", "generic WSGI request", "wsgi", trace)
 
-    def __call__(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
-        environ = self.environ
-        if environ is not None:
-            describe(event, environ)
-            if self.enrich is not None:
-                self.enrich(event)
-            event.setdefault("transaction", "generic WSGI request")
-            event.setdefault("transaction_info", {"source": "route"})
-        return event
-
-    def close(self) -> None:
-        if self.environ is not None:
-            self.environ.pop(KEY, None)
-            self.environ = self.enrich = None
-            self.end()
+    def describe(self, event: dict[str, Any], what: dict[str, Any]) -> None:
+        describe(event, what)
+        if self.enrich is not None:
+            self.enrich(event)
+        event.setdefault("transaction", "generic WSGI request")
+        event.setdefault("transaction_info", {"source": "route"})
 
 
 def watch(app: Any) -> Any:
     """Return *app* behind a proxy that reports what it raises; None, ASGI apps and watched apps as they are."""
-    if app is None or is_async(app):
-        return app
-    import wrapt
-
-    if hasattr(type(app), "_self_errtrack_call"):
+    if app is None or is_async(app) or _watched.is_watched(app):
         return app
     if options.current().auto_session_tracking:
         errtrack.is_initialized()  # healthy requests are counted too: by the client, which an error would make
-    proxy: Any = wrapt.ObjectProxy
-
-    class WatchedApp(proxy):  # type: ignore[misc]
-        """The application to everybody who looks at it; its calls go through the driver."""
-
-        _self_errtrack_call: Any = None
-
-        def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-            return self._self_errtrack_call(environ, start_response)
-
-    watched = WatchedApp(app)
-    watched._self_errtrack_call = driven("wsgi_servers", handle_request, app, is_inner)
-    return watched
+    return _watched.watched(app, driven("wsgi_servers", handle_request, app, is_inner), False)
 
 
 def is_inner(args: Any) -> bool:
     """Whether an outer layer is at this request already; *args* end in environ and start_response."""
-    return KEY in args[-2]
+    try:
+        return KEY in args[-2]
+    except (IndexError, TypeError):
+        return True  # not called as the specification has it: none of our business
 
 
 def handle_request(call: Call) -> Advice:
@@ -210,15 +175,12 @@ def url_of(environ: dict[str, Any]) -> str:
         host = environ.get("SERVER_NAME", "unknown")
         port = environ.get("SERVER_PORT", "")
         host = "%s:%s" % (host, port) if port else host
-    default_port = ":443" if scheme == "https" else ":80"
-    if host.endswith(default_port):
-        host = host[: -len(default_port)]
     path = (
         _decoded(environ.get("SCRIPT_NAME", "")).rstrip("/")
         + "/"
         + _decoded(environ.get("PATH_INFO", "")).lstrip("/")
     )
-    return "%s://%s%s" % (scheme, host, path)
+    return "%s://%s%s" % (scheme, _request.without_default_port(scheme, host), path)
 
 
 def _decoded(path: str) -> str:

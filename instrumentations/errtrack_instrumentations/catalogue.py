@@ -10,6 +10,9 @@ HOOKS = {
     "flask.signals": ("flask",),
     "gunicorn.app.base": ("wsgi_servers",),
     "wsgiref.simple_server": ("wsgi_servers",),
+    "uvicorn.config": ("asgi_servers",),
+    "hypercorn.app_wrappers": ("asgi_servers",),
+    "daphne.server": ("asgi_servers",),
     "logging": ("logging",),
     "http.client": ("stdlib",),
     "subprocess": ("stdlib",),
@@ -38,6 +41,16 @@ HOOKS = {
         "cloud_resource_context",
     ),
     "socket": ("socket",),
+    "ldclient.hook": ("launchdarkly",),
+    "ldclient.client": ("launchdarkly",),
+    "ldclient.async_client": ("launchdarkly",),
+    "statsig.statsig_server": ("statsig",),
+    "statsig_python_core.statsig": ("statsig",),
+    "openfeature.hook": ("openfeature",),
+    "openfeature.api": ("openfeature",),
+    "UnleashClient": ("unleash",),
+    "UnleashClient.clients.unleash_client": ("unleash",),
+    "UnleashClient.clients.async_unleash_client": ("unleash",),
 }
 
 #: Attributes of ``sys`` that boot replaces by a lazy wire.
