@@ -31,11 +31,13 @@ def opened(settings: Settings) -> Iterator[Store]:
     """Drain what waits, and give the store to read; what is wrong with it becomes a :class:`CommandError`."""
     import sqlite3
 
+    from errtrack import recovery
     from errtrack.delivery import drain
 
     tell_problems(settings)
     undrained: Exception | None = None
     try:
+        recovery.report_crashes_from_outside(settings.options, settings.environ)
         drain.drain_to_store(settings.options, settings.environ)
     except (OSError, sqlite3.Error) as error:
         undrained = error  # an unusable store is told once, by whoever reads it

@@ -82,6 +82,8 @@ class Transport:
         self._look_for_place_at = 0.0
         self._told: dict[str, float] = {}
         self._closed = False
+        #: Makes events of others' crashes; run by the worker, before it looks for what others left.
+        self.recover: Callable[[], None] = lambda: None
 
     def put(self, envelope: bytes, category: str = "error") -> bool:
         """Take *envelope*; True when it is on disk and so survives this process.
@@ -191,7 +193,12 @@ class Transport:
 
     def _make_worker(self) -> Worker:
         options, destination = self._options, self._destination
-        return Worker(self._make(), self._spool, lambda: places.existing_spools(options, destination))
+        return Worker(
+            self._make(),
+            self._spool,
+            lambda: places.existing_spools(options, destination),
+            lambda: self.recover(),
+        )
 
     def _spool(self) -> Spool | None:
         spool = self._spools.get("")

@@ -76,16 +76,24 @@ class Waiter:
 
 
 class Worker:
-    """Empties *spool* (a function: there may be none yet) into *destination*, and the *backlog* folders."""
+    """Empties *spool* (a function: there may be none yet) into *destination*, and the *backlog* folders.
+
+    *recover* makes events of what dead processes could not report, and puts them into the spool.
+    """
 
     def __init__(
-        self, destination: Destination, spool: Callable[[], Spool | None], backlog: Callable[[], list[str]]
+        self,
+        destination: Destination,
+        spool: Callable[[], Spool | None],
+        backlog: Callable[[], list[str]],
+        recover: Callable[[], None],
     ) -> None:
         self.pid = os.getpid()
         self.destination = destination
         self.ring: deque[Loose] = deque()
         self._spool = spool
         self._backlog_folders = backlog
+        self._recover = recover
         self._bell = allocate_lock()
         self._bell.acquire()
         self._waiters: deque[Waiter] = deque()
@@ -231,6 +239,8 @@ class Worker:
         now = monotonic()
         if not waiters and destination.ready_at > now:
             return destination.ready_at - now
+        if now >= self._look_at and not self._stopping:
+            self._look_around()
         settled = self._deliver_own(now)
         if waiters or settled:
             destination.report(bool(waiters))
@@ -307,6 +317,13 @@ class Worker:
             if len(reader.pending) < before:
                 return True
         return False  # all of it is limited
+
+    def _look_around(self) -> None:
+        """What is looked for as often as orphans are, and comes before them."""
+        try:
+            self._recover()
+        except Exception as error:
+            guard.fault("delivery.recover", error)
 
     def _own_paths(self) -> set[str]:
         spool = self._spool()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""What processes left that died of a fatal signal is reported by the next one: each crash once, as a fatal event.
+
+The application's hooks and processors see it as they see any event, but nothing that this process knows of itself
+(its scopes, its command line) goes on it.
+"""
+
+from __future__ import annotations
+
+from errtrack.delivery import crash_file, crash_report, envelope, places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from errtrack.capture.scrubber import Scrubber
+    from errtrack.options import Options
+    from errtrack.pipeline import Pipeline
+
+#: Reported in one go; a crash loop's others wait for the next.
+AT_ONCE = 20
+
+
+def report_crashes(
+    options: Options,
+    scrubber: Scrubber,
+    pipeline: Pipeline,
+    send: Callable[[bytes], bool],
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Give the event of each crash that reports to our destination to *send*; return how many there were.
+
+    A crash is forgotten once *send* says that its event is safe, or a hook has dropped it.
+    """
+    from errtrack.capture import event as events
+    from errtrack.context.scope import Scope
+
+    count = 0
+    destination = crash_file.destination_of(options)
+    for folder in places.existing_spools(options, places.CRASHES, environ):
+        for crash in crash_file.claim(folder, destination, AT_ONCE):
+            event: dict[str, Any] = crash_report.event_of(crash, options, scrubber)
+            finished = pipeline.run(event, {"event_id": event["event_id"]}, (Scope(),), [], 0)
+            if finished is not None:
+                built, trace = finished
+                record = envelope.build(built["event_id"], "event", events.encode(built), trace)
+                if not send(record):
+                    return count
+            crash.remove()
+            count += 1
+    return count
+
+
+def report_crashes_from_outside(options: Options, environ: Mapping[str, str] | None = None) -> int:
+    """The same for commands, which are not the application: the events are put into the spool, where others' lie.
+
+    Where the settings name hooks, nothing is done: they exist to protect data, and are the application's to run.
+    """
+    if options.before_send or options.error_sampler or options.processors:
+        return 0
+    from errtrack.capture.scrubber import Scrubber
+    from errtrack.delivery.spool import Spool
+    from errtrack.dsn import Dsn
+    from errtrack.pipeline import Pipeline
+
+    dsn = Dsn.parse(options.dsn) if options.dsn else None
+    destination = dsn.digest if dsn is not None else places.STORE
+    spools: list[Spool] = []
+
+    def send(record: bytes) -> bool:
+        if not spools:
+            folder = places.spool_folder(options, destination, environ)
+            if folder is None:
+                return False
+            spools.append(Spool(folder, {}))
+        return spools[0].put(record)
+
+    scrubber = Scrubber(options)
+    pipeline = Pipeline(options, scrubber, dsn, lambda reason, event: None, lambda mechanism: None)
+    try:
+        return report_crashes(options, scrubber, pipeline, send, environ)
+    finally:
+        for spool in spools:
+            spool.close()
