@@ -103,6 +103,7 @@ class Client:
             self.sessions = sessions.Sessions(self)
         self._pipeline = Pipeline(options, self.scrubber, self.dsn, self._lose, self._count_error)
         self._before_breadcrumb = Hook("before_breadcrumb", options.before_breadcrumb)
+        self.transport.recover = self._report_crashes
         self._storms = storms.Storms(options.max_events_per_minute, options.max_events_burst)
         self._spotlight: Spotlight | None = None
         if options.spotlight:
@@ -341,6 +342,15 @@ class Client:
             event = {**last, "event_id": events.new_id(), "extra": {storms.COUNT: count}}
             event["timestamp"] = events.stamp(time.time())
             self.send(envelope.build(event["event_id"], "event", events.encode(event)), "error")
+
+    def _report_crashes(self) -> None:
+        """What others left that died of a fatal signal; the worker calls this from time to time."""
+        if self.is_active:
+            from errtrack import recovery
+
+            recovery.report_crashes(
+                self.options, self.scrubber, self._pipeline, lambda record: self.send(record, "error")
+            )
 
     def _gave_up(self, fault: Exception) -> None:
         guard.fault("client.capture", fault)
