@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     Advice = Generator[None, Any, Any]
     Handler = Callable[["Call"], Advice]
 
+#: Methods of classes written in C or Rust: a function in their place is bound as they are.
+_BOUND_AS_FUNCTIONS = (type(list.append), type(object.__init__))
+
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing inspect
 
 #: Everything applied in this process, by name, for ``errtrack doctor`` and the ``sdk.integrations`` of events.
@@ -380,7 +383,7 @@ def _replacement(name: str, patch: Patch, original: Any) -> Any:
     kind = type(original)
     if kind in (classmethod, staticmethod):
         return kind(driven(name, patch.handler, original.__func__, patch.skip))
-    if getattr(original, "__code__", None) is not None:
+    if getattr(original, "__code__", None) is not None or kind in _BOUND_AS_FUNCTIONS:
         return driven(name, patch.handler, original, patch.skip)
     # Builtins and callable objects bind in ways of their own; their modules are never the standard library's
     # early ones, so wrapt (which imports a lot) may be loaded here.

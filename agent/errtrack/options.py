@@ -202,6 +202,11 @@ ratio = _number(0, 1, float, "a number between 0 and 1")
 size = _number(0, None, int, "a number of bytes, 0 or more")
 
 
+def optional_ratio(value: Any) -> float | None:
+    """Like ``ratio``; the empty text leaves it unset."""
+    return None if value == "" else ratio(value)
+
+
 class Option:
     """One setting. ``unit`` and ``help`` are what the documentation and ``config.example.toml`` say of it."""
 
@@ -288,6 +293,10 @@ _TABLE: tuple[Option, ...] = (
     Option("spool_dir", "", text, "folder", "Where captured events wait for delivery. Empty: in the store's folder."),
     Option("spool_max_size", 64_000_000, size, "bytes", "Most that waits for one destination; the oldest go first."),
     Option("spool_max_age", 7.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events that could not be delivered for so long are given up; 0 keeps them."),
+    # Traces
+    Option("traces_sample_rate", None, optional_ratio, "0 to 1", "Share of the traces begun here that is recorded. Unset: tracing is off; 0: only what others have begun.", "SENTRY_TRACES_SAMPLE_RATE"),
+    Option("traces_sampler", None, hook, "package.module:function", "Called as f(context) before each transaction instead of traces_sample_rate: a share from 0 to 1, or true or false."),
+    Option("max_spans", 1000, count, "spans", "Most spans kept in one transaction; the others are counted."),
     # Child processes and other services
     Option("propagate", True, boolean, "true/false", "Instrument child Python processes too."),
     Option("trace_propagation_targets", (".*",), patterns, "list", "Regular expressions: requests to URLs that one is found in carry trace headers."),
@@ -304,6 +313,7 @@ _TABLE: tuple[Option, ...] = (
     Option("logging.level", "INFO", log_level, "level or none", "From which level on log records become breadcrumbs."),
     Option("logging.event_level", "ERROR", log_level, "level or none", "From which level on log records become events."),
     Option("logging.ignore_loggers", (), names, "list", "Loggers that are left out: names, or patterns such as noisy.*"),
+    Option("flags.all_types", False, boolean, "true/false", "Keep feature flags that are texts or numbers, not only those that are on or off."),
     Option("wsgi.use_x_forwarded_for", False, boolean, "true/false", "Build request URLs from X-Forwarded-Host and X-Forwarded-Proto."),
 )
 # fmt: on
@@ -315,7 +325,15 @@ LAUNCHER_MARK = "ERRTRACK_RUN_OPTIONS"
 
 #: ERRTRACK_* variables that are not settings: how launcher, bootstrap and tools talk to each other.
 INTERNAL_VARIABLES = frozenset(
-    (LAUNCHER_MARK, "ERRTRACK_RUN", "ERRTRACK_RUN_PYTHONPATH", "ERRTRACK_CONFIG", "ERRTRACK_AUTOLOAD")
+    (
+        LAUNCHER_MARK,
+        "ERRTRACK_RUN",
+        "ERRTRACK_RUN_PYTHONPATH",
+        "ERRTRACK_CONFIG",
+        "ERRTRACK_AUTOLOAD",
+        "ERRTRACK_TRACE",
+        "ERRTRACK_BAGGAGE",
+    )
 )
 
 

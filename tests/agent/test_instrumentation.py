@@ -335,6 +335,27 @@ def test_builtin_is_patched_with_its_binding(settings: options.Options) -> None:
     assert module.function is len  # type: ignore[attr-defined]
 
 
+def test_method_of_a_builtin_class_is_patched_on_a_class_of_python(settings: options.Options) -> None:
+    seen = []
+
+    def handler(call: Call) -> Any:
+        seen.append((call.get(1, "value"), (yield)))
+
+    class Stack(list):  # type: ignore[type-arg]
+        pass
+
+    module = types.ModuleType("stacks")
+    module.Stack = Stack  # type: ignore[attr-defined]
+    instrumentation = Instrumentation("stacks", patches=[Patch("stacks", "Stack.count", handler)])
+    instrumentation.apply("stacks", module)
+    stack = Stack((1, 1))
+    assert stack.count(1) == 2
+    assert isinstance(vars(Stack)["count"], types.FunctionType)
+    instrumentation.remove()
+    assert "count" not in vars(Stack) and stack.count(1) == 2
+    assert seen == [(1, 2)]
+
+
 def test_on_import_runs_with_the_module(settings: options.Options) -> None:
     library = make_library()
     seen: list[Any] = []
