@@ -20,9 +20,9 @@ def note(name: str, flag: Any, value: Any) -> None:
     try:
         if name not in active or not isinstance(flag, str):
             return
-        if isinstance(value, bool):
-            errtrack.add_feature_flag(flag, value)
-        elif isinstance(value, (str, int, float)) and options.current().flags_all_types:
+        if isinstance(value, bool) or (
+            options.current().flags_all_types and isinstance(value, (str, int, float))
+        ):
             errtrack.add_feature_flag(flag, value)
     except Exception as error:
         guard.fault(name, error)
