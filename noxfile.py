@@ -22,6 +22,15 @@ def frameworks(session: nox.Session, libraries: str) -> None:
 
 
 @nox.session(python="3.11")
+def rooms(session: nox.Session) -> None:
+    """errtrack-run beside other agents, servers and reloaders, each in an environment of its own."""
+    session.install("-e", ".[test]")
+    env = {"ERRTRACK_TEST_VENVS": session.create_tmp()}
+    session.run("python", "tests/bootstrap/rooms.py", env=env)
+    session.run("pytest", "tests/bootstrap", *session.posargs, env=env)
+
+
+@nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
     """Style, types, architecture."""
     session.install("-e", ".[test,lint]")
