@@ -112,3 +112,9 @@ class Sandbox:
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Sandbox:
     return Sandbox(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def sandbox_in() -> type[Sandbox]:
+    """``sandbox_in(folder)``: for fixtures that live longer than a test."""
+    return Sandbox
