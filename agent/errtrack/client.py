@@ -17,6 +17,7 @@ from errtrack.capture import event as events
 from errtrack.capture.scrubber import Scrubber
 from errtrack.capture.shapes import mro_of, names_of
 from errtrack.context import scope as scopes
+from errtrack.context import trace as tracing
 from errtrack.context.merge import apply_scopes
 from errtrack.delivery import envelope
 from errtrack.delivery.transport import Transport
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from errtrack.options import Options
     from errtrack.sessions import Sessions
     from errtrack.storms import Storm
+    from errtrack.tracer import Tracer
 
     ErrorFilter = Callable[[BaseException, Optional[TracebackType], str], bool]
 
@@ -101,6 +103,11 @@ class Client:
             from errtrack import sessions
 
             self.sessions = sessions.Sessions(self)
+        self.tracer: Tracer | None = None
+        if options.traces_sample_rate is not None or options.traces_sampler is not None:
+            from errtrack import tracer
+
+            self.tracer = tracer.Tracer(self)
         self._pipeline = Pipeline(options, self.scrubber, self.dsn, self._lose, self._count_error)
         self._before_breadcrumb = Hook("before_breadcrumb", options.before_breadcrumb)
         self.transport.recover = self._report_crashes
@@ -199,6 +206,20 @@ class Client:
                 self._gave_up(fault)
                 return None
 
+    def capture_transaction(self, event: Event, scope: Scope, name: tuple[str, str]) -> str | None:
+        """Capture the event of a transaction of the unit of work *scope*; *name* and source where it has none."""
+        if not self._admits("transaction"):
+            return None
+        with guard.Inside():
+            token = scopes.enter((scope, None))
+            try:
+                return self._process(event, {}, None, name=name)
+            except Exception as fault:
+                self._gave_up(fault)
+                return None
+            finally:
+                scopes.leave(token)
+
     def add_breadcrumb(self, crumb: dict[str, Any], hint: Hint | None = None) -> None:
         """Keep a breadcrumb on the isolation scope, if ``before_breadcrumb`` lets it pass."""
         maximum = self.options.max_breadcrumbs
@@ -225,6 +246,8 @@ class Client:
             self._tell_leftovers()
             if self.sessions is not None:
                 self.sessions.close()
+            if self.tracer is not None:
+                self.tracer.close()
         except Exception as error:
             guard.fault("client.close", error)
         timeout = self.options.shutdown_timeout if timeout is None else timeout
@@ -243,12 +266,12 @@ class Client:
         """What is the same on every event of this process; found out at the first one."""
         return self._pipeline.static()
 
-    def _admits(self) -> bool:
+    def _admits(self, category: str = "error") -> bool:
         if not self.is_active:
             return False
         if guard.is_inside():
             # A capture of our own work, or of a hook that we called, would have no end.
-            self.transport.lost("internal_sdk_error", "error")
+            self.transport.lost("internal_sdk_error", category)
             return False
         return True
 
@@ -277,9 +300,13 @@ class Client:
         return None
 
     def _count_error(self, mechanism: dict[str, Any] | None) -> None:
-        """Note for the release health of the unit of work that an error happened in it."""
+        """Note for the release health and the transaction of the unit of work that an error happened in it."""
+        is_crash = mechanism is not None and mechanism.get("handled") is False
         if self.sessions is not None:
-            self.sessions.error_happened(mechanism is not None and mechanism.get("handled") is False)
+            self.sessions.error_happened(is_crash)
+        span = tracing.recording()
+        if span is not None and is_crash:
+            span.transaction.has_failed = True
 
     def _sampled(self) -> bool:
         if self._pipeline.error_sampler:
@@ -288,7 +315,12 @@ class Client:
         return rate >= 1.0 or int.from_bytes(os.urandom(4), "big") < rate * 2**32
 
     def _process(
-        self, event: Event, hint: Hint, scope: Scope | None, storm: Storm | None = None
+        self,
+        event: Event,
+        hint: Hint,
+        scope: Scope | None,
+        storm: Storm | None = None,
+        name: tuple[str, str] | None = None,
     ) -> str | None:
         chain = scopes.merged_scopes()
         if scope is not None:
@@ -298,7 +330,7 @@ class Client:
         hint.setdefault("event_id", event_id)
         hint.setdefault("attachments", [])
         held_back = storm.take() if storm is not None else 0
-        finished = self._pipeline.run(event, hint, chain, _processors, held_back)
+        finished = self._pipeline.run(event, hint, chain, _processors, held_back, name)
         if finished is None:
             if storm is not None and held_back:
                 storm.give_back(held_back)
@@ -320,8 +352,8 @@ class Client:
         kept = self.send(record, envelope.CATEGORIES[kind])
         if storm is not None and self._storms.is_time_to_look():
             self._tell_leftovers(storms.QUIET)
-        if not kept:
-            return None
+        if not kept or is_transaction:
+            return event_id if kept else None
         scopes.get_isolation_scope().last_event_id = event_id
         return event_id
 

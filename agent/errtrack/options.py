@@ -196,6 +196,34 @@ def exit_signals(value: Any) -> tuple[str, ...]:
     return found
 
 
+class Statuses(tuple):  # type: ignore[type-arg]
+    """HTTP status codes as they are written, ``("403", "500-599")``; ``in`` asks for a number."""
+
+    __slots__ = ()
+
+    def __contains__(self, status: object) -> bool:
+        if type(status) is not int:
+            return False
+        ends = (part.partition("-") for part in self)
+        return any(int(first) <= status <= int(last or first) for first, _, last in ends)
+
+
+def statuses(value: Any) -> Statuses:
+    """HTTP status codes: numbers and ranges such as ``500-599``; in code a set or range of numbers as well."""
+    if isinstance(value, str):
+        value = value.split(",")
+    out = []
+    for part in value if isinstance(value, (list, tuple, set, frozenset, range)) else [""]:
+        text = str(part).replace(" ", "")
+        first, dash, last = text.partition("-")
+        if text and not (first.isdigit() and (last.isdigit() if dash else True)):
+            raise BadValue("a list of status codes such as 403 and 500-599")
+        out += [text] if text else []
+    if not out and value not in ((), [], [""], set(), frozenset()):
+        raise BadValue("a list of status codes such as 403 and 500-599")
+    return Statuses(out)
+
+
 count = _number(0, None, int, "a whole number, 0 or more")
 seconds = _number(0, None, float, "a number of seconds, 0 or more")
 ratio = _number(0, 1, float, "a number between 0 and 1")
@@ -303,6 +331,13 @@ _TABLE: tuple[Option, ...] = (
     # Instrumentations
     Option("atexit.signals", (), exit_signals, "list", "Deliver what is pending before [\"SIGTERM\", \"SIGHUP\"] end the process. Empty: no handler is installed."),
     Option("cloud_resource_context.cloud_provider", "", choice("", "aws", "gcp"), "aws or gcp", "Whose metadata server to ask. Empty: found out."),
+    Option("django.transaction_style", "url", choice("url", "function_name"), "url or function_name", "Name of a Django request: its URL pattern or its view."),
+    Option("django.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "Exceptions that Django answers with one of these are reported: [\"403\", \"500-599\"]."),
+    Option("django.middleware_spans", False, boolean, "true/false", "Spans for each middleware and for the view."),
+    Option("django.signals_spans", True, boolean, "true/false", "Spans for the receivers of Django's signals."),
+    Option("django.signals_denylist", (), names, "list", "Signals whose receivers get no spans: [\"django.db.models.signals.post_save\"]."),
+    Option("django.cache_spans", False, boolean, "true/false", "Spans for what is read from caches and written to them."),
+    Option("django.db_transaction_spans", False, boolean, "true/false", "Spans for COMMIT and ROLLBACK."),
     Option("excepthook.always_run", False, boolean, "true/false", "Report errors typed at an interactive prompt as well."),
     Option("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
     Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE."),

@@ -12,6 +12,7 @@ import sys
 
 from errtrack import guard, hooks, instrumentation, process, storms
 from errtrack.capture import event as events
+from errtrack.context import trace as tracing
 from errtrack.hooks import Hook, HookFailed
 
 TYPE_CHECKING = False
@@ -56,11 +57,12 @@ class Pipeline:
         chain: tuple[Scope, ...],
         processors: list[scopes.Processor],
         held_back: int,
+        name: tuple[str, str] | None = None,
     ) -> tuple[Event, dict[str, Any] | None] | None:
         """*event* as it is sent, and its trace; None when it was dropped, which is counted.
 
         *processors* are the process's own, *chain* the scopes that have more; *held_back* is how many like it a
-        storm has suppressed.
+        storm has suppressed; *name* and its source are those of a transaction that nobody has named.
         """
         is_transaction = event.get("type") == "transaction"
         event_id = event["event_id"]
@@ -73,11 +75,11 @@ class Pipeline:
         if held_back:
             extra = event.get("extra")
             event["extra"] = {**(extra if type(extra) is dict else {}), storms.COUNT: held_back}
+        if name is not None and not event.get("transaction"):
+            event["transaction"], event["transaction_info"] = name[0], {"source": name[1]}
         self._add_defaults(event, chain)
         events.finish(event, self._options, self._scrubber)
-        trace = None
-        if self._dsn is not None:
-            trace = {"trace_id": event["contexts"]["trace"]["trace_id"], "public_key": self._dsn.public_key}
+        trace = self._trace_of(event, chain) if self._dsn is not None else None
         if self.error_sampler and not is_transaction and not self._sampler_keeps(event, hint):
             self._count_errors_of(event)
             self._lose("sample_rate", event)
@@ -158,8 +160,22 @@ class Pipeline:
                 event.setdefault(key, value)
         # Children of a fork share what was described once; the PID is their own.
         event["contexts"].setdefault("process", {"pid": os.getpid(), "executable": sys.executable or ""})
+        if "trace" not in event["contexts"]:
+            unit = chain[1] if len(chain) > 1 else chain[0]
+            span = unit.span
+            event["contexts"]["trace"] = (
+                unit.get_propagation().as_context() if span is None else span.get_trace_context()
+            )
+
+    def _trace_of(self, event: Event, chain: tuple[Scope, ...]) -> dict[str, Any]:
+        """The ``trace`` of the envelope: what servers sample the whole trace by."""
+        trace_id = event["contexts"]["trace"]["trace_id"]
         unit = chain[1] if len(chain) > 1 else chain[0]
-        event["contexts"].setdefault("trace", unit.get_propagation().as_context())
+        found = tracing.dynamic_context(unit, self._options, event.get("type") == "transaction")
+        if found.get("trace_id") == trace_id and found.get("public_key"):
+            return found
+        assert self._dsn is not None
+        return {"trace_id": trace_id, "public_key": self._dsn.public_key}
 
     def static(self) -> dict[str, Any]:
         """What is the same on every event of this process; found out at the first one."""

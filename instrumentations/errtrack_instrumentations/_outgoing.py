@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Optional
 
     from errtrack.capture.scrubber import Scrubber
-    from errtrack.context.trace import PropagationContext
+    from errtrack.context.propagation import PropagationContext
     from errtrack.options import Options
 
     Address = Optional[tuple[str, int]]

@@ -61,7 +61,8 @@ def test_a_message_with_an_attachment(steady: Running, sink: Sink) -> None:
     assert body(sink) == (
         b'{"event_id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab","sdk":{"name":"errtrack.python","version":"' + version
         + b'"},"trace":{"trace_id":"11111111111111111111111111111111","public_key":"' + KEY.encode()
-        + b'"},"sent_at":"NOW"}\n{"type":"event","content_type":"application/json","length":%d}\n' % len(payload)
+        + b'","environment":"test","release":"shop@1.0"},"sent_at":"NOW"}\n{"type":"event",'
+        + b'"content_type":"application/json","length":%d}\n' % len(payload)
         + payload
         + b'\n{"type":"attachment","filename":"notes.txt","content_type":"text/plain",'
         b'"attachment_type":"event.attachment","length":8}\none\ntwo\n\n'

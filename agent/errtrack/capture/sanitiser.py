@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 
-from errtrack.capture import breadcrumbs, frames_given
+from errtrack.capture import breadcrumbs, frames_given, spans
 from errtrack.capture import request as requests
 from errtrack.capture.jsonable import Cleaner, pairs_of
 from errtrack.capture.moments import level, moment, new_id, stamp
@@ -276,7 +276,7 @@ _RULES: dict[str, Rule] = {
     "fingerprint": _fingerprint,
     "modules": _modules,
     "sdk": _sdk,
-    "spans": _as_tree,
+    "spans": spans.clean,
     "start_timestamp": moment,
     "measurements": _as_tree,
 }

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from contextvars import ContextVar
 
-from errtrack.context.trace import PropagationContext
+from errtrack.context import propagation as traces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from typing import Any, Optional
 
     from errtrack.context.attachments import Attachment
+    from errtrack.context.propagation import PropagationContext
     from errtrack.context.session import Session
+    from errtrack.context.span import Span
 
     Event = dict[str, Any]
     Hint = dict[str, Any]
@@ -50,11 +52,13 @@ class Scope:
         "extra",
         "fingerprint",
         "flags",
+        "is_unit",
         "last_event_id",
         "level",
         "processors",
         "propagation",
         "session",
+        "span",
         "tags",
         "transaction",
         "user",
@@ -75,6 +79,10 @@ class Scope:
         self.attachments: tuple[Attachment, ...] = ()
         self.flags: dict[str, Any] | None = None
         self.session: Session | None = None
+        #: The span in hand; None while tracing is off, or this work was not sampled.
+        self.span: Span | None = None
+        #: Whether this is work that came from elsewhere, with a trace of its own or none: not the process's.
+        self.is_unit = False
 
     def fork(self, with_breadcrumbs: bool = True) -> Scope:
         """A scope that starts with all of this one; what either is told afterwards the other does not see."""
@@ -94,6 +102,8 @@ class Scope:
         new.attachments = self.attachments
         new.flags = self.flags
         new.session = self.session
+        new.span = self.span
+        new.is_unit = self.is_unit
         return new
 
     def set_tag(self, key: str, value: Any) -> None:
@@ -188,14 +198,14 @@ class Scope:
     def get_propagation(self) -> PropagationContext:
         """The ids of this unit of work, made at first use."""
         if self.propagation is None:
-            self.propagation = PropagationContext()
+            self.propagation = traces.PropagationContext() if self.is_unit else traces.of_process()
         return self.propagation
 
     def clear(self) -> None:
         """Forget everything but the trace and the processors."""
-        propagation, processors = self.propagation, self.processors
+        propagation, processors, span, is_unit = self.propagation, self.processors, self.span, self.is_unit
         Scope.__init__(self)
-        self.propagation, self.processors = propagation, processors
+        self.propagation, self.processors, self.span, self.is_unit = propagation, processors, span, is_unit
 
 
 #: Set while sessions are counted (option auto_session_tracking): makes the session of a unit of work.
@@ -296,9 +306,12 @@ def unit_of_work() -> Pair:
     pair = _scopes.get()
     if pair is None:
         scope = Scope()
+        scope.is_unit = True
         scope.session = new_session() if new_session is not None else None
         return (scope, None)
     scope = pair[0].fork(False)
     scope.propagation = None
+    scope.span = None
+    scope.is_unit = True
     scope.session = new_session() if new_session is not None else None
     return (scope, pair[1].fork() if pair[1] is not None else None)

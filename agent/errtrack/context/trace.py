@@ -1,76 +1,129 @@
 # SPDX-License-Identifier: MIT
-"""Which trace an event belongs to: the ids that tie the errors of one request together across services.
+"""Tracing as the rest of the program sees it: the span in hand, and the headers that carry the trace on.
 
-Header forms: https://develop.sentry.dev/sdk/foundations/trace-propagation/ and
-https://www.w3.org/TR/trace-context/#traceparent-header (read where ``sentry-trace`` is absent).
+While tracing is off (``traces_sample_rate`` and ``traces_sampler`` unset), and in work that was not sampled, there
+is no span: :func:`recording` answers None, which is all that a healthy call pays.
 """
 
 from __future__ import annotations
 
-import os
+import sys
+
+from errtrack import options as settings
+from errtrack.context import scope as scopes
+from errtrack.context.propagation import PropagationContext, continue_trace, members_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_HEX = frozenset("0123456789abcdef")
+    from errtrack.context.scope import Scope
+    from errtrack.context.span import Span
+    from errtrack.options import Options
+    from errtrack.tracer import Tracer
+
+__all__ = ("PropagationContext", "continue_trace", "outgoing_headers", "recording")
+
+#: Set by the client while tracing is on: it decides what is sampled, and delivers it.
+tracer: Tracer | None = None
+
+_in_force = scopes._scopes
 
 
-class PropagationContext:
-    """Ids of a unit of work: ``trace_id`` (32 hex), ``span_id`` (16 hex); parent and sampling if continued."""
-
-    __slots__ = ("baggage", "parent_span_id", "sampled", "span_id", "trace_id")
-
-    def __init__(
-        self,
-        trace_id: str | None = None,
-        parent_span_id: str | None = None,
-        sampled: bool | None = None,
-        baggage: str = "",
-    ) -> None:
-        self.trace_id = trace_id or os.urandom(16).hex()
-        self.span_id = os.urandom(8).hex()
-        self.parent_span_id = parent_span_id
-        self.sampled = sampled
-        self.baggage = baggage
-
-    def as_context(self) -> dict[str, Any]:
-        """The ``trace`` context of an event."""
-        context = {"trace_id": self.trace_id, "span_id": self.span_id}
-        if self.parent_span_id:
-            context["parent_span_id"] = self.parent_span_id
-        return context
+def recording() -> Span | None:
+    """The span in hand that records; None while tracing is off, or where the work was not sampled."""
+    pair = _in_force.get()
+    return None if pair is None else pair[0].span
 
 
-def continue_trace(
-    sentry_trace: str = "", baggage: str = "", traceparent: str = ""
-) -> PropagationContext | None:
-    """The context that incoming headers continue, or None when they hold no valid trace."""
-    found = _parse_sentry_trace(sentry_trace) if sentry_trace else None
-    if found is None and traceparent:
-        found = _parse_traceparent(traceparent)
-    if found is None:
-        return None
-    trace_id, span_id, sampled = found
-    return PropagationContext(trace_id, span_id, sampled, baggage)
+def outgoing_headers() -> tuple[str, str]:
+    """``sentry-trace`` and ``baggage`` of the span in hand, else of the unit of work; empty texts for none."""
+    options = settings.current()
+    # Inside of pytest the agent is off, and so are its traces.
+    if not options.pytest and "_pytest" in sys.modules:
+        return "", ""
+    scope = scopes.get_isolation_scope()
+    span: Span | None = scope.span
+    propagation = scope.get_propagation()
+    if span is None:
+        known = propagation.headers
+        if known is None:
+            known = propagation.headers = (
+                _header(propagation, propagation.span_id),
+                _baggage(scope, options),
+            )
+        return known
+    if propagation.headers is None:
+        propagation.headers = (_header(propagation, propagation.span_id), _baggage(scope, options))
+    return _header(propagation, span.span_id), propagation.headers[1]
 
 
-def _parse_sentry_trace(header: str) -> tuple[str, str | None, bool | None] | None:
-    first = header.partition(",")[0].strip().lower()
-    parts = first.split("-")
-    if not _is_id(parts[0], 32):
-        return None
-    span_id = parts[1] if len(parts) > 1 and _is_id(parts[1], 16) else None
-    flag = parts[2] if len(parts) > 2 else ""
-    return parts[0], span_id, {"1": True, "0": False}.get(flag)
+def traceparent() -> str:
+    """The W3C form of the trace in hand, as :func:`outgoing_headers` has it."""
+    header = outgoing_headers()[0]
+    if not header:
+        return ""
+    trace_id, span_id, *flag = header.split("-")
+    return "00-%s-%s-%s" % (trace_id, span_id, "01" if flag == ["1"] else "00")
 
 
-def _parse_traceparent(header: str) -> tuple[str, str | None, bool | None] | None:
-    parts = header.strip().lower().split("-")
-    if len(parts) < 4 or not _is_id(parts[1], 32) or not _is_id(parts[2], 16):
-        return None
-    return parts[1], parts[2], parts[3][-1:] in frozenset("13579bdf")
+def dynamic_context(scope: Scope, options: Options, freeze: bool = True) -> dict[str, str]:
+    """What servers sample the trace of *scope* by, as its head has said; a head says it here, and for good if
+    *freeze*.
+    """
+    propagation = scope.get_propagation()
+    if propagation.frozen:
+        return members_of(propagation.baggage)
+    values = {"trace_id": propagation.trace_id, **_of_options(options)}
+    if propagation.sample_rate is not None:
+        values["sample_rate"] = "%.10g" % propagation.sample_rate
+        values["sample_rand"] = "%.6f" % propagation.sample_rand
+        values["sampled"] = "true" if propagation.sampled else "false"
+        name = scope.span.transaction.name_in(scope) if scope.span is not None else None
+        if name is not None:
+            values["transaction"] = name
+    if not freeze:
+        return values
+    propagation.baggage = ",".join("sentry-%s=%s" % (key, _quoted(value)) for key, value in values.items())
+    propagation.frozen = True
+    return values
 
 
-def _is_id(text: str, length: int) -> bool:
-    return len(text) == length and set(text) <= _HEX and text.strip("0") != ""
+def _header(propagation: PropagationContext, span_id: str) -> str:
+    sampled = propagation.sampled
+    flag = "" if sampled is None else "-1" if sampled else "-0"
+    return "%s-%s%s" % (propagation.trace_id, span_id, flag)
+
+
+def _baggage(scope: Scope, options: Options) -> str:
+    propagation = scope.get_propagation()
+    if not propagation.frozen:
+        dynamic_context(scope, options)
+    # Members of other vendors are not ours to pass on.
+    members = [member.strip() for member in propagation.baggage.split(",")]
+    return ",".join(member for member in members if member.startswith("sentry-"))
+
+
+_known: list[tuple[Options, dict[str, str]]] = []
+
+
+def _of_options(options: Options) -> dict[str, str]:
+    if _known and _known[0][0] is options:
+        return _known[0][1]
+    values: dict[str, Any] = {}
+    if options.dsn:
+        from errtrack.dsn import Dsn
+
+        values["public_key"] = Dsn.parse(options.dsn).public_key
+    values["environment"], values["release"] = options.environment, options.release
+    found = {key: str(value) for key, value in values.items() if value}
+    _known[:] = [(options, found)]
+    return found
+
+
+def _quoted(value: str) -> str:
+    if value.isascii() and value.isalnum():
+        return value
+    from urllib.parse import quote
+
+    return quote(value, safe="")

@@ -16,6 +16,7 @@ The transaction, where tracing is on, takes its name from ``unit.scope.set_trans
 
 from __future__ import annotations
 
+from errtrack import guard
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from errtrack.context.scope import Pair, Scope
     from errtrack.context.session import Session
+    from errtrack.context.span import Transaction
 
 
 class Unit:
@@ -52,9 +54,15 @@ class Unit:
         self.scope = scope
         self.session: Session | None = scope.session
         #: The transaction; None while tracing is off, or this one was not sampled.
-        self.span: Any = None
+        self.span: Transaction | None = None
         if trace is not None:
             scope.propagation = tracing.continue_trace(*trace)
+        tracer = tracing.tracer
+        if tracer is not None:
+            try:
+                self.span = scope.span = tracer.start(scope, op, name, source, origin, sampling)
+            except Exception as error:
+                guard.fault("unit", error)
 
     def enter(self) -> Token[Pair | None]:
         """Put the scopes in force; give :meth:`leave` what this returns."""
@@ -71,3 +79,11 @@ class Unit:
         session, self.session = self.session, None
         if session is not None:
             session.end()
+        span, self.span = self.span, None
+        if span is not None:
+            if http_status:
+                span.set_http_status(http_status)
+            if status:
+                span.status = status
+            span.finish()
+            self.scope.span = None  # a thread that outlives the work begins nothing below it
