@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
     Converter = Callable[[Any], Any]
 
+try:
+    #: The working directory as the settings are loaded, which is when the first library is instrumented: a daemon
+    #: that goes to "/" later on has left the folder of its code.
+    STARTED_IN = os.getcwd()
+except OSError:
+    STARTED_IN = ""
+
 _TRUE = frozenset(("1", "true", "t", "yes", "y", "on"))
 _FALSE = frozenset(("0", "false", "f", "no", "n", "off"))
 
@@ -388,6 +395,11 @@ class Options:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
+
+    @property
+    def root(self) -> str:
+        """The folder of the application's code: ``project_root``, or where it was started; may be empty."""
+        return str(self.project_root or STARTED_IN)
 
     def source(self, name: str) -> str:
         """Where the value of *name* came from: ``default``, a file's path, a variable, ``--dsn`` or ``init()``."""

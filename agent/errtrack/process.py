@@ -49,7 +49,7 @@ def release_of(options: Options) -> str:
     """The release that was set, or that is found out for free; or an empty text."""
     if options.release:
         return str(options.release)
-    return releases.detect(options.project_root or _working_folder(), os.environ)
+    return releases.detect(options.root or "/", os.environ)
 
 
 def host_name() -> str:
@@ -85,10 +85,3 @@ def _contexts() -> dict[str, Any]:
         contexts.setdefault("device", {"type": "device"})["processor_count"] = count
     contexts.update(surroundings.detect(os.environ))
     return contexts
-
-
-def _working_folder() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return "/"

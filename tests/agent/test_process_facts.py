@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,3 +96,24 @@ def test_first_hit_on_the_path_wins_and_odd_folders_are_survived(
 )
 def test_version_ranges(version: str, supports: str, answer: bool) -> None:
     assert distributions.satisfies(version, supports) is answer
+
+
+def test_a_daemon_that_went_to_the_root_folder_keeps_the_folder_of_its_code(
+    sandbox: Any, tmp_path: Path
+) -> None:
+    """What lies below "/" is everything; the application's code is below where it was started."""
+    elsewhere = tmp_path.parent / (tmp_path.name + "-elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "vendored.py").write_text("def fail():\n    raise ValueError('x')\n", encoding="utf-8")
+    sandbox.python(
+        "import logging, os, sys\n"
+        "os.chdir('/')\n"
+        "sys.path.append(%r)\n"
+        "import vendored\n"
+        "vendored.fail()\n" % str(elsewhere)
+    )
+    frames = sandbox.event()["exception"]["values"][0]["stacktrace"]["frames"]
+    assert [(frame["function"], frame.get("in_app")) for frame in frames] == [
+        ("<module>", True),
+        ("fail", None),
+    ]

@@ -59,13 +59,7 @@ class Territory:
     def __init__(self, options: Options) -> None:
         self._include = tuple(options.in_app_include)
         self._exclude = tuple(options.in_app_exclude)
-        root = options.project_root
-        if not root:
-            try:
-                root = os.getcwd()
-            except OSError:
-                root = ""
-        self._roots = _with_links(root)
+        self._roots = _with_links(options.root)
         library = os.path.dirname(getattr(os, "__file__", "") or "")
         self._library = _with_links(library)
         prefix = sys.prefix if sys.prefix != sys.base_prefix else ""

@@ -256,14 +256,7 @@ def _head(options: Options, locked: bool) -> bytes:
         ("environment", options.environment),
         ("release", options.release),
         ("server", options.server_name or (os.uname().nodename if hasattr(os, "uname") else "")),
-        ("root", options.project_root or _folder()),
+        ("root", options.root),
     )
     lines = [_HEAD, *("%s: %s" % (name, " ".join(value.split())) for name, value in rows if value), "", ""]
     return "\n".join(lines)[:4096].encode("utf-8", "replace")
-
-
-def _folder() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""
