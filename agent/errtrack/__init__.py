@@ -31,11 +31,15 @@ _PUBLIC = frozenset(
         "capture_feedback",
         "capture_message",
         "close",
+        "continue_trace",
         "end_session",
         "flush",
+        "get_baggage",
         "get_current_scope",
+        "get_current_span",
         "get_global_scope",
         "get_isolation_scope",
+        "get_traceparent",
         "ignore_logger",
         "init",
         "is_initialized",
@@ -55,7 +59,12 @@ _PUBLIC = frozenset(
         "set_user",
         "should_send_default_pii",
         "start_session",
+        "start_span",
+        "start_transaction",
+        "trace",
+        "trace_propagation_meta",
         "unignore_logger",
+        "update_current_span",
     )
 )
 

@@ -29,6 +29,17 @@ if TYPE_CHECKING:
     from errtrack.context.scope import Event, Hint
     from errtrack.feedback import capture_feedback
     from errtrack.monitors import capture_checkin, monitor
+    from errtrack.tracing import (
+        continue_trace,
+        get_baggage,
+        get_current_span,
+        get_traceparent,
+        start_span,
+        start_transaction,
+        trace,
+        trace_propagation_meta,
+        update_current_span,
+    )
 
 __all__ = [
     "Scope",
@@ -41,11 +52,15 @@ __all__ = [
     "capture_feedback",
     "capture_message",
     "close",
+    "continue_trace",
     "end_session",
     "flush",
+    "get_baggage",
     "get_current_scope",
+    "get_current_span",
     "get_global_scope",
     "get_isolation_scope",
+    "get_traceparent",
     "ignore_logger",
     "init",
     "is_initialized",
@@ -65,7 +80,12 @@ __all__ = [
     "set_user",
     "should_send_default_pii",
     "start_session",
+    "start_span",
+    "start_transaction",
+    "trace",
+    "trace_propagation_meta",
     "unignore_logger",
+    "update_current_span",
 ]
 
 
@@ -328,6 +348,10 @@ if not TYPE_CHECKING:
             from errtrack import monitors
 
             return getattr(monitors, name)
+        if name in __all__:  # the rest is tracing by hand
+            from errtrack import tracing
+
+            return getattr(tracing, name)
         if name == "capture_feedback":
             from errtrack import feedback
 

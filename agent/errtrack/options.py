@@ -327,16 +327,23 @@ _TABLE: tuple[Option, ...] = (
     Option("store_max_size", 256_000_000, size, "bytes", "Largest size of the embedded store; the oldest events go first; 0 is unbounded."),
     Option("spool_dir", "", text, "folder", "Where captured events wait for delivery. Empty: in the store's folder."),
     Option("spool_max_size", 64_000_000, size, "bytes", "Most that waits for one destination; the oldest go first."),
+    Option("spool_sync", "fatal", choice("off", "fatal", "always"), "off, fatal, always", "What outlives a loss of power at once: nothing, what ends a process, all. What waits is written out every second, but with off."),
+    Option("spool_reserve", 262_144, size, "bytes", "Kept free on the disk for the event of a fatal error; 0 keeps none."),
     Option("spool_max_age", 7.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events that could not be delivered for so long are given up; 0 keeps them."),
     # Traces
     Option("traces_sample_rate", None, optional_ratio, "0 to 1", "Share of the traces begun here that is recorded. Unset: tracing is off; 0: only what others have begun.", "SENTRY_TRACES_SAMPLE_RATE"),
     Option("traces_sampler", None, hook, "package.module:function", "Called as f(context) before each transaction instead of traces_sample_rate: a share from 0 to 1, or true or false."),
+    Option("functions_to_trace", (), names, "list", "Functions whose calls are spans, by their dotted path: [\"shop.models.Order.save\"]."),
     Option("max_spans", 1000, count, "spans", "Most spans kept in one transaction; the others are counted."),
     # Child processes and other services
     Option("propagate", True, boolean, "true/false", "Instrument child Python processes too."),
     Option("trace_propagation_targets", (".*",), patterns, "list", "Regular expressions: requests to URLs that one is found in carry trace headers."),
     # Instrumentations
     Option("atexit.signals", (), exit_signals, "list", "Deliver what is pending before [\"SIGTERM\", \"SIGHUP\"] end the process. Empty: no handler is installed."),
+    Option("celery.propagate_traces", True, boolean, "true/false", "Tasks continue the trace of whoever sends them."),
+    Option("celery.report_retries", False, boolean, "true/false", "Report the error that a task is retried for as well, as a warning."),
+    Option("celery.monitor_beat_tasks", False, boolean, "true/false", "Tell the server of each run of beat's schedule, as cron check-ins."),
+    Option("celery.exclude_beat_tasks", (), patterns, "list", "Regular expressions: entries of beat's schedule, by their whole name, that are not told."),
     Option("cloud_resource_context.cloud_provider", "", choice("", "aws", "gcp"), "aws or gcp", "Whose metadata server to ask. Empty: found out."),
     Option("django.transaction_style", "url", choice("url", "function_name"), "url or function_name", "Name of a Django request: its URL pattern or its view."),
     Option("django.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "Exceptions that Django answers with one of these are reported: [\"403\", \"500-599\"]."),

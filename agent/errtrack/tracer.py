@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from errtrack.client import Client
+    from errtrack.context.propagation import PropagationContext
     from errtrack.context.scope import Event, Scope
     from errtrack.context.span import Span
     from errtrack.options import Options
@@ -53,12 +54,14 @@ class Tracer:
         origin: str,
         sampling: dict[str, Any] | None = None,
         sampled: bool | None = None,
+        propagation: PropagationContext | None = None,
     ) -> Transaction | None:
         """The transaction of *scope*, begun now; None when it is not sampled, which is counted.
 
-        *sampling* is what ``traces_sampler`` is shown beside name and op, *sampled* a decision that stands already.
+        *sampling* is what ``traces_sampler`` is shown beside name and op, *sampled* a decision that stands already,
+        *propagation* the trace where it is not the scope's.
         """
-        propagation = scope.get_propagation()
+        propagation = propagation or scope.get_propagation()
         rate = self._rate_of(propagation, op, name, source, sampling, sampled)
         reason = "sample_rate"
         if rate is None:
@@ -79,7 +82,7 @@ class Tracer:
 
     def _rate_of(
         self,
-        propagation: Any,
+        propagation: PropagationContext,
         op: str,
         name: str,
         source: str,

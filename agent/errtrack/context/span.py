@@ -161,10 +161,10 @@ class Span:
     ) -> None:
         if error is not None and not self.status and not is_no_failure(error):
             self.status = "internal_error"
+        self.finish()
         token, self._token = self._token, None
         if token is not None:
             self.leave(token)
-        self.finish()
 
 
 class Transaction(Span):
@@ -209,6 +209,27 @@ class Transaction(Span):
         self._deliver: Callable[[Transaction], None] | None = deliver
         self._most = most
 
+    def enter(self) -> Any:
+        """Make this the work in hand: its span, its trace and its name; give :meth:`leave` what this returns."""
+        scope = self.scope
+        token = (scope, scope.span, scope.propagation, scope.transaction)
+        scope.span, scope.propagation, scope.transaction = self, self.propagation, (self.name, self.source)
+        return token
+
+    def leave(self, token: Any) -> None:
+        """Put in hand what was before."""
+        scope, scope.span, scope.propagation, scope.transaction = token
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if error is not None and not self.status and not is_no_failure(error):
+            self.status = "internal_error"
+        self.finish()  # first: its name is in the scope
+        token, self._token = self._token, None
+        if token is not None:
+            self.leave(token)
+
     def keep(self, span: Span) -> None:
         """Take *span*, which has ended; at the end of the transaction itself that is delivered."""
         if span is self:
@@ -234,6 +255,70 @@ class Transaction(Span):
     def set_name(self, name: str, source: str = "custom") -> None:
         """Name the unit of work."""
         self.scope.set_transaction_name(name, source)
+
+
+class Unrecorded:
+    """Stands for a span where none is recorded: takes everything, keeps nothing. May carry a trace of its own."""
+
+    __slots__ = ("_propagation", "_token")
+
+    sampled = False
+    op = name = description = status = ""
+
+    def __init__(self, propagation: PropagationContext | None = None) -> None:
+        self._propagation = propagation
+        self._token: Any = None
+
+    def start_child(self, *args: Any, **kwargs: Any) -> Unrecorded:
+        return NOT_RECORDED
+
+    def enter(self) -> Any:
+        if self._propagation is None:
+            return None
+        scope = scopes.get_isolation_scope()
+        token = (scope, scope.span, scope.propagation)
+        scope.span, scope.propagation = None, self._propagation
+        return token
+
+    def leave(self, token: Any) -> None:
+        if token is not None:
+            scope, scope.span, scope.propagation = token
+
+    def set_data(self, key: str, value: Any) -> None:
+        return
+
+    def update_data(self, data: Mapping[str, Any]) -> None:
+        return
+
+    set_attribute = set_tag = set_data
+
+    def set_status(self, status: str) -> None:
+        return
+
+    def set_http_status(self, code: int) -> None:
+        return
+
+    def set_name(self, name: str, source: str = "custom") -> None:
+        scopes.get_isolation_scope().set_transaction_name(name, source)
+
+    def finish(self, end: float | None = None) -> None:
+        return
+
+    def __enter__(self) -> Unrecorded:
+        if self._propagation is not None:
+            self._token = self.enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._propagation is not None:
+            token, self._token = self._token, None
+            self.leave(token)
+
+
+#: The one that all share which are no unit of work.
+NOT_RECORDED = Unrecorded()
 
 
 def is_no_failure(error: BaseException) -> bool:
