@@ -348,12 +348,12 @@ if not TYPE_CHECKING:
             from errtrack import monitors
 
             return getattr(monitors, name)
-        if name in __all__:  # the rest is tracing by hand
-            from errtrack import tracing
-
-            return getattr(tracing, name)
         if name == "capture_feedback":
             from errtrack import feedback
 
             return feedback.capture_feedback
+        if name in __all__:  # the rest is tracing by hand
+            from errtrack import tracing
+
+            return getattr(tracing, name)
         raise AttributeError("module 'errtrack.api' has no attribute %r" % name)
