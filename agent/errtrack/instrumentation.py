@@ -286,7 +286,7 @@ def driven(
                 raise
             return end(advice, result)
 
-        return _dressed(async_wrapper, original)
+        return _dressed(_with_parameters(async_wrapper, original), original)
 
     # What follows is `begin` and `end` once more, without the calls: this is the path of every patched call.
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -343,6 +343,31 @@ def shielded(name: str, function: Callable[..., Any]) -> Callable[..., None]:
             fault(name, error)
 
     return callback
+
+
+def _with_parameters(wrapper: Callable[..., Any], original: Any) -> Callable[..., Any]:
+    """*wrapper* with the parameters that *original* cannot be called without.
+
+    A coroutine function notices bad arguments as it is called. uvicorn calls an ASGI application without any, to see
+    whether it is a factory of applications.
+    """
+    function = getattr(original, "__func__", original)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        function = getattr(
+            _static(type(original), "__call__"), "__func__", _static(type(original), "__call__")
+        )
+        code = getattr(function, "__code__", None)
+    needed = code.co_argcount - len(getattr(function, "__defaults__", None) or ()) if code is not None else 0
+    names = code.co_varnames[0 if function is original else 1 : needed] if code is not None else ()
+    if not names or not all(name.isidentifier() for name in names):
+        return wrapper
+    listed = ", ".join(names)
+    text = "async def f(%s, *a_, **k_): return await w_(%s, *a_, **k_)" % (listed, listed)
+    namespace: dict[str, Any] = {"__name__": __name__, "w_": wrapper}
+    exec(compile(text, __file__, "exec"), namespace)
+    made: Callable[..., Any] = namespace["f"]
+    return made
 
 
 def _dressed(wrapper: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:

@@ -211,6 +211,31 @@ def test_function_keeps_its_looks() -> None:
     assert inspect.signature(wrapped) == inspect.signature(target)
 
 
+def test_async_function_refuses_bad_arguments_as_it_is_called() -> None:
+    """uvicorn tells an application from a factory of applications by calling it without arguments."""
+
+    class App:
+        async def __call__(self, scope: Any, receive: Any, send: Any = None) -> Any:
+            return (scope, receive, send)
+
+    async def loose(*args: Any, **kwargs: Any) -> Any:
+        return args, kwargs
+
+    def handler(call: Call) -> Any:
+        yield
+
+    method = driven("test", handler, App.__call__)
+    for application in (driven("test", handler, App()), driven("test", handler, App().__call__)):
+        with pytest.raises(TypeError, match="missing 2 required positional"):
+            application()
+        assert asyncio.run(application(1, receive=2)) == (1, 2, None)
+        assert asyncio.run(application(1, 2, 3)) == (1, 2, 3)
+    with pytest.raises(TypeError, match="missing 3 required positional"):
+        method()
+    assert asyncio.run(method(App(), 1, 2, send=3)) == (1, 2, 3)
+    assert asyncio.run(driven("test", handler, loose)(1, a=2)) == ((1,), {"a": 2})
+
+
 def test_async_objects_are_recognised() -> None:
     class App:
         async def __call__(self) -> None: ...
