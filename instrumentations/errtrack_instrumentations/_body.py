@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""The body of a request on an event, from what a framework holds already: JSON and forms by their keys, files never.
+
+What is larger than ``max_request_body_size`` allows, and what is neither JSON nor a form, is left out and told in
+``_meta``. Nothing is read here: a stream is the application's.
+"""
+
+from __future__ import annotations
+
+from errtrack import options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+#: Bytes that ``max_request_body_size`` stands for; "always" has no bound.
+_LARGEST = {"never": 0, "small": 1_000, "medium": 10_000}
+
+
+def add_body(
+    event: dict[str, Any],
+    *,
+    content_type: str,
+    length: str,
+    raw: bytes | None = None,
+    form: Mapping[str, Sequence[Any]] | None = None,
+    files: Iterable[str] = (),
+) -> None:
+    """Put the body on the ``request`` of *event*: *raw* bytes as received, or *form* as field -> values.
+
+    *length* is the Content-Length header (the empty text counts as 0, as does what is no number), *files* are the
+    names of fields that hold uploaded files. What the application put there itself stays.
+    """
+    request = event.get("request")
+    if not isinstance(request, dict) or "data" in request or not (raw or form or files):
+        return
+    size = max(int(length) if length.isdigit() else 0, len(raw or b""))
+    allowed = _LARGEST.get(options.current().max_request_body_size)
+    if allowed is not None and size > allowed:
+        request["data"] = ""
+        _note(event, (), "!config")
+    elif form or files:
+        data: dict[str, Any] = {}
+        for name, values in (form or {}).items():
+            shown = [_text(value) for value in values]
+            data[name] = shown[0] if len(shown) == 1 else shown
+        for name in files:
+            data[name] = ""
+            _note(event, (name,), "!raw")
+        request["data"] = data
+    else:
+        request["data"] = _json(raw or b"") if is_json(content_type) else None
+        if request["data"] is None:
+            request["data"] = ""
+            _note(event, (), "!raw")
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type is ``application/json`` or ``application/*+json``."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _json(raw: bytes) -> Any:
+    """What *raw* holds; None for null and for what is no JSON."""
+    from json import loads
+
+    try:
+        return loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _note(event: dict[str, Any], path: tuple[str, ...], rule: str) -> None:
+    """Say in ``_meta`` that the part of the body at *path* was left out."""
+    node = event["_meta"] = dict(event.get("_meta") or {})
+    for key in ("request", "data", *path):
+        below = node.get(key)
+        node[key] = node = dict(below) if isinstance(below, dict) else {}
+    node[""] = {"rem": [[rule, "x"]]}
