@@ -255,9 +255,9 @@ class Client:
         if self._spotlight is not None:
             self._spotlight.close(min(timeout, 1.0))
 
-    def send(self, record: bytes, category: str) -> bool:
-        """Hand a finished envelope over for delivery; True when it is safe on disk."""
-        kept = self.transport.put(record, category)
+    def send(self, record: bytes, category: str, fatal: bool = False) -> bool:
+        """Hand a finished envelope over for delivery; True when it is safe on disk. *fatal*: it ends the process."""
+        kept = self.transport.put(record, category, fatal)
         if self._spotlight is not None:
             self._spotlight.put(record)
         return kept
@@ -349,7 +349,7 @@ class Client:
                 self.transport.lost("buffer_overflow", "attachment", size)
         kind = "transaction" if is_transaction else "event"
         record = envelope.build(event_id, kind, events.encode(event), trace, attached)
-        kept = self.send(record, envelope.CATEGORIES[kind])
+        kept = self.send(record, envelope.CATEGORIES[kind], event.get("level") == "fatal")
         if storm is not None and self._storms.is_time_to_look():
             self._tell_leftovers(storms.QUIET)
         if not kept or is_transaction:
@@ -381,7 +381,7 @@ class Client:
             from errtrack import recovery
 
             recovery.report_crashes(
-                self.options, self.scrubber, self._pipeline, lambda record: self.send(record, "error")
+                self.options, self.scrubber, self._pipeline, lambda record: self.send(record, "error", True)
             )
 
     def _gave_up(self, fault: Exception) -> None:
