@@ -51,6 +51,7 @@ def test_every_option_has_an_environment_variable_that_works() -> None:
             "repr",
             "url",
             "small",
+            "always",
             "a=b",
             "pkg.mod:fn",
             "SIGTERM",

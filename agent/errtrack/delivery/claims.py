@@ -43,7 +43,7 @@ def claim(folder: str, own: set[str], limit: int) -> list[Reader]:
         if name.startswith(".seg-"):
             _sweep(path)
         elif name.startswith("seg-") and name.endswith(".log") and path not in own and len(found) < limit:
-            reader = _claim(path)
+            reader = take(path)
             if reader is not None:
                 found.append(reader)
     return found
@@ -68,7 +68,8 @@ def lock(descriptor: int) -> bool:
     return True
 
 
-def _claim(path: str) -> Reader | None:
+def take(path: str) -> Reader | None:
+    """Claim the segment at *path*; None while its writer lives, or where another one was quicker."""
     try:
         reader = Reader.open(path)
     except OSError:

@@ -190,3 +190,12 @@ def _line(headers: Mapping[str, Any]) -> bytes:
     import json
 
     return json.dumps(headers, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def category_of(data: bytes) -> str:
+    """The category of an encoded envelope's first item; ``default`` where there is none to be read."""
+    try:
+        items = parse(data).items
+    except ValueError:
+        return "default"
+    return CATEGORIES.get(str(items[0][0].get("type")), "default") if items else "default"

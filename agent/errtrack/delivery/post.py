@@ -22,8 +22,9 @@ from errtrack.delivery.reports import Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Protocol
 
+    from errtrack.delivery.quarantine import Quarantine
     from errtrack.delivery.segment import Reader
     from errtrack.dsn import Dsn
     from errtrack.options import Options
@@ -52,8 +53,9 @@ class Post:
     #: Events are on their way as soon as there are any.
     linger = 0.0
 
-    def __init__(self, options: Options, dsn: Dsn) -> None:
+    def __init__(self, options: Options, dsn: Dsn, quarantine: Quarantine | None = None) -> None:
         self._options = options
+        self._quarantine = quarantine
         self._dsn = dsn
         self.limits = Limits()
         self.reports = Reports(monotonic())
@@ -110,7 +112,8 @@ class Post:
 
     def carry(self, reader: Reader) -> bool:
         """Deliver what is pending in *reader*; True when nothing is left."""
-        for record in list(reader.pending.values()):
+        # What ended a process comes first; sorting leaves the rest in order.
+        for record in sorted(reader.pending.values(), key=_is_not_fatal):
             if not self.carry_one(reader, record):
                 return False
         return not reader.pending
@@ -169,6 +172,7 @@ class Post:
             return self._offer(data, tried)
         except ValueError as error:  # not an envelope: a record that some other version of us wrote
             guard.debug("dropped what is no envelope: %s" % error)
+            self._set_aside(data, "no envelope: %s" % error)
             self.lost("invalid", "default")
             return _GIVEN_UP
 
@@ -207,7 +211,7 @@ class Post:
             self._tell(
                 "refused", "%s refused an event (%s); it is dropped" % (self._dsn.origin, _words(answer))
             )
-            return self._give_up(data)
+            return self._give_up(data, answer)
         if meaning == sender.LIMITED:
             return self._hold(data, strict)
         if meaning == sender.FORBIDDEN:
@@ -222,7 +226,7 @@ class Post:
                 self._tell(
                     "refused", "%s fails on an event (%s); it is dropped" % (self._dsn.origin, _words(answer))
                 )
-                return self._give_up(data)
+                return self._give_up(data, answer)
             self._pause(None)
             # It may be this event or the whole server: the next ones tell.
             return _HALT if self._broken >= TRIES else _KEPT
@@ -236,7 +240,7 @@ class Post:
     def _hold(self, data: bytes, strict: bool) -> str:
         """After a 429; the server counts what it turns away, so we do not."""
         now = monotonic()
-        category = _category(data)
+        category = envelopes.category_of(data)
         if strict or category not in _WORTH_KEEPING:
             return _GIVEN_UP
         if not self.limits.is_limited(category, now):
@@ -278,9 +282,15 @@ class Post:
             guard.debug("sent %d bytes: %s" % (len(data), answer.status or answer.error))
         return answer
 
-    def _give_up(self, data: bytes) -> str:
-        self.lost("send_error", _category(data))
+    def _give_up(self, data: bytes, answer: sender.Answer) -> str:
+        self._set_aside(data, "%s: %s" % (self._dsn.origin, _words(answer)))
+        self.lost("send_error", envelopes.category_of(data))
         return _GIVEN_UP
+
+    def _set_aside(self, data: bytes, why: str) -> None:
+        """For whoever wants to know what it was that the server did not like."""
+        if self._quarantine is not None:
+            self._quarantine.keep(data, why)
 
     def _pause(self, asked: float | None) -> None:
         """Wait 1 s, 2 s, 4 s ... before the next try, with full jitter: processes must not knock together."""
@@ -310,6 +320,10 @@ class Post:
             guard.tell(line)
 
 
+def _is_not_fatal(record: segment.Record) -> bool:
+    return not record.flags & segment.FATAL_FLAG
+
+
 def _words(answer: sender.Answer) -> str:
     if not answer.status:
         return answer.error or "no answer"
@@ -320,11 +334,3 @@ def _words(answer: sender.Answer) -> str:
 def printable(text: str) -> str:
     """What a server says, fit for a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)[:200]
-
-
-def _category(data: bytes) -> str:
-    try:
-        items: list[Any] = list(envelopes.parse(data).items)
-    except ValueError:
-        return "default"
-    return envelopes.CATEGORIES.get(str(items[0][0].get("type")), "default") if items else "default"

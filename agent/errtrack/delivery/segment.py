@@ -25,8 +25,9 @@ PENDING, DONE, REFUSED = b"P", b"D", b"Q"
 #: Kinds of records. Only envelopes are delivered so far; the others are reserved.
 HEADER, ENVELOPE, COUNTS, REPORT, SESSION, FATAL = range(6)
 
-#: Flag: the payload is compressed with zlib.
+#: Flags: the payload is compressed with zlib; it tells of what ended the process.
 ZLIB = 1
+FATAL_FLAG = 2
 
 #: Payloads above this many bytes are compressed. Below, the caller's thread has better things to do: level 1
 #: takes some 15 µs a KiB, writing takes 1.
@@ -52,12 +53,11 @@ class Record:
         self.tries = 0
 
 
-def frame(payload: bytes, kind: int) -> bytes:
+def frame(payload: bytes, kind: int, flags: int = 0) -> bytes:
     """The bytes of one record. Raises :class:`ValueError` for an empty or an endless payload."""
-    flags = 0
     if len(payload) > COMPRESS_ABOVE:
         payload = compress(payload, 1)
-        flags = ZLIB
+        flags |= ZLIB
     length = len(payload)
     if not 0 < length <= LONGEST:
         raise ValueError("a record of %d bytes" % length)

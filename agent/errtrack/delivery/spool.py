@@ -14,12 +14,11 @@ takes it out of service and then checks that nobody is signed in. One of the two
 from __future__ import annotations
 
 import os
-from _io import FileIO
-from errno import ENOSPC
-from time import monotonic, time_ns
+from errno import EDQUOT, EFBIG, ENOSPC
+from time import monotonic
 
-from errtrack.delivery import claims, places, segment
-from errtrack.delivery.segment import Reader
+from errtrack.delivery import bounds, claims, places, segment
+from errtrack.delivery.part import Segment, create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,36 +30,6 @@ MAX_AGE = 600.0
 
 #: How often the current file's descriptor and name are checked, seconds.
 _CHECK_EVERY = 1.0
-
-_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-
-
-class Segment:
-    """One file of ours: ``file`` appends and holds the lock, ``reader`` reads back and marks."""
-
-    def __init__(self, path: str, descriptor: int, reader: Reader) -> None:
-        self.path = path
-        self.reader = reader
-        self.size = 0
-        self.writers: list[None] = []
-        self.opened_at = self.checked_at = monotonic()
-        # closefd=False: close() first looks whether the number still means our file.
-        self.file = FileIO(descriptor, "ab", closefd=False)
-
-    def is_sound(self) -> bool:
-        """False when the application closed one of our descriptors."""
-        reader = self.reader
-        return (
-            not self.file.closed and reader.is_ours(self.file.fileno()) and reader.is_ours(reader.descriptor)
-        )
-
-    def close(self) -> None:
-        """Close both descriptors, which frees the lock."""
-        descriptor = -1 if self.file.closed else self.file.fileno()
-        self.file.close()
-        if descriptor >= 0 and self.reader.is_ours(descriptor):
-            os.close(descriptor)
-        self.reader.close()
 
 
 class _Mine:
@@ -75,25 +44,43 @@ class _Mine:
 
 
 class Spool:
-    """What waits for one destination in *folder*. *header* describes this process in each segment."""
+    """What waits for one destination in *folder*. *header* describes this process in each segment.
 
-    def __init__(self, folder: str, header: dict[str, Any]) -> None:
+    *sync*: ``fatal`` has the disk itself hold fatal events when ``put`` returns, ``always`` all of them, ``off`` none.
+    *max_size*: a process whose own segments hold more bytes than this takes nothing but fatal events; 0 is unbounded.
+    """
+
+    def __init__(self, folder: str, header: dict[str, Any], sync: str = "off", max_size: int = 0) -> None:
         self.folder = folder
         self.header = header
+        self._sync = sync
+        self._max_size = max_size
+        self._synced_at = 0.0
         self.last_error: OSError | None = None
         self._by_pid: dict[int, _Mine] = {}
 
-    def put(self, payload: bytes, kind: int = segment.ENVELOPE) -> bool:
+    def put(self, payload: bytes, kind: int = segment.ENVELOPE, fatal: bool = False) -> bool:
         """Append one record; True when it is in the page cache and so survives the process. Takes no lock.
 
-        False when the disk refuses (``last_error`` says why). Raises :class:`ValueError` for an empty
-        payload.
+        False when the disk refuses (``last_error`` says why). *fatal*: it tells of what ends the process; the
+        reserve is there for it. Raises :class:`ValueError` for an empty payload.
         """
-        data = segment.frame(payload, kind)
+        data = segment.frame(payload, kind, segment.FATAL_FLAG if fatal else 0)
         mine = self._mine()
+        kept = self._append(mine, data, fatal)
+        if not kept and fatal and bounds.is_full(self.last_error) and bounds.free_reserve(self.folder):
+            kept = self._append(mine, data, fatal)
+        if kept and (self._sync == "always" or (fatal and self._sync == "fatal")):
+            self._sync_now(mine.segments)
+        return kept
+
+    def _append(self, mine: _Mine, data: bytes, fatal: bool) -> bool:
         for _ in range(10):
             current = mine.current
             if current is None or current.size > MAX_SIZE or not self._still_good(current):
+                if self.is_over() and not fatal:
+                    self.last_error = OSError(EDQUOT, "spool_max_size is reached")
+                    return False
                 current = self._begin(mine)
                 if current is None:
                     return False
@@ -104,6 +91,13 @@ class Spool:
                 written = current.file.write(data)
             except OSError as error:
                 self.last_error = error
+                if (
+                    error.errno == EFBIG
+                    and current.size + len(data) > MAX_SIZE // 8
+                    and mine.current is current
+                ):
+                    mine.current = None  # files have a limit here (RLIMIT_FSIZE); the next may hold it
+                    continue
                 return False
             except ValueError:  # closed, because it was found unsound
                 if mine.current is current:
@@ -112,12 +106,48 @@ class Spool:
             finally:
                 current.writers.pop()
             current.size += len(data)
+            current.dirty = True
             if written == len(data):
                 return True
             # The broken tail is passed over by whoever reads it.
             self.last_error = OSError(ENOSPC, os.strerror(ENOSPC))
             return False
         return False
+
+    def is_over(self) -> bool:
+        """True when this process alone has filled the spool."""
+        if not self._max_size:
+            return False
+        return sum(part.size for part in list(self._mine().segments)) > self._max_size
+
+    def is_in_use(self, part: Segment) -> bool:
+        """True while something may be written to *part*."""
+        return part is self._mine().current or bool(part.writers)
+
+    def sync(self, now: float) -> float:
+        """Have the disk hold what waits, once a second at most; return the seconds until that is due again.
+
+        0.0 when nothing is due. For the worker, while nothing can be delivered.
+        """
+        if self._sync == "off":
+            return 0.0
+        dirty = [part for part in list(self._mine().segments) if part.dirty]
+        if not dirty:
+            return 0.0
+        left = 1.0 - (now - self._synced_at)
+        if left > 0:
+            return left
+        self._synced_at = now
+        self._sync_now(dirty)
+        return 0.0
+
+    def _sync_now(self, parts: list[Segment]) -> None:
+        for part in list(parts):
+            if part.dirty:
+                try:
+                    part.sync()
+                except (OSError, ValueError) as error:
+                    self.last_error = error if isinstance(error, OSError) else None
 
     def segments(self) -> list[Segment]:
         """The segments of this process that may still hold something, oldest first.
@@ -233,47 +263,3 @@ class Spool:
             mine.segments.append(part)
             return part
         return None
-
-
-def create(folder: str, header: dict[str, Any]) -> Segment:
-    """Make a segment under a hidden name, lock it, and give it its visible name. Raises ``OSError``.
-
-    So a visible file is either locked by a live writer or orphaned.
-    """
-    name = "seg-%d-%d-%s.log" % (time_ns(), os.getpid(), os.urandom(4).hex())
-    hidden, path = os.path.join(folder, "." + name), os.path.join(folder, name)
-    descriptor = segment.above_standard(os.open(hidden, _CREATE, 0o600))
-    reader = None
-    try:
-        claims.lock(descriptor)
-        head = segment.frame(_header_text(header), segment.HEADER)
-        if os.write(descriptor, head) != len(head):
-            raise OSError(ENOSPC, os.strerror(ENOSPC))
-        reader = Reader.open(hidden)
-        os.rename(hidden, path)
-        reader.path = path
-        part = Segment(path, descriptor, reader)
-    except BaseException:
-        os.close(descriptor)
-        if reader is not None:
-            reader.close()
-        try:
-            os.unlink(hidden)
-        except OSError:
-            pass
-        raise
-    part.size = len(head)
-    return part
-
-
-def _header_text(header: dict[str, Any]) -> bytes:
-    import json
-
-    pid = os.getpid()
-    own = {
-        "boot_id": claims.boot_id(),
-        "pid": pid,
-        "starttime": claims.start_time(pid),
-        "host": claims.host(),
-    }
-    return json.dumps(dict(header, **own), default=str).encode("ascii")

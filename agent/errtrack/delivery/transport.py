@@ -12,7 +12,8 @@ import sys
 from time import monotonic
 
 from errtrack import guard
-from errtrack.delivery import places
+from errtrack.delivery import places, quarantine
+from errtrack.delivery.bounds import Bounds
 from errtrack.delivery.drain import drain_to_store
 from errtrack.delivery.spool import Spool
 from errtrack.delivery.worker import BACKLOG, OWN, Worker
@@ -68,9 +69,10 @@ class Transport:
             import logging  # noqa: F401
 
             from errtrack.delivery.post import Post
+            from errtrack.delivery.quarantine import Quarantine
 
             to = dsn
-            self._make = lambda: Post(options, to)
+            self._make = lambda: Post(options, to, Quarantine(self._folder))
             self._destination = dsn.digest
         else:
             from errtrack.delivery.drain import Drain
@@ -80,13 +82,14 @@ class Transport:
         self._workers: dict[int, Worker] = {}
         self._spools: dict[str, Spool] = {}
         self._look_for_place_at = 0.0
+        self._bounds = Bounds(options)
         self._told: dict[str, float] = {}
         self._closed = False
         #: Makes events of others' crashes; run by the worker, before it looks for what others left.
         self.recover: Callable[[], None] = lambda: None
 
-    def put(self, envelope: bytes, category: str = "error") -> bool:
-        """Take *envelope*; True when it is on disk and so survives this process.
+    def put(self, envelope: bytes, category: str = "error", fatal: bool = False) -> bool:
+        """Take *envelope*; True when it is on disk and so survives this process. *fatal*: it tells of its end.
 
         False when it is only in memory, because no disk takes it, or when the server has asked not to be sent
         *category* just now and it is not worth keeping.
@@ -97,7 +100,7 @@ class Transport:
                 worker.destination.lost("ratelimit_backoff", category)
                 return False
             spool = self._spool()
-            kept = spool is not None and spool.put(envelope)
+            kept = spool is not None and spool.put(envelope, fatal=fatal)
             if not kept:
                 worker.keep(envelope, category)
                 if spool is not None:
@@ -197,8 +200,20 @@ class Transport:
             self._make(),
             self._spool,
             lambda: places.existing_spools(options, destination),
-            lambda: self.recover(),
+            self._keep_house,
         )
+
+    def _keep_house(self) -> None:
+        """Report others' crashes, and keep what waits within its bounds; for the worker, now and then."""
+        self.recover()
+        spool, worker = self._spools.get(""), self.worker()
+        if spool is not None and worker is not None:
+            self._bounds.enforce(spool, worker.destination.lost)
+            quarantine.sweep(spool.folder)
+
+    def _folder(self) -> str | None:
+        spool = self._spools.get("")
+        return None if spool is None else spool.folder
 
     def _spool(self) -> Spool | None:
         spool = self._spools.get("")
@@ -212,7 +227,8 @@ class Transport:
                 "env": self._options.environment,
                 "python": "%d.%d.%d" % sys.version_info[:3],
             }
-            spool = self._spools.setdefault("", Spool(folder, header))
+            made = Spool(folder, header, self._options.spool_sync, self._options.spool_max_size)
+            spool = self._spools.setdefault("", made)
         return spool
 
     def _tell_full(self, spool: Spool) -> None:

@@ -78,7 +78,7 @@ class Waiter:
 class Worker:
     """Empties *spool* (a function: there may be none yet) into *destination*, and the *backlog* folders.
 
-    *recover* makes events of what dead processes could not report, and puts them into the spool.
+    *keep_house* is run as often as orphans are looked for, and before: it reports crashes and keeps the bounds.
     """
 
     def __init__(
@@ -86,14 +86,15 @@ class Worker:
         destination: Destination,
         spool: Callable[[], Spool | None],
         backlog: Callable[[], list[str]],
-        recover: Callable[[], None],
+        keep_house: Callable[[], None],
     ) -> None:
         self.pid = os.getpid()
         self.destination = destination
         self.ring: deque[Loose] = deque()
         self._spool = spool
         self._backlog_folders = backlog
-        self._recover = recover
+        self._keep_house = keep_house
+        self._house_at = 0.0
         self._bell = allocate_lock()
         self._bell.acquire()
         self._waiters: deque[Waiter] = deque()
@@ -237,10 +238,10 @@ class Worker:
         """Deliver what there is; return the seconds until the next round is due."""
         destination = self.destination
         now = monotonic()
+        if now >= self._house_at and not self._stopping:
+            self._look_around(now)
         if not waiters and destination.ready_at > now:
-            return destination.ready_at - now
-        if now >= self._look_at and not self._stopping:
-            self._look_around()
+            return self._synced(now, destination.ready_at - now)
         settled = self._deliver_own(now)
         if waiters or settled:
             destination.report(bool(waiters))
@@ -253,7 +254,7 @@ class Worker:
         if settled and not self._is_out_of_time():
             return again
         # Zero: what stood in the way has just ended, or is not a matter of time.
-        return max(0.05, min(LOOK_EVERY, destination.next_try(monotonic()) or AGAIN))
+        return self._synced(now, max(0.05, min(LOOK_EVERY, destination.next_try(monotonic()) or AGAIN)))
 
     def _deliver_own(self, now: float) -> bool:
         destination = self.destination
@@ -287,7 +288,7 @@ class Worker:
                 self._orphans += claims.claim(folder, own, CLAIM - len(self._orphans))
             more = len(self._orphans) == CLAIM
             # Processes that were started together must not look together.
-            self._look_at = now + LOOK_EVERY * (0.75 + int.from_bytes(os.urandom(2), "little") / 131_072)
+            self._look_at = now + jittered(LOOK_EVERY)
         for reader in list(self._orphans):
             reader.look()
             while reader.pending:
@@ -318,12 +319,24 @@ class Worker:
                 return True
         return False  # all of it is limited
 
-    def _look_around(self) -> None:
-        """What is looked for as often as orphans are, and comes before them."""
+    def _look_around(self, now: float) -> None:
+        """Do what is done as often as orphans are looked for, and comes before them."""
+        spool = self._spool()
+        # Of a spool that is full, something has to go soon.
+        self._house_at = now + (1.0 if spool is not None and spool.is_over() else jittered(LOOK_EVERY))
         try:
-            self._recover()
+            self._keep_house()
         except Exception as error:
-            guard.fault("delivery.recover", error)
+            guard.fault("delivery.house", error)
+
+    def _synced(self, now: float, pause: float) -> float:
+        """What cannot be delivered just now shall outlive a loss of power, but for the last second."""
+        spool = self._spool()
+        if spool is not None:
+            left = spool.sync(now)
+            if left:
+                return min(pause, left)
+        return pause
 
     def _own_paths(self) -> set[str]:
         spool = self._spool()
@@ -355,6 +368,11 @@ class Worker:
         self._stopping = True
         self.destination.after_fork_in_child()
         return orphans
+
+
+def jittered(seconds: float) -> float:
+    """A pause of about *seconds*."""
+    return seconds * (0.75 + int.from_bytes(os.urandom(2), "little") / 131_072)
 
 
 def _block_signals() -> None:
