@@ -237,6 +237,11 @@ ratio = _number(0, 1, float, "a number between 0 and 1")
 size = _number(0, None, int, "a number of bytes, 0 or more")
 
 
+def methods(value: Any) -> tuple[str, ...]:
+    """Names of HTTP methods, in upper case."""
+    return tuple(name.upper() for name in names(value))
+
+
 def optional_ratio(value: Any) -> float | None:
     """Like ``ratio``; the empty text leaves it unset."""
     return None if value == "" else ratio(value)
@@ -329,12 +334,12 @@ _TABLE: tuple[Option, ...] = (
     Option("spool_max_size", 64_000_000, size, "bytes", "Most that waits for one destination; the oldest go first."),
     Option("spool_sync", "fatal", choice("off", "fatal", "always"), "off, fatal, always", "What outlives a loss of power at once: nothing, what ends a process, all. What waits is written out every second, but with off."),
     Option("spool_reserve", 262_144, size, "bytes", "Kept free on the disk for the event of a fatal error; 0 keeps none."),
-    Option("spool_sync", "fatal", choice("off", "fatal", "always"), "off, fatal, always", "What outlives a loss of power at once: nothing, what ends a process, all. What waits is written out every second, but with off."),
-    Option("spool_reserve", 262_144, size, "bytes", "Kept free on the disk for the event of a fatal error; 0 keeps none."),
     Option("spool_max_age", 7.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events that could not be delivered for so long are given up; 0 keeps them."),
     # Traces
     Option("traces_sample_rate", None, optional_ratio, "0 to 1", "Share of the traces begun here that is recorded. Unset: tracing is off; 0: only what others have begun.", "SENTRY_TRACES_SAMPLE_RATE"),
     Option("traces_sampler", None, hook, "package.module:function", "Called as f(context) before each transaction instead of traces_sample_rate: a share from 0 to 1, or true or false."),
+    Option("http_methods_to_capture", ("CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"), methods, "list", "HTTP methods whose requests are transactions. Errors are reported with any."),
+    Option("trace_ignore_status_codes", Statuses(), statuses, "list", "Requests answered with one of these are no transactions: [\"404\", \"500-599\"]."),
     Option("functions_to_trace", (), names, "list", "Functions whose calls are spans, by their dotted path: [\"shop.models.Order.save\"]."),
     Option("max_spans", 1000, count, "spans", "Most spans kept in one transaction; the others are counted."),
     # Child processes and other services

@@ -57,6 +57,7 @@ def test_every_option_has_an_environment_variable_that_works() -> None:
             "SIGTERM",
             "gcp",
             "some,text",
+            "function_name",
         ):
             try:
                 value = option.convert(text)

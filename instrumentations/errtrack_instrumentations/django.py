@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Failed Django requests are reported with their route, whatever runs them: WSGI, ASGI, ``runserver``, a test client.
+
+Reported is what Django answers with "500 Internal Server Error", before it renders that page. 404, permission denied,
+bad requests and suspicious operations are answers, not errors, unless ``django.failed_request_status_codes`` names
+their status. What Django itself logs of the same request makes no event. The body is shown where it was read or lies
+at hand, the user (with ``send_default_pii``) where the application has looked at it: no query is ever made.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import errtrack
+from errtrack import loggers, options
+from errtrack.context import scope as scopes
+from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, active, shielded
+
+from . import _asgi, _django, _wsgi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    from errtrack.instrumentation import Advice
+
+#: Loggers that repeat what Django's handlers tell us, or that tell of answers.
+_ECHOES = ("django.request", "django.server", "django.security.*")
+
+_REPORTED = "_errtrack_reported"
+
+
+def attend(call: Call) -> Advice:
+    """BaseHandler.get_response(self, request) -> HttpResponse; get_response_async is the same"""
+    request = call.args[1] if len(call.args) > 1 else call.get(1, "request")
+    record = _django.record_of(request)
+    if record is None:
+        return (yield from attend_alone(request))
+    # Held until the response has been sent: a body that fails while it is streamed still knows its route.
+    record.enrich = partial(_django.describe, request)
+    response = yield
+    if record.span is not None:
+        name_span(record, request, response)
+    return None
+
+
+def attend_alone(request: Any) -> Advice:
+    """A request that came through no server: Django's test clients call the handler by themselves."""
+    asgi = vars(request).get("scope")
+    record = _asgi.Request(asgi) if isinstance(asgi, dict) else _wsgi.Request(request.META)
+    record.enrich = partial(_django.describe, request)
+    token = scopes.enter(record.pair)
+    try:
+        response = yield
+        if record.span is not None:
+            name_span(record, request, response)
+    finally:
+        scopes.leave(token)
+        record.close()
+
+
+def name_span(record: Any, request: Any, response: Any) -> None:
+    """Tracing is on: the transaction is called what its errors are called, unless the application has named it."""
+    if record.scope.transaction is None:
+        record.scope.set_transaction_name(*_django.name_of(request))
+    record.http_status = response.status_code
+
+
+def judge(call: Call) -> Advice:
+    """response_for_exception(request, exc) -> HttpResponse"""
+    request, error = call.get(0, "request"), call.get(1, "exc")
+    state = vars(request)
+    state[_REPORTED] = (
+        False  # a request may come here twice: for its view, and for a middleware on the way out
+    )
+    response = yield
+    statuses = options.current().django_failed_request_status_codes
+    if not state[_REPORTED] and response.status_code in statuses:
+        errtrack.report_exception(error, "django", handled=True)
+
+
+def capture(sender: Any, request: Any = None, **_: Any) -> None:
+    """got_request_exception(sender, request): also sent by frameworks on top of Django."""
+    error = sys.exc_info()[1]
+    if error is not None and "django" in active:
+        if request is not None:
+            vars(request)[_REPORTED] = True
+        errtrack.report_exception(error, "django")
+
+
+def connect(signals: ModuleType) -> None:
+    """django.core.signals has been loaded, and django.request has not logged yet."""
+    signals.got_request_exception.connect(shielded("django", capture), weak=False)
+    for name in _ECHOES:
+        loggers.ignore(name)
+
+
+INSTRUMENTATION = Instrumentation(
+    "django",
+    supports=">=3.2",
+    patches=[
+        Patch("django.core.handlers.wsgi", "WSGIHandler.__call__", _wsgi.handle_request, _wsgi.is_inner),
+        Patch("django.core.handlers.asgi", "ASGIHandler.__call__", _asgi.handle_request, _asgi.is_inner),
+        Patch("django.core.handlers.base", "BaseHandler.get_response", attend),
+        Patch("django.core.handlers.base", "BaseHandler.get_response_async", attend),
+        Patch("django.core.handlers.exception", "response_for_exception", judge),
+    ],
+    on_import=[OnImport("django.core.signals", connect)],
+)

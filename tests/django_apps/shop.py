@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: MIT
+"""A Django project in one file, for the tests: settings, middleware, views, URLs, WSGI and ASGI applications."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+
+import django
+from django.conf import settings
+
+FOLDER = os.environ.get("SHOP_FOLDER") or os.getcwd()
+
+if not settings.configured:
+    settings.configure(
+        SECRET_KEY="x",
+        ALLOWED_HOSTS=["*"] if "SHOP_HOSTS" not in os.environ else os.environ["SHOP_HOSTS"].split(","),
+        DEBUG=os.environ.get("SHOP_DEBUG") == "1",
+        ROOT_URLCONF="shop",
+        USE_TZ=True,
+        USE_I18N=True,
+        LANGUAGE_CODE="en",
+        LANGUAGES=[("en", "English"), ("de", "Deutsch")],
+        SESSION_COOKIE_NAME="basket",
+        CSRF_COOKIE_NAME="forgery",
+        USE_X_FORWARDED_HOST=os.environ.get("SHOP_FORWARDED") == "1",
+        DEFAULT_AUTO_FIELD="django.db.models.AutoField",
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
+        DATABASES={
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": os.path.join(FOLDER, "shop.sqlite3"),
+                "ATOMIC_REQUESTS": os.environ.get("SHOP_ATOMIC") == "1",
+                "OPTIONS": {"timeout": 30},
+            }
+        },
+        CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
+        TEMPLATES=[
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "DIRS": [os.path.join(FOLDER, "templates")],
+                "OPTIONS": {"debug": os.environ.get("SHOP_TEMPLATE_DEBUG") == "1"},
+            }
+        ],
+        MIDDLEWARE=[
+            "shop.early",
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.middleware.locale.LocaleMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "shop.FailingMiddleware",
+            "shop.both",
+        ],
+        LOGGING={"version": 1, "disable_existing_loggers": False},
+    )
+    django.setup()
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async  # noqa: E402
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation  # noqa: E402
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
+from django.http import Http404, HttpResponse, HttpResponseServerError, StreamingHttpResponse  # noqa: E402
+from django.shortcuts import render  # noqa: E402
+from django.urls import include, path, re_path  # noqa: E402
+from django.utils.decorators import sync_and_async_middleware  # noqa: E402
+from django.views import View  # noqa: E402
+
+import errtrack  # noqa: E402
+
+
+def early(get_response):
+    def middleware(request):
+        if request.path == "/item/early/7/":
+            raise RuntimeError("early")
+        if request.path.startswith("/other/"):
+            request.urlconf = "shop_other"
+        if request.path == "/looked-at/":
+            request.user.is_authenticated
+        return get_response(request)
+
+    return middleware
+
+
+@sync_and_async_middleware
+def both(get_response):
+    if iscoroutinefunction(get_response):
+
+        async def middleware(request):
+            return await get_response(request)
+    else:
+
+        def middleware(request):
+            return get_response(request)
+
+    return middleware
+
+
+class FailingMiddleware:
+    """Fails in its response phase."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        if request.path == "/twice/":
+            raise RuntimeError("second")
+        return response
+
+
+def ok(request, n=""):
+    errtrack.set_tag("healthy", str(n))
+    return HttpResponse("fine %s" % n)
+
+
+def fail(request, n=0, **_):
+    errtrack.set_tag("n", str(n))
+    errtrack.set_user({"id": "user-%s" % n})
+    errtrack.add_breadcrumb(message="about to fail %s" % n)
+    time.sleep(0.01)
+    raise RuntimeError("failed %s" % n)
+
+
+async def afail(request, n=0):
+    errtrack.set_tag("n", str(n))
+    errtrack.set_user({"id": "user-%s" % n})
+    errtrack.add_breadcrumb(message="about to fail %s" % n)
+    await asyncio.sleep(0.01)
+    raise RuntimeError("failed %s" % n)
+
+
+async def aforbidden(request):
+    raise PermissionDenied("async")
+
+
+async def through_threads(request):
+    errtrack.set_tag("outside", "yes")
+
+    def inside():
+        errtrack.set_tag("inside", "yes")
+
+        async def deeper():
+            errtrack.set_tag("deeper", "yes")
+            raise RuntimeError("in a thread")
+
+        async_to_sync(deeper)()
+
+    await sync_to_async(inside)()
+
+
+async def slow(request):
+    errtrack.set_tag("slow", request.GET["slow"])
+    await asyncio.sleep(1)
+    raise RuntimeError("slow")
+
+
+def raising(error):
+    def view(request):
+        raise error("not for us")
+
+    return view
+
+
+def answers_500(request):
+    return HttpResponseServerError("said so itself")
+
+
+def leave(request):
+    sys.exit(1)
+
+
+def echo_json(request):
+    json.loads(request.body)
+    raise RuntimeError("json")
+
+
+def unread(request):
+    raise RuntimeError("unread")
+
+
+def captured_before_it_is_read(request):
+    errtrack.capture_message("before")
+    return HttpResponse(request.read() if request.GET.get("stream") else request.body)
+
+
+def form(request):
+    request.POST
+    raise RuntimeError("form")
+
+
+def consumed(request):
+    request.read()
+    raise RuntimeError("consumed")
+
+
+def uploads_later(request):
+    errtrack.capture_message("before the handlers are set")
+    from django.core.files.uploadhandler import MemoryFileUploadHandler
+
+    request.upload_handlers = [MemoryFileUploadHandler(request)]
+    return HttpResponse(request.FILES["file"].read())
+
+
+def stream(request):
+    errtrack.set_tag("streamed", "yes")
+
+    def pieces():
+        yield b"first"
+        raise RuntimeError("mid-stream")
+
+    return StreamingHttpResponse(pieces())
+
+
+class Thing(View):
+    def get(self, request):
+        raise RuntimeError("class-based")
+
+    def post(self, request):
+        raise RuntimeError("class-based")
+
+
+class AsyncThing(View):
+    async def get(self, request):
+        raise RuntimeError("async class-based")
+
+
+def log_in(request):
+    from django.contrib.auth import login
+    from django.contrib.auth.models import User
+
+    login(request, User.objects.get(username="ada"), backend="django.contrib.auth.backends.ModelBackend")
+    return HttpResponse("welcome")
+
+
+def looked_at(request):
+    raise RuntimeError("looked at")
+
+
+def not_looked_at(request):
+    raise RuntimeError("not looked at")
+
+
+def queries_of_a_capture(request):
+    """How many queries a capture makes, the local variables and the lazy user included."""
+    from django.contrib.auth.models import User
+    from django.db import connection
+
+    kept = {"users": User.objects.all(), "nested": [User.objects.filter(username="ada")]}
+    lazy = request.user
+    made = []
+
+    def count(execute, sql, params, many, context):
+        made.append(sql)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(count):
+        try:
+            raise RuntimeError("no queries")
+        except RuntimeError as error:
+            errtrack.capture_exception(error)
+    return HttpResponse(json.dumps(made))
+
+
+def write_and_fail(request):
+    from django.contrib.auth.models import User
+
+    User.objects.create(username="lost")
+    raise RuntimeError("rolled back")
+
+
+def broken_transaction(request):
+    from django.db import DatabaseError, connection
+
+    try:
+        connection.cursor().execute("SELECT * FROM nowhere")
+    except DatabaseError:
+        raise RuntimeError("the query failed")
+
+
+def query(request):
+    from django.contrib.auth.models import User
+
+    list(User.objects.filter(username="ada"))
+    raise RuntimeError("after a query")
+
+
+def page(request):
+    return render(request, request.GET["template"], {"boom": Boom(), "sentry": "mine"})
+
+
+def fail_other(request, pk):
+    raise RuntimeError("other urlconf")
+
+
+class Boom:
+    def __str__(self):
+        raise RuntimeError("boom in a template")
+
+    def go(self):
+        raise RuntimeError("boom in a template")
+
+
+def who_am_i(request):
+    errtrack.capture_message("who")
+    return HttpResponse("ok")
+
+
+def handler500(request):
+    request.META["HTTP_HOST"], request.method
+    return HttpResponse("custom page", status=500)
+
+
+def handler404(request, exception):
+    if request.path == "/broken-404/":
+        raise RuntimeError("in the 404 handler")
+    return HttpResponse("custom 404", status=404)
+
+
+nested = [
+    path("<slug:name>/", fail, name="nested"),
+    re_path(r"^y(?P<year>[0-9]{4})(?:/(?P<page>\d+))?/(en|de)/$", fail),
+]
+
+urlpatterns = [
+    path("ok/<int:n>/", ok),
+    path("fail/<int:n>/", fail, name="fail"),
+    path("afail/<int:n>/", afail),
+    path("aforbidden/", aforbidden),
+    path("through-threads/", through_threads),
+    path("slow/", slow),
+    path("missing/", raising(Http404)),
+    path("forbidden/", raising(PermissionDenied)),
+    path("bad/", raising(BadRequest)),
+    path("suspicious/", raising(SuspiciousOperation)),
+    path("answers-500/", answers_500),
+    path("exit/", leave),
+    path("twice/", unread),
+    path("json/", echo_json),
+    path("unread/", unread),
+    path("before/", captured_before_it_is_read),
+    path("form/", form),
+    path("consumed/", consumed),
+    path("uploads-later/", uploads_later),
+    path("stream/", stream),
+    path("thing/", Thing.as_view()),
+    path("async-thing/", AsyncThing.as_view()),
+    path("log-in/", log_in),
+    path("looked-at/", looked_at),
+    path("not-looked-at/", not_looked_at),
+    path("queries/", queries_of_a_capture),
+    path("write/", write_and_fail),
+    path("broken-transaction/", broken_transaction),
+    path("query/", query),
+    path("page/", page),
+    path("who/", who_am_i),
+    path("item/early/<int:pk>/", ok),
+    path("a/", include(nested)),
+    path("b/", include(nested)),
+]
+
+application = WSGIHandler()
+asgi = ASGIHandler()

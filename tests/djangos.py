@@ -1,0 +1,117 @@
+"""Runs the shop of ``tests/django_apps`` under a real server once, asks it for many things, and keeps what came of it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from web import Server
+
+APPS = Path(__file__).parent / "django_apps"
+
+MIGRATE = """
+import shop
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.contrib.auth.models import User
+User.objects.create_user("ada", "ada@example.com", "x")
+"""
+
+
+def shop_in(sandbox_in: Any, folder: Path, **env: str) -> Any:
+    """A sandbox with the shop in it, and its database."""
+    sandbox = sandbox_in(folder)
+    for app in APPS.glob("*.py"):
+        shutil.copy(app, folder)
+    shutil.copytree(APPS / "templates", folder / "templates")
+    sandbox.env.update(env, SHOP_FOLDER=str(folder), PYTHONPATH=str(folder))
+    done = sandbox.python(MIGRATE, launched=False)
+    assert done.returncode == 0, done.stderr
+    return sandbox
+
+
+class Story:
+    """Requests by name, the answer to each, and its events: told apart by the header ``X-Case``."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, bytes]] = {}
+        self._events: dict[str, list[dict[str, Any]]] = {}
+        self.others: list[dict[str, Any]] = []
+        self.output = ""
+
+    @classmethod
+    def told(cls, sandbox: Any, server: Server, requests: dict[str, dict[str, Any]]) -> Story:
+        story = cls()
+        with server:
+            for case, request in requests.items():
+                given = dict(request)
+                path = given.pop("path")
+                headers = {"X-Case": case, **given.pop("headers", {})}
+                story.answers[case] = server.get(path, headers=headers, **given)
+        story.output = server.output
+        for event in sandbox.events():
+            headers = {k.lower(): v for k, v in event.get("request", {}).get("headers", {}).items()}
+            case = headers.get("x-case")
+            if case is None:
+                story.others.append(event)
+            else:
+                story._events.setdefault(case, []).append(event)
+        return story
+
+    def events(self, case: str) -> list[dict[str, Any]]:
+        assert case in self.answers, case
+        return self._events.get(case, [])
+
+    def event(self, case: str) -> dict[str, Any]:
+        """The one event of the request called *case*."""
+        found = self.events(case)
+        told = [
+            [(v["type"], v["value"]) for v in event["exception"]["values"]]
+            for event in found
+            if "exception" in event
+        ]
+        assert len(found) == 1, (case, self.answers[case], told, self.output[-1000:])
+        return found[0]
+
+
+def gunicorn(sandbox: Any, *arguments: str, app: str = "shop:application") -> Server:
+    return Server.gunicorn(sandbox, app, *(arguments or ("--threads", "4")))
+
+
+def uvicorn(sandbox: Any, app: str = "shop:asgi") -> Server:
+    command = (
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "PORT",
+        "--log-level",
+        "warning",
+    )
+    return Server(sandbox, *command, app)
+
+
+def multipart(fields: dict[str, str], files: dict[str, bytes]) -> tuple[bytes, dict[str, str]]:
+    """A body of fields and files, and its headers."""
+    boundary = "edge-of-a-part"
+    body = b""
+    for name, value in fields.items():
+        body += (
+            '--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (boundary, name, value)
+        ).encode()
+    for name, content in files.items():
+        head = '--%s\r\nContent-Disposition: form-data; name="%s"; filename="a.txt"\r\n\r\n' % (
+            boundary,
+            name,
+        )
+        body += head.encode() + content + b"\r\n"
+    body += ("--%s--\r\n" % boundary).encode()
+    return body, {"Content-Type": "multipart/form-data; boundary=" + boundary}
+
+
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -1,0 +1,216 @@
+"""Django: one event a failure, with its route and its own request, under WSGI, ASGI and the test client."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from web import main_exception
+
+pytest.importorskip("django")
+
+from djangos import FORM, JSON, Story, gunicorn, multipart, shop_in, uvicorn
+
+FILES, FILES_HEADERS = multipart({"name": "ada", "password": "hunter2"}, {"file": b"content"})
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "ok": {"path": "/ok/1/"},
+    "fail": {"path": "/fail/7/?q=1", "headers": {"X-Thing": "y"}},
+    "afail": {"path": "/afail/7/"},
+    "missing": {"path": "/missing/"},
+    "nowhere": {"path": "/nowhere/"},
+    "forbidden": {"path": "/forbidden/"},
+    "aforbidden": {"path": "/aforbidden/"},
+    "bad": {"path": "/bad/"},
+    "suspicious": {"path": "/suspicious/"},
+    "answers-500": {"path": "/answers-500/"},
+    "twice": {"path": "/twice/"},
+    "broken-404": {"path": "/broken-404/"},
+    "thing": {"path": "/thing/"},
+    "async-thing": {"path": "/async-thing/"},
+    "threads": {"path": "/through-threads/"},
+    "nested-a": {"path": "/a/hi/"},
+    "nested-b": {"path": "/b/hi/"},
+    "nested-regex": {"path": "/b/y2020/3/de/"},
+    "other": {"path": "/other/3/"},
+    "early": {"path": "/item/early/7/"},
+    "stream": {"path": "/stream/"},
+    "json": {"path": "/json/", "method": "POST", "headers": JSON, "body": '{"a": 1, "password": "hunter2"}'},
+    "bad-json": {"path": "/json/", "method": "POST", "headers": JSON, "body": '{"a": '},
+    "unread-json": {"path": "/unread/", "method": "POST", "headers": JSON, "body": '{"a": 1}'},
+    "empty-json": {"path": "/unread/", "method": "POST", "headers": JSON, "body": "[]"},
+    "octets": {"path": "/unread/", "method": "POST", "headers": {"Content-Type": "application/octet-stream"}, "body": b"\0\1"},
+    "large": {"path": "/unread/", "method": "POST", "headers": JSON, "body": json.dumps(["x" * 11_000])},
+    "form": {"path": "/form/", "method": "POST", "headers": FORM, "body": "b=2&b=3&token=hunter2"},
+    "unread-form": {"path": "/unread/", "method": "POST", "headers": FORM, "body": "b=2&token=hunter2"},
+    "files": {"path": "/form/", "method": "POST", "headers": FILES_HEADERS, "body": FILES},
+    "unread-files": {"path": "/unread/", "method": "POST", "headers": FILES_HEADERS, "body": FILES},
+    "consumed": {"path": "/consumed/", "method": "POST", "headers": JSON, "body": '{"a": 1}'},
+    "before": {"path": "/before/", "method": "POST", "headers": JSON, "body": '{"a": 1}'},
+    "before-stream": {"path": "/before/?stream=1", "method": "POST", "headers": JSON, "body": '{"a": 1}'},
+    "uploads-later": {"path": "/uploads-later/", "method": "POST", "headers": FILES_HEADERS, "body": FILES},
+    "queries": {"path": "/queries/"},
+    "cookies": {"path": "/fail/8/", "headers": {"Cookie": "basket=sesame; forgery=sesame; theme=dark"}},
+    "trace": {"path": "/fail/9/", "headers": {"sentry-trace": "0123456789abcdef0123456789abcdef-0123456789abcdef"}},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["wsgi", "asgi"])
+def story(request: pytest.FixtureRequest, sandbox_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """All of the requests above, to gunicorn (threads) or to uvicorn."""
+    sandbox = shop_in(sandbox_in, tmp_path_factory.mktemp("django"))
+    if request.param == "asgi":
+        pytest.importorskip("uvicorn")
+        return Story.told(sandbox, uvicorn(sandbox), REQUESTS)
+    return Story.told(sandbox, gunicorn(sandbox), REQUESTS)
+
+
+def test_failing_view_is_one_event(story: Story) -> None:
+    event = story.event("fail")
+    mechanism = main_exception(event)["mechanism"]
+    assert (mechanism["type"], mechanism["handled"]) == ("django", False)
+    assert (event["transaction"], event["transaction_info"]) == ("/fail/{n}/", {"source": "route"})
+    assert event["level"] == "error"
+    assert event["request"]["url"].endswith("/fail/7/")
+    assert event["request"]["method"] == "GET"
+    assert event["request"]["query_string"] == "q=1"
+    assert {k.lower(): v for k, v in event["request"]["headers"].items()}["x-thing"] == "y"
+    assert "data" not in event["request"] and "cookies" not in event["request"]
+    assert event["tags"]["n"] == "7"
+    assert [c["message"] for c in event["breadcrumbs"]["values"]] == ["about to fail 7"]
+    assert story.answers["fail"] == (500, b"custom page")
+
+
+def test_failing_async_view_is_one_event(story: Story) -> None:
+    event = story.event("afail")
+    assert main_exception(event)["mechanism"]["type"] == "django"
+    assert event["transaction"] == "/afail/{n}/"
+    assert event["tags"]["n"] == "7"
+
+
+def test_frames_end_in_the_view_and_have_none_of_ours(story: Story) -> None:
+    for case, function in (("fail", "fail"), ("afail", "afail")):
+        frames = main_exception(story.event(case))["stacktrace"]["frames"]
+        assert (frames[-1]["function"], frames[-1]["in_app"]) == (function, True)
+        assert not any(frame.get("module", "").startswith("errtrack") for frame in frames)
+
+
+@pytest.mark.parametrize(
+    "case", ["ok", "missing", "nowhere", "forbidden", "aforbidden", "bad", "suspicious", "answers-500"]
+)
+def test_answers_are_not_errors(story: Story, case: str) -> None:
+    assert story.events(case) == []
+
+
+def test_nothing_is_reported_beside_the_requests(story: Story) -> None:
+    """Neither what Django's loggers repeat, nor what the server would say of it."""
+    assert [main_exception(e) if "exception" in e else e.get("logentry") for e in story.others] == []
+
+
+def test_error_in_the_view_and_another_in_middleware_are_two_events(story: Story) -> None:
+    assert [main_exception(e)["value"] for e in story.events("twice")] == ["unread", "second"]
+
+
+def test_failing_404_handler_is_one_event(story: Story) -> None:
+    assert main_exception(story.event("broken-404"))["value"] == "in the 404 handler"
+
+
+def test_class_based_views(story: Story) -> None:
+    assert story.event("thing")["transaction"] == "/thing/"
+    assert main_exception(story.event("thing"))["value"] == "class-based"
+    assert main_exception(story.event("async-thing"))["value"] == "async class-based"
+
+
+def test_tags_cross_threads_and_loops_inside_a_view(story: Story) -> None:
+    event = story.event("threads")
+    assert {"outside", "inside", "deeper"} <= set(event["tags"])
+    assert event["transaction"] == "/through-threads/"
+
+
+def test_routes_included_twice_keep_their_own_prefix(story: Story) -> None:
+    assert story.event("nested-a")["transaction"] == "/a/{name}/"
+    assert story.event("nested-b")["transaction"] == "/b/{name}/"
+    assert story.event("nested-regex")["transaction"] == "/b/y{year}/{page}/{var}/"
+
+
+def test_route_of_an_urlconf_that_a_middleware_chose(story: Story) -> None:
+    assert story.event("other")["transaction"] == "/other/{pk}/"
+
+
+def test_error_in_a_middleware_has_the_views_route(story: Story) -> None:
+    assert story.event("early")["transaction"] == "/item/early/{pk}/"
+
+
+def test_path_that_leads_nowhere_is_named_by_itself(story: Story) -> None:
+    event = story.event("broken-404")
+    assert (event["transaction"], event["transaction_info"]["source"]) == ("/broken-404/", "url")
+
+
+def test_error_while_streaming_has_the_requests_tags(story: Story) -> None:
+    event = story.events("stream")[0]
+    assert len(story.events("stream")) == 1
+    assert main_exception(event)["value"] == "mid-stream"
+    assert event["tags"]["streamed"] == "yes"
+    assert event["transaction"] == "/stream/"
+
+
+def test_json_is_shown_scrubbed(story: Story) -> None:
+    assert story.event("json")["request"]["data"] == {"a": 1, "password": "[Filtered]"}
+
+
+def test_json_that_the_view_did_not_read_is_shown(story: Story) -> None:
+    assert story.event("unread-json")["request"]["data"] == {"a": 1}
+    assert story.event("empty-json")["request"]["data"] == []
+
+
+def test_bodies_that_are_no_json_are_marked_as_left_out(story: Story) -> None:
+    for case, rule in (("bad-json", "!raw"), ("octets", "!raw"), ("large", "!config")):
+        event = story.event(case)
+        assert event["request"]["data"] == "", case
+        assert event["_meta"]["request"]["data"][""]["rem"][0][0] == rule
+
+
+def test_forms_are_shown_scrubbed(story: Story) -> None:
+    assert story.event("form")["request"]["data"] == {"b": ["2", "3"], "token": "[Filtered]"}
+    assert story.event("unread-form")["request"]["data"] == {"b": "2", "token": "[Filtered]"}
+
+
+@pytest.mark.parametrize("case", ["files", "unread-files"])
+def test_files_are_named_and_not_shown(story: Story, case: str) -> None:
+    event = story.event(case)
+    assert event["request"]["data"] == {"name": "ada", "password": "[Filtered]", "file": ""}
+    assert event["_meta"]["request"]["data"]["file"][""]["rem"][0][0] == "!raw"
+
+
+def test_body_that_the_view_consumed_is_not_shown(story: Story) -> None:
+    assert "data" not in story.event("consumed")["request"]
+
+
+@pytest.mark.parametrize("case", ["before", "before-stream"])
+def test_view_reads_its_body_after_a_capture_has_shown_it(story: Story, case: str) -> None:
+    assert story.answers[case] == (200, b'{"a": 1}')
+    assert story.event(case)["request"]["data"] == {"a": 1}
+
+
+def test_view_may_set_upload_handlers_after_a_capture(story: Story) -> None:
+    assert story.answers["uploads-later"] == (200, b"content")
+
+
+def test_capture_makes_no_query(story: Story) -> None:
+    assert story.answers["queries"] == (200, b"[]")
+    event = story.event("queries")
+    variables = main_exception(event)["stacktrace"]["frames"][-1]["vars"]
+    assert "QuerySet" in str(variables["kept"]), variables
+
+
+def test_personal_data_stays_home(story: Story) -> None:
+    event = story.event("cookies")
+    assert "sesame" not in str(event["request"]) and "dark" not in str(event["request"])
+    assert event.get("user") == {"id": "user-8"}  # what the application itself said
+
+
+def test_trace_goes_on_with_tracing_off(story: Story) -> None:
+    assert story.event("trace")["contexts"]["trace"]["trace_id"] == "0123456789abcdef0123456789abcdef"
+    assert len(story.event("fail")["contexts"]["trace"]["trace_id"]) == 32
