@@ -1,80 +1,79 @@
 # SPDX-License-Identifier: MIT
 """The contents page: what is instrumented, and which touch loads it. Plain data, read at every boot.
 
+The hooks are one text, since Python compiles a text in no time where nothing can be compiled in advance.
+
 Adding a library: its file, its rows here, a row in ``table.py``, a test, and a row in the README's table.
 """
 
-#: Import name -> the files loaded once it was imported. Name the module that defines what is patched.
+#: Import name: the files loaded once it was imported. Name the module that defines what is patched.
+_HOOKS = """
+flask.app: flask
+flask.signals: flask
+tornado.web: tornado
+tornado.websocket: tornado
+django.core.signals: django
+django.core.handlers.base: django
+django.core.handlers.exception: django
+django.core.handlers.wsgi: django
+django.core.handlers.asgi: django
+gunicorn.app.base: wsgi_servers
+wsgiref.simple_server: wsgi_servers
+wsgiref.handlers: wsgi_servers
+waitress.server: wsgi_servers
+werkzeug.serving: wsgi_servers
+werkzeug.debug: wsgi_servers
+cheroot.wsgi: wsgi_servers
+cherrypy._cprequest: wsgi_servers
+gevent.pywsgi: wsgi_servers
+eventlet.wsgi: wsgi_servers
+tornado.wsgi: wsgi_servers
+uvicorn.config: asgi_servers
+hypercorn.app_wrappers: asgi_servers
+daphne.server: asgi_servers
+celery.app.trace: celery
+celery.app.base: celery
+celery.signals: celery
+celery.worker.request: celery
+billiard.pool: celery
+celery.beat: celery_beat
+kombu.messaging: kombu
+logging: logging
+http.client: stdlib
+subprocess: stdlib
+gevent.subprocess: stdlib
+exceptiongroup._formatting: excepthook
+typer.main: typer
+threading: threading
+concurrent.futures.thread: concurrent_futures
+concurrent.futures._base: concurrent_futures
+errtrack.instrumentation: faulthandler
+asyncio.base_events: asyncio
+uvloop: asyncio
+multiprocessing.process: multiprocessing
+loguru: loguru
+loguru._logger: loguru
+gevent.hub: gevent
+errtrack.context.unit: tracing
+errtrack.client: faulthandler atexit argv modules dedupe gnu_backtrace executing pure_eval cloud_resource_context
+socket: socket
+ldclient.hook: launchdarkly
+ldclient.client: launchdarkly
+ldclient.async_client: launchdarkly
+statsig.statsig_server: statsig
+statsig_python_core.statsig: statsig
+openfeature.hook: openfeature
+openfeature.api: openfeature
+UnleashClient: unleash
+UnleashClient.clients.unleash_client: unleash
+UnleashClient.clients.async_unleash_client: unleash
+"""
+
+#: Import name -> files.
 HOOKS = {
-    "flask.app": ("flask",),
-    "flask.signals": ("flask",),
-    "tornado.web": ("tornado",),
-    "tornado.websocket": ("tornado",),
-    "django.core.signals": ("django",),
-    "django.core.handlers.base": ("django",),
-    "django.core.handlers.exception": ("django",),
-    "django.core.handlers.wsgi": ("django",),
-    "django.core.handlers.asgi": ("django",),
-    "gunicorn.app.base": ("wsgi_servers",),
-    "wsgiref.simple_server": ("wsgi_servers",),
-    "wsgiref.handlers": ("wsgi_servers",),
-    "waitress.server": ("wsgi_servers",),
-    "werkzeug.serving": ("wsgi_servers",),
-    "werkzeug.debug": ("wsgi_servers",),
-    "cheroot.wsgi": ("wsgi_servers",),
-    "cherrypy._cprequest": ("wsgi_servers",),
-    "gevent.pywsgi": ("wsgi_servers",),
-    "eventlet.wsgi": ("wsgi_servers",),
-    "tornado.wsgi": ("wsgi_servers",),
-    "uvicorn.config": ("asgi_servers",),
-    "hypercorn.app_wrappers": ("asgi_servers",),
-    "daphne.server": ("asgi_servers",),
-    "celery.app.trace": ("celery",),
-    "celery.app.base": ("celery",),
-    "celery.signals": ("celery",),
-    "celery.worker.request": ("celery",),
-    "billiard.pool": ("celery",),
-    "celery.beat": ("celery_beat",),
-    "kombu.messaging": ("kombu",),
-    "logging": ("logging",),
-    "http.client": ("stdlib",),
-    "subprocess": ("stdlib",),
-    "gevent.subprocess": ("stdlib",),
-    "exceptiongroup._formatting": ("excepthook",),
-    "typer.main": ("typer",),
-    "threading": ("threading",),
-    "concurrent.futures.thread": ("concurrent_futures",),
-    "concurrent.futures._base": ("concurrent_futures",),
-    "errtrack.instrumentation": ("faulthandler",),
-    "asyncio.base_events": ("asyncio",),
-    "uvloop": ("asyncio",),
-    "multiprocessing.process": ("multiprocessing",),
-    "loguru": ("loguru",),
-    "loguru._logger": ("loguru",),
-    "gevent.hub": ("gevent",),
-    "errtrack.context.unit": ("tracing",),
-    "errtrack.client": (
-        "faulthandler",
-        "atexit",
-        "argv",
-        "modules",
-        "dedupe",
-        "gnu_backtrace",
-        "executing",
-        "pure_eval",
-        "cloud_resource_context",
-    ),
-    "socket": ("socket",),
-    "ldclient.hook": ("launchdarkly",),
-    "ldclient.client": ("launchdarkly",),
-    "ldclient.async_client": ("launchdarkly",),
-    "statsig.statsig_server": ("statsig",),
-    "statsig_python_core.statsig": ("statsig",),
-    "openfeature.hook": ("openfeature",),
-    "openfeature.api": ("openfeature",),
-    "UnleashClient": ("unleash",),
-    "UnleashClient.clients.unleash_client": ("unleash",),
-    "UnleashClient.clients.async_unleash_client": ("unleash",),
+    name: tuple(files.split())
+    for name, _, files in (row.partition(":") for row in _HOOKS.split("\n"))
+    if name
 }
 
 #: Attributes of ``sys`` that boot replaces by a lazy wire.
