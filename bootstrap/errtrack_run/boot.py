@@ -8,6 +8,7 @@ the others go on.
 """
 
 import _imp
+import atexit
 import os
 import sys
 
@@ -17,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_CHOICES = frozenset(("ERRTRACK_ENABLE", "ERRTRACK_DISABLE", "ERRTRACK_CONFIG"))
 _OFF = ("0", "false", "f", "no", "n", "off")
 
 #: The finder of this interpreter, once booted.
@@ -47,49 +49,39 @@ def boot(inject: "str | None" = None) -> None:
 def _lay(inject: "str | None") -> None:
     global finder
     package = os.path.dirname(os.path.abspath(__file__))
-    root = os.path.dirname(package)
-    finder = Finder(root)
+    finder = Finder(os.path.dirname(package))
     sys.meta_path.insert(0, finder)
     from errtrack_instrumentations import catalogue
 
-    disabled = _names("ERRTRACK_DISABLE")
-    enabled = _names("ERRTRACK_ENABLE")
-    if "ERRTRACK_CONFIG" in os.environ and not enabled:
-        from errtrack_run.opt_in import named_in
+    off: Any = catalogue.OPT_IN
+    if not _CHOICES.isdisjoint(os.environ):
+        from errtrack_run.opt_in import switched_off
 
-        enabled = named_in(os.environ["ERRTRACK_CONFIG"])
-    disabled += [file for file in catalogue.OPT_IN if file not in enabled]
+        off = switched_off(off)
     for name, files in catalogue.HOOKS.items():
-        wanted = [file for file in files if file not in disabled]
+        wanted = [file for file in files if file not in off]
         if wanted:
-            try:
-                finder.register(name, wanted)
-            except Exception as error:
-                fault("hook on " + name, error)
+            _attempt("hook on " + name, finder.register, name, wanted)
     for place, file in catalogue.WIRES.items():
-        if file not in disabled:
-            try:
-                _lay_wire(place, file)
-            except Exception as error:
-                fault("wire at " + place, error)
-    _at_exit_files[:] = [file for file in catalogue.AT_EXIT if file not in disabled]
-    if _at_exit_files:
-        try:
-            import atexit
-
-            atexit.register(_at_exit)  # registered first, so it runs last
-        except Exception as error:
-            fault("atexit", error)
+        if file not in off:
+            _attempt("wire at " + place, _lay_wire, place, file)
+    _at_exit_files[:] = [file for file in catalogue.AT_EXIT if file not in off]
+    atexit.register(_at_exit)  # registered first, so it runs last
     if hasattr(os, "register_at_fork"):
         free = _imp.release_lock
         os.register_at_fork(before=_before_fork, after_in_parent=free, after_in_child=free)
     if _is_off("ERRTRACK_PROPAGATE"):
-        try:
-            from errtrack_run.pythonpath import restore
+        from errtrack_run import pythonpath
 
-            restore(os.environ, inject or os.path.join(package, "inject"))
-        except Exception as error:
-            fault("no-propagate", error)
+        _attempt("no-propagate", pythonpath.restore, os.environ, inject or os.path.join(package, "inject"))
+
+
+def _attempt(step: str, do: "Any", *arguments: "Any") -> "Any":
+    """Take one *step* of boot; where it fails, tell, and let the others go on."""
+    try:
+        return do(*arguments)
+    except Exception as error:
+        fault(step, error)
 
 
 def _lay_wire(place: str, file: str) -> None:
@@ -128,14 +120,16 @@ def _before_fork() -> None:
         _imp.release_lock()
         held = False
         try:
-            from errtrack_run import forks
-
-            held = forks.wait()
-        except Exception as error:
-            fault("fork", error)
+            held = _attempt("fork", _wait)
         finally:
             if not held:
                 _imp.acquire_lock()
+
+
+def _wait() -> bool:
+    from errtrack_run import forks
+
+    return forks.wait()
 
 
 def fault(where: str, error: BaseException, is_fatal: bool = False) -> None:
@@ -151,17 +145,11 @@ def fault(where: str, error: BaseException, is_fatal: bool = False) -> None:
     hooking.fault(where, error)
 
 
-def _names(variable: str) -> "list[str]":
-    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
-
-
 def _is_off(variable: str) -> bool:
     return os.environ.get(variable, "").strip().lower() in _OFF
 
 
 def _is_resource_tracker() -> bool:
     """multiprocessing's janitor, in which nothing of the application runs; it tells by its command line."""
-    for argument in getattr(sys, "orig_argv", ()):
-        if argument.startswith("from multiprocessing.resource_tracker import main;"):
-            return True
-    return False
+    words = "\n".join(getattr(sys, "orig_argv", ()))
+    return "\nfrom multiprocessing.resource_tracker import main;" in words

@@ -21,7 +21,7 @@ _LONGEST = 1.0
 
 _IMPORTLIB = "<frozen importlib._bootstrap"
 #: Their frames stand around every import of the application's that is hooked.
-_AROUND = ("errtrack_run.import_hook", "errtrack_run.stand_in")
+_AROUND = ("errtrack_run.import_hook", "errtrack_run.search", "errtrack_run.stand_in")
 
 
 def wait() -> bool:

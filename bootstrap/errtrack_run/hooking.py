@@ -81,7 +81,9 @@ def meet(finder: Finder, name: str, module: "ModuleType", files: "Iterable[str]"
     spec = _spec_of(module)
     if type(module).__name__ == "_LazyModule":
         # importlib.util.LazyLoader: its loader runs at the first access, which must not be ours.
-        finder.watch(spec)
+        from errtrack_run import search
+
+        search.watch(finder, spec)
     elif getattr(spec, "_initializing", False):
         finder.unfinished.append(name)
     else:

@@ -2,25 +2,19 @@
 """A library is instrumented right after its module was imported, and no import ever fails because of it.
 
 One finder stands first on ``sys.meta_path``. For every name but the hooked ones it is a dictionary lookup.
-For a hooked name it asks the finders behind it, and arranges that the hooks run once the module's code has
-run; loader and spec are what they would be without us. It takes no lock: importlib holds its global lock
-while it asks finders, so a lock of ours, held by a thread that imports, would be a deadlock.
+It takes no lock: importlib holds its global lock while it asks finders, so a lock of ours, held by a thread
+that imports, would be a deadlock.
 
 The finder also answers for errtrack's own three packages, all from the one place that this file came from,
 so that versions are never mixed and the application may do with ``sys.path`` what it likes.
 
-Every instrumented Python reads this file as it starts; what is needed later only is in ``hooking``.
+Every instrumented Python reads this file as it starts; where nothing can be compiled in advance it costs most
+of that start. What is for hooked names only is in ``search``, what comes after that in ``hooking``.
 """
 
 import os
 import sys
-from _frozen_importlib_external import (
-    ExtensionFileLoader,
-    SourceFileLoader,
-    SourcelessFileLoader,
-    spec_from_file_location,
-)
-from _thread import get_ident
+from _frozen_importlib_external import SourceFileLoader, spec_from_file_location
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,9 +28,6 @@ OWN = {"errtrack": "agent", "errtrack_instrumentations": "instrumentations", "er
 
 CLIENT = "errtrack.client"
 
-#: Loaders of which every spec has an instance of its own.
-_PER_SPEC = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader)
-
 
 class Finder:
     """Runs instrumentations after the modules that they are for; *root* is the folder of errtrack_run."""
@@ -47,7 +38,10 @@ class Finder:
         self.hooks: dict[str, tuple[str, ...]] = {CLIENT: (), **dict.fromkeys(OWN, ())}
         #: Hooked modules that were half-way through their import when their hooks were registered.
         self.unfinished: list[str] = []
-        self._searching: set[tuple[int, str]] = set()
+        #: Thread and name of each search under way.
+        self.searching: set[tuple[int, str]] = set()
+        #: The globals of ``search``, once a hooked name was asked for.
+        self.search: dict[str, Any] = {}
 
     def find_spec(
         self, name: str, path: "Any" = None, target: "ModuleType | None" = None
@@ -57,25 +51,16 @@ class Finder:
             return None
         if name in OWN:
             return own_spec(self.root, name)
-        key = (get_ident(), name)
-        if key in self._searching:  # another finder asked for the same name in its turn
-            return None
-        self._searching.add(key)
+        if not self.search:
+            try:
+                self.search = beside("search")
+            except Exception:  # taken from disk since boot, or out of descriptors
+                return None
         try:
-            finders = list(sys.meta_path)
-            # Those in front of us have been asked already, and had nothing.
-            for finder in finders[finders.index(self) + 1 :] if self in finders else finders:
-                find = getattr(finder, "find_spec", None)
-                spec = find(name, path, target) if find is not None else None
-                if spec is not None:
-                    self.watch(spec)
-                    return spec  # type: ignore[no-any-return]
+            return self.search["find"](self, name, path, target)  # type: ignore[no-any-return]
         except BaseException as error:
             leave_no_frame(error)
             raise
-        finally:
-            self._searching.discard(key)
-        return None
 
     def register(self, name: str, files: "Iterable[str]") -> None:
         """Run *files* after each import of *name*; now if it is imported, later if that is under way."""
@@ -85,36 +70,6 @@ class Finder:
             from errtrack_run import hooking
 
             hooking.meet(self, name, sys.modules[name], files)
-
-    def watch(self, spec: "Any") -> None:
-        """Arrange that the hooks of *spec*'s module run once it has been executed. Never raises."""
-        loader = spec.loader
-        if type(loader) not in _PER_SPEC:
-            try:
-                if not hasattr(type(loader), "errtrack_stand_in"):
-                    _beside("stand_in")["put"](spec, self)
-            except Exception:  # a loader of the odd kind: its module stays as it is
-                pass
-            return
-        previous = vars(loader).get("exec_module")
-        if getattr(previous, "errtrack_finder", None) is self:
-            return  # a finder that keeps its specs gave it out again
-
-        def exec_module(module: "ModuleType") -> None:
-            # The module sees its own loader untouched while its code runs.
-            if previous is None:
-                del loader.exec_module
-            else:
-                loader.exec_module = previous
-            try:
-                loader.exec_module(module)
-            except BaseException as error:
-                leave_no_frame(error)
-                raise
-            executed(self, spec.name, module)
-
-        exec_module.errtrack_finder = self  # type: ignore[attr-defined]
-        loader.exec_module = exec_module
 
 
 def executed(finder: Finder, name: str, module: "ModuleType") -> None:
@@ -135,7 +90,7 @@ def own_spec(root: str, name: str) -> "ModuleSpec | None":
     return None
 
 
-def _beside(name: str) -> "dict[str, Any]":
+def beside(name: str) -> "dict[str, Any]":
     """Run the file *name* that lies beside this one; its globals.
 
     Finders are asked under importlib's lock: to import there could be a deadlock with a thread that imports

@@ -1,11 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""Opt-in instrumentations that the settings file names are there from the first line of the application on.
+"""Instrumentations that are switched off, or on by choice, are so from the first line of the application on.
 
 Boot has to know them before the file is read for good, which takes a TOML parser and waits for the core. This
 look at one setting needs none. What it finds too many the core refuses; boot reads it where a file is named only.
 """
 
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _MOST = 200_000
+
+
+def switched_off(opt_in: "Iterable[str]") -> "list[str]":
+    """The files that the environment disables, and those of *opt_in* that nobody enables."""
+    enabled = _names("ERRTRACK_ENABLE") or named_in(os.environ.get("ERRTRACK_CONFIG", ""))
+    return _names("ERRTRACK_DISABLE") + [file for file in opt_in if file not in enabled]
+
+
+def _names(variable: str) -> "list[str]":
+    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
 
 
 def named_in(path: str) -> "list[str]":
