@@ -117,6 +117,10 @@ class Tracer:
     def _finished(self, transaction: Transaction) -> None:
         """Make the event of *transaction* and have it sent. Never raises."""
         try:
+            if transaction.is_dropped:
+                self._client.transport.lost("event_processor", "transaction")
+                self._client.transport.lost("event_processor", "span", 1 + len(transaction.spans))
+                return
             name = (transaction.name, transaction.source)
             self._client.capture_transaction(event_of(transaction), transaction.scope, name)
         except Exception as error:

@@ -178,6 +178,7 @@ class Transaction(Span):
         "_most",
         "dropped",
         "has_failed",
+        "is_dropped",
         "propagation",
         "scope",
         "source",
@@ -205,6 +206,7 @@ class Transaction(Span):
         self.dropped = 0
         #: An error was reported that nothing in the work has taken care of.
         self.has_failed = False
+        self.is_dropped = False
         self.scope = scope
         self._deliver: Callable[[Transaction], None] | None = deliver
         self._most = most
@@ -242,6 +244,10 @@ class Transaction(Span):
                 self.spans.append(span)
             else:
                 self.dropped += 1
+
+    def drop(self) -> None:
+        """Do not send it."""
+        self.is_dropped = True
 
     def name_in(self, scope: Scope) -> str | None:
         """Its name as far as known now, where it is one that servers may go by."""

@@ -17,6 +17,7 @@ The transaction, where tracing is on, takes its name from ``unit.scope.set_trans
 from __future__ import annotations
 
 from errtrack import guard
+from errtrack import options as settings
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
 
@@ -34,7 +35,8 @@ class Unit:
     """A unit of work that begins now: *op*, *name*, *source* and *origin* are its transaction's.
 
     *trace* is what came in with it: the texts of the headers ``sentry-trace``, ``baggage`` and ``traceparent``
-    (empty where absent); None where nothing came. *sampling* is what ``traces_sampler`` is shown beside them.
+    (empty where absent); None where nothing came. *sampling* is what ``traces_sampler`` is shown beside them,
+    *method* that of an HTTP request: ``http_methods_to_capture`` says which are transactions.
     """
 
     __slots__ = ("pair", "scope", "session", "span")
@@ -47,6 +49,7 @@ class Unit:
         origin: str,
         trace: tuple[str, str, str] | None = None,
         sampling: dict[str, Any] | None = None,
+        method: str = "",
     ) -> None:
         pair: Pair = scopes.unit_of_work()
         scope: Scope = pair[0]
@@ -59,6 +62,8 @@ class Unit:
             scope.propagation = tracing.continue_trace(*trace)
         tracer = tracing.tracer
         if tracer is not None:
+            if method and method not in settings.current().http_methods_to_capture:
+                return
             try:
                 self.span = scope.span = tracer.start(scope, op, name, source, origin, sampling)
             except Exception as error:
@@ -83,6 +88,8 @@ class Unit:
         if span is not None:
             if http_status:
                 span.set_http_status(http_status)
+                if http_status in settings.current().trace_ignore_status_codes:
+                    span.drop()
             if status:
                 span.status = status
             span.finish()
