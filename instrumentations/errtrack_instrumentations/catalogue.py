@@ -47,14 +47,14 @@ typer.main: typer
 threading: threading
 concurrent.futures.thread: concurrent_futures
 concurrent.futures._base: concurrent_futures
-errtrack.instrumentation: faulthandler
+errtrack.instrumentation: faulthandler backlog
 asyncio.base_events: asyncio
 uvloop: asyncio
 multiprocessing.process: multiprocessing
 loguru: loguru
 loguru._logger: loguru
 gevent.hub: gevent
-errtrack.context.unit: tracing
+errtrack.context.unit: tracing backlog
 errtrack.client: faulthandler atexit argv modules dedupe gnu_backtrace executing pure_eval cloud_resource_context
 socket: socket
 ldclient.hook: launchdarkly

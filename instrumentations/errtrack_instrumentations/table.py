@@ -11,8 +11,9 @@ INSTRUMENTATIONS = {
     "sys_exit": ("sys.exit", "calls of `sys.exit` with a failure, and their stack; opt-in"),
     "faulthandler": (
         "Fatal signals",
-        "the stacks of a process that dies of SIGSEGV and the like, kept on disk",
+        "the stacks of a process that dies of SIGSEGV and the like, reported by the next one",
     ),
+    "backlog": ("What was left behind", "what an earlier process could not deliver goes out with the next one"),
     "atexit": ("Exit", "a bounded wait for events that are still on their way"),
     "tracing": ("Traces", "requests and tasks as transactions, named functions as spans; off by default"),
     "argv": ("Command line", "the command line of the process, on every event"),
