@@ -117,6 +117,13 @@ class Transport:
         """Count an event that was dropped before it came here, for the client report."""
         self._worker().destination.lost(reason, category, quantity)
 
+    def catch_up(self) -> None:
+        """Begin to deliver what others left behind; without waiting."""
+        if not self._closed:
+            worker = self._worker()
+            worker.start()
+            worker.wake()
+
     def flush(self, timeout: float) -> bool:
         """Wait up to *timeout* seconds until everything put so far is delivered; False when it is not.
 

@@ -377,6 +377,10 @@ def jittered(seconds: float) -> float:
 
 def _block_signals() -> None:
     """Leave signals to the application's threads, but for those that are faults of the thread itself."""
+    greenlets = sys.modules.get("greenlet")
+    current = getattr(greenlets, "getcurrent", None)
+    if current is not None and current().parent is not None:
+        return  # eventlet and gevent make threads greenlets of a thread of the application's
     try:
         faults = {_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGABRT}
         _signal.pthread_sigmask(_signal.SIG_BLOCK, set(_signal.valid_signals()) - faults)
