@@ -165,9 +165,17 @@ def _contexts(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | 
         name = cleaner.key(key)
         if item is None or not name:
             continue
-        # The trace's ids are random: never touched, and needed exact.
-        own = Cleaner(None, cleaner.notes) if name == "trace" else cleaner
-        clean = _flags(item, cleaner, (*path, name)) if name == "flags" else own.tree(item, (*path, name))
+        if name == "flags":
+            clean = _flags(item, cleaner, (*path, name))
+        elif name == "trace" and type(item) is dict:
+            # Its ids are random: never touched, and needed exact. Its data is the application's.
+            ids = {key: part for key, part in item.items() if key != "data"}
+            clean = Cleaner(None, cleaner.notes).tree(ids, (*path, name))
+            told = spans.data(item.get("data"), cleaner, (*path, name, "data"), spans.Said(cleaner))
+            if told:
+                clean["data"] = told
+        else:
+            clean = cleaner.tree(item, (*path, name))
         out[name] = clean if type(clean) is dict else {"value": clean}
     return out or None
 

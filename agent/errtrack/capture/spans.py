@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from errtrack.capture.jsonable import Cleaner
 from errtrack.capture.shapes import exact
+from errtrack.capture.wire import Notes
+from errtrack.context.shortened import Shortened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +19,13 @@ LONGEST = 2000
 
 #: Most values and characters that the data of one span may take up.
 _VALUES = 100
+
+#: Names that the protocol has given: those of numbers say nothing of secrets, though there is "token" in them.
+_GIVEN_NAMES = ("gen_ai.", "flag.evaluation.")
+
+#: Most characters of one text of a conversation, of all texts under one name, of those as JSON (where signs are
+#: escaped), and of what a transaction has of all that.
+_LONGEST_SAID, _SAID, _SAID_AS_JSON, _SAID_IN_ALL = 10_003, 30_000, 70_000, 300_000
 
 _STATUSES = frozenset(
     (
@@ -31,11 +40,12 @@ def clean(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> list[Tree]:
     """The spans in *value* that have ids and times; a list also where there is none."""
     if type(value) is not list:
         return []
-    found = (_span(span, cleaner, (*path, index)) for index, span in enumerate(value))
+    said = Said(cleaner)
+    found = (_span(span, cleaner, (*path, index), said) for index, span in enumerate(value))
     return [span for span in found if span is not None]
 
 
-def _span(given: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
+def _span(given: Any, cleaner: Cleaner, path: tuple[object, ...], said: Said) -> Tree | None:
     if type(given) is not dict:
         return None
     start: Any = given.get("start_timestamp")
@@ -61,11 +71,59 @@ def _span(given: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None
         out["status"] = status if status in _STATUSES else "unknown_error"
     # Each has bounds of its own: what the first spans hold must not empty the others.
     own = Cleaner(cleaner.scrubber, cleaner.notes, left=20_000)
-    for key in ("data", "tags"):
-        items = given.get(key)
-        if type(items) is dict and items:
-            out[key] = own.mapping(list(items.items())[:_VALUES], len(items), (*path, key), 0)
+    items = data(given.get("data"), own, (*path, "data"), said)
+    if items:
+        out["data"] = items
+    tags = given.get("tags")
+    if type(tags) is dict and tags:
+        out["tags"] = own.mapping(tags.items(), len(tags), (*path, "tags"), 0)
     return out
+
+
+def data(given: Any, cleaner: Cleaner, path: tuple[object, ...], said: Said) -> Tree:
+    """The data of a span."""
+    if type(given) is not dict:
+        return {}
+    pairs = list(given.items())[:_VALUES]
+    named = [pair for pair in pairs if type(pair[0]) is str and pair[0].startswith(_GIVEN_NAMES)]
+    others = [pair for pair in pairs if pair not in named] if named else pairs
+    out = cleaner.mapping(others, len(given) - len(named), path, 0)
+    for name, item in named:
+        out[name] = said.clean(item, (*path, name))
+    return out
+
+
+class Said:
+    """Cleans what stands under names of the protocol: conversations with models, as JSON where they are no texts.
+
+    They are longer than other data of spans, and cut JSON could not be read; so they have bounds of their own.
+    """
+
+    def __init__(self, cleaner: Cleaner) -> None:
+        self._cleaner = cleaner
+        self._left = _SAID_IN_ALL
+
+    def clean(self, value: Any, path: tuple[object, ...]) -> Any:
+        """*value* as a text, a number or a boolean."""
+        notes = self._cleaner.notes
+        kind = type(value)
+        if kind is Shortened:
+            notes.add(path, {"len": value.whole})
+            value, kind = list(value), list
+        if kind is not list and kind is not dict:
+            if kind is str and self._left <= 0:
+                notes.add(path, {"len": len(value), "rem": [["!limit", "x", 0, 0]]})
+                return ""
+            out = Cleaner(self._cleaner.scrubber, notes, _SAID_AS_JSON).tree(value, path)
+        else:
+            import json
+
+            # What is cut or filtered inside of a JSON text has no path of its own.
+            own = Cleaner(self._cleaner.scrubber, Notes(), _LONGEST_SAID, min(_SAID, self._left))
+            out = json.dumps(own.tree(value, path, -10), ensure_ascii=False)
+        if type(out) is str:
+            self._left -= len(out)
+        return out
 
 
 def _is_time(value: Any) -> bool:
