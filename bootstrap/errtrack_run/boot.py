@@ -53,15 +53,18 @@ def _lay(inject: "str | None") -> None:
     sys.meta_path.insert(0, finder)
     from errtrack_instrumentations import catalogue
 
-    off: Any = catalogue.OPT_IN
+    off = frozenset(catalogue.OPT_IN)
     if not _CHOICES.isdisjoint(os.environ):
         from errtrack_run.opt_in import switched_off
 
         off = switched_off(off)
     for name, files in catalogue.HOOKS.items():
-        wanted = [file for file in files if file not in off]
-        if wanted:
-            _attempt("hook on " + name, finder.register, name, wanted)
+        if not off.isdisjoint(files):
+            files = tuple([file for file in files if file not in off])
+        if name in sys.modules:
+            _attempt("hook on " + name, finder.register, name, files)
+        elif files:
+            finder.hooks[name] = files
     for place, file in catalogue.WIRES.items():
         if file not in off:
             _attempt("wire at " + place, _lay_wire, place, file)

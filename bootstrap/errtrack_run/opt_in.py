@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 _MOST = 200_000
 
 
-def switched_off(opt_in: "Iterable[str]") -> "list[str]":
+def switched_off(opt_in: "Iterable[str]") -> "frozenset[str]":
     """The files that the environment disables, and those of *opt_in* that nobody enables."""
     enabled = _names("ERRTRACK_ENABLE") or named_in(os.environ.get("ERRTRACK_CONFIG", ""))
-    return _names("ERRTRACK_DISABLE") + [file for file in opt_in if file not in enabled]
+    return frozenset(_names("ERRTRACK_DISABLE")).union(file for file in opt_in if file not in enabled)
 
 
 def _names(variable: str) -> "list[str]":
