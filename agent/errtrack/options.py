@@ -234,6 +234,7 @@ def statuses(value: Any) -> Statuses:
 count = _number(0, None, int, "a whole number, 0 or more")
 seconds = _number(0, None, float, "a number of seconds, 0 or more")
 ratio = _number(0, 1, float, "a number between 0 and 1")
+milliseconds = _number(0, None, float, "a number of milliseconds, 0 or more")
 size = _number(0, None, int, "a number of bytes, 0 or more")
 
 
@@ -341,6 +342,11 @@ _TABLE: tuple[Option, ...] = (
     Option("http_methods_to_capture", ("CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"), methods, "list", "HTTP methods whose requests are transactions. Errors are reported with any."),
     Option("trace_ignore_status_codes", Statuses(), statuses, "list", "Requests answered with one of these are no transactions: [\"404\", \"500-599\"]."),
     Option("functions_to_trace", (), names, "list", "Functions whose calls are spans, by their dotted path: [\"shop.models.Order.save\"]."),
+    Option("propagate_traceparent", False, boolean, "true/false", "Requests carry the W3C header traceparent as well. It is always read."),
+    Option("enable_http_request_source", True, boolean, "true/false", "Note on slow spans of HTTP requests which line of the application sent them."),
+    Option("http_request_source_threshold_ms", 100.0, milliseconds, "milliseconds", "From how long on an HTTP request is slow."),
+    Option("enable_db_query_source", True, boolean, "true/false", "Note on slow spans of queries which line of the application made them."),
+    Option("db_query_source_threshold_ms", 100.0, milliseconds, "milliseconds", "From how long on a query is slow."),
     Option("max_spans", 1000, count, "spans", "Most spans kept in one transaction; the others are counted."),
     # Child processes and other services
     Option("propagate", True, boolean, "true/false", "Instrument child Python processes too."),
@@ -361,7 +367,7 @@ _TABLE: tuple[Option, ...] = (
     Option("django.db_transaction_spans", False, boolean, "true/false", "Spans for COMMIT and ROLLBACK."),
     Option("excepthook.always_run", False, boolean, "true/false", "Report errors typed at an interactive prompt as well."),
     Option("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
-    Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE."),
+    Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in ERRTRACK_TRACE and ERRTRACK_BAGGAGE (for sentry_sdk: SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE)."),
     Option("sys_exit.capture_successful_exits", False, boolean, "true/false", "Report sys.exit(0) and sys.exit(None) as well."),
     Option("loguru.level", "INFO", log_level, "level or none", "From which level on loguru's messages become breadcrumbs."),
     Option("loguru.event_level", "ERROR", log_level, "level or none", "From which level on loguru's messages become events."),

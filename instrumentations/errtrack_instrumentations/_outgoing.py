@@ -10,14 +10,16 @@ import os
 import sys
 
 from errtrack import options as settings_in_force
+from errtrack.context import trace as tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Any, Optional
 
+    from errtrack.capture.paths import Territory
     from errtrack.capture.scrubber import Scrubber
-    from errtrack.context.propagation import PropagationContext
+    from errtrack.context.span import Span
     from errtrack.options import Options
 
     Address = Optional[tuple[str, int]]
@@ -32,13 +34,10 @@ _NOISE = frozenset(("ctypes.util", "platform", "uuid", "_osx_support"))
 class Settings:
     """What is derived from the options once: our server's address, the targets of traces, the scrubber."""
 
-    __slots__ = ("_baggage", "_lines", "_patterns", "_reaches_all", "_scope", "_scrubber", "options", "own")
+    __slots__ = ("_lines", "_patterns", "_reaches_all", "_scrubber", "_territory", "options", "own")
 
     def __init__(self, options: Options) -> None:
-        from errtrack.context.scope import get_isolation_scope
-
         self.options = options
-        self._scope = get_isolation_scope
         self.own: Address = None
         if options.dsn:
             from errtrack.dsn import Dsn
@@ -47,8 +46,8 @@ class Settings:
             self.own = (dsn.host, dsn.port)
         self._reaches_all = options.trace_propagation_targets == (".*",)
         self._patterns: list[Any] | None = None
-        self._baggage = _baggage_of(options)
         self._scrubber: Scrubber | None = None
+        self._territory: Territory | None = None
         self._lines: tuple[Any, list[bytes]] = (None, [])
 
     @property
@@ -59,46 +58,48 @@ class Settings:
             self._scrubber = Scrubber(self.options)
         return self._scrubber
 
-    def trace_headers(self) -> tuple[str, str]:
-        """``sentry-trace`` and ``baggage`` of the unit of work in hand; empty texts for none."""
-        trace = self._trace()
-        if trace is None:
-            return "", ""
-        header = "%s-%s" % (trace.trace_id, trace.span_id)
-        if trace.parent_span_id is None and not trace.baggage:
-            return header, "sentry-trace_id=%s%s" % (trace.trace_id, self._baggage)
-        # The head of the trace has said what goes with it; members of other vendors are not ours to pass on.
-        members = [member.strip() for member in trace.baggage.split(",")]
-        return header, ",".join(member for member in members if member.startswith("sentry-"))
+    @property
+    def territory(self) -> Territory:
+        if self._territory is None:
+            from errtrack.capture.paths import Territory
 
-    def header_lines(self, given: list[bytes]) -> list[bytes]:
-        """The same as lines of a request; none where the application has *given* its own."""
-        trace = self._trace()
-        if trace is None or b"sentry-trace:" in b"\n".join(given).lower():
-            return []
+            self._territory = Territory(self.options)
+        return self._territory
+
+    def header_lines(self, given: list[bytes], span: Span | None) -> list[bytes]:
+        """The trace of *span*, or of the unit of work, as lines of a request; none where the application has
+        *given* its own.
+        """
+        headers = tracing.outgoing_headers(span)
         known, lines = self._lines
-        if known is not trace:
-            named = zip((b"sentry-trace: ", b"baggage: "), self.trace_headers())
-            lines = [name + value.encode("ascii", "replace") for name, value in named if value]
-            self._lines = (trace, lines)
+        if known is not headers:
+            lines = []
+            if headers[0]:
+                lines = [b"sentry-trace: " + headers[0].encode("ascii")]
+                if headers[1]:
+                    lines.append(b"baggage: " + headers[1].encode("ascii", "replace"))
+                if self.options.propagate_traceparent:
+                    lines.append(b"traceparent: " + tracing.traceparent_of(headers[0]).encode("ascii"))
+            self._lines = (headers, lines)
+        if lines and b"sentry-trace:" in b"\n".join(given).lower():
+            return []
         return lines
-
-    def _trace(self) -> PropagationContext | None:
-        # Inside of pytest the agent is off, and so are its traces.
-        if not self.options.pytest and "_pytest" in sys.modules:
-            return None
-        return self._scope().get_propagation()
 
     def is_target(self, connection: Any, line: bytes) -> bool:
         """Whether a request on *connection* carries the trace."""
+        if self._reaches_all:
+            return True
+        target = split(line)[1]
+        return self.reaches(base_url(connection, target) + target)
+
+    def reaches(self, url: str) -> bool:
+        """Whether a request to *url* carries the trace."""
         if self._reaches_all:
             return True
         if self._patterns is None:
             import re
 
             self._patterns = [re.compile(p) for p in self.options.trace_propagation_targets]
-        target = split(line)[1]
-        url = base_url(connection, target) + target
         return any(pattern.search(url) for pattern in self._patterns)
 
 
@@ -190,28 +191,7 @@ def is_noise() -> bool:
 def with_trace(env: Mapping[Any, Any] | None, trace: str, baggage: str) -> dict[Any, Any]:
     """A copy of *env* (None: of ours) that hands the trace to a child process."""
     child = dict(os.environ if env is None else env)
-    child["SUBPROCESS_SENTRY_TRACE"] = trace
-    child["SUBPROCESS_BAGGAGE"] = baggage
+    for names in (("ERRTRACK_TRACE", "ERRTRACK_BAGGAGE"), ("SUBPROCESS_SENTRY_TRACE", "SUBPROCESS_BAGGAGE")):
+        child[names[0]] = trace
+        child[names[1]] = baggage
     return child
-
-
-def _baggage_of(options: Options) -> str:
-    public_key = ""
-    if options.dsn:
-        from errtrack.dsn import Dsn
-
-        public_key = Dsn.parse(options.dsn).public_key
-    pairs: Iterable[tuple[str, str]] = (
-        ("environment", options.environment),
-        ("public_key", public_key),
-        ("release", options.release),
-    )
-    return "".join(",sentry-%s=%s" % (name, _quoted(value)) for name, value in pairs if value)
-
-
-def _quoted(value: str) -> str:
-    if value.isascii() and value.isalnum():
-        return value
-    from urllib.parse import quote
-
-    return quote(value, safe="")

@@ -366,8 +366,10 @@ print(json.dumps([of(), of(env={}), of(env=MappingProxyType({"A": "b"})), of(env
     trace = sandbox.event()["contexts"]["trace"]
     inherited, empty, given, same = json.loads(done.stdout)
     for env in (inherited, empty, given, same):
-        assert env.pop("SUBPROCESS_SENTRY_TRACE") == "%s-%s" % (trace["trace_id"], trace["span_id"])
-        assert env.pop("SUBPROCESS_BAGGAGE").startswith("sentry-trace_id=" + trace["trace_id"])
+        for name in ("ERRTRACK_TRACE", "SUBPROCESS_SENTRY_TRACE"):
+            assert env.pop(name) == "%s-%s" % (trace["trace_id"], trace["span_id"])
+        for name in ("ERRTRACK_BAGGAGE", "SUBPROCESS_BAGGAGE"):
+            assert env.pop(name).startswith("sentry-trace_id=" + trace["trace_id"])
         env.pop("LC_CTYPE", None)  # Python's own, where the locale is C
     assert inherited == same and inherited["OF_THE_PARENT"] == "1"
     assert (empty, given) == ({}, {"A": "b"})

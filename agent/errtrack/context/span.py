@@ -133,6 +133,10 @@ class Span:
             self.ended = _clock() if end is None else max(end, self.began)
             self.transaction.keep(self)
 
+    def extend(self) -> None:
+        """It was not over yet when it was finished: it is now."""
+        self.ended = _clock()
+
     @property
     def seconds(self) -> float:
         """How long it took, or has taken so far."""

@@ -27,6 +27,8 @@ __all__ = ("PropagationContext", "continue_trace", "outgoing_headers", "recordin
 #: Set by the client while tracing is on: it decides what is sampled, and delivers it.
 tracer: Tracer | None = None
 
+NO_HEADERS = ("", "")
+
 _in_force = scopes._scopes
 
 
@@ -36,33 +38,25 @@ def recording() -> Span | None:
     return None if pair is None else pair[0].span
 
 
-def outgoing_headers() -> tuple[str, str]:
-    """``sentry-trace`` and ``baggage`` of the span in hand, else of the unit of work; empty texts for none."""
+def outgoing_headers(span: Span | None = None) -> tuple[str, str]:
+    """``sentry-trace`` and ``baggage`` of *span*, by default the one in hand, else of the unit of work; empty texts
+    for none.
+    """
     options = settings.current()
     # Inside of pytest the agent is off, and so are its traces.
     if not options.pytest and "_pytest" in sys.modules:
-        return "", ""
+        return NO_HEADERS
     scope = scopes.get_isolation_scope()
-    span: Span | None = scope.span
+    span = span or scope.span
     propagation = scope.get_propagation()
-    if span is None:
-        known = propagation.headers
-        if known is None:
-            known = propagation.headers = (
-                _header(propagation, propagation.span_id),
-                _baggage(scope, options),
-            )
-        return known
-    if propagation.headers is None:
-        propagation.headers = (_header(propagation, propagation.span_id), _baggage(scope, options))
-    return _header(propagation, span.span_id), propagation.headers[1]
+    known = propagation.headers
+    if known is None:
+        known = propagation.headers = (_header(propagation, propagation.span_id), _baggage(scope, options))
+    return known if span is None else (_header(propagation, span.span_id), known[1])
 
 
-def traceparent() -> str:
-    """The W3C form of the trace in hand, as :func:`outgoing_headers` has it."""
-    header = outgoing_headers()[0]
-    if not header:
-        return ""
+def traceparent_of(header: str) -> str:
+    """The W3C form of what *header*, a ``sentry-trace``, says."""
     trace_id, span_id, *flag = header.split("-")
     return "00-%s-%s-%s" % (trace_id, span_id, "01" if flag == ["1"] else "00")
 

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""One request of ``http.client``, from its headers to the end of the answer's body."""
+
+from __future__ import annotations
+
+from errtrack import guard
+from errtrack.context import trace as tracing
+from errtrack.context.span import status_of_http
+
+from . import _breadcrumbs, _code, _outgoing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from errtrack.context.span import Span
+    from errtrack.instrumentation import Advice, Call
+
+#: The attributes of a connection that hold the first line of the request under way, and its span.
+_REQUEST, _SPAN = "_errtrack_request", "_errtrack_span"
+
+
+def send_headers(call: Call) -> Advice:
+    """HTTPConnection.endheaders(self, message_body=None, *, encode_chunked=False)"""
+    connection = call.args[0]
+    # Until here nothing has been sent, and only now the application's headers are known.
+    lines = connection._buffer
+    if not lines or guard.is_inside():
+        yield
+        return
+    settings, line = _outgoing.settings(), lines[0]
+    if settings.own is not None and _outgoing.is_to(settings.own, connection, _outgoing.split(line)[1]):
+        yield
+        return
+    parent = tracing.recording()
+    span = None
+    if parent is not None:
+        span = begin(parent, connection, line)
+        connection._errtrack_span = span
+    if settings.is_target(connection, line):
+        lines += settings.header_lines(lines, span)
+    connection._errtrack_request = line
+    try:
+        yield
+    except BaseException:  # refused, no such host, bad certificate: connections are made here
+        note(connection, line)
+        raise
+
+
+def note_response(call: Call) -> Advice:
+    """HTTPConnection.getresponse(self) -> HTTPResponse"""
+    connection = call.args[0]
+    line = connection.__dict__.get(_REQUEST)
+    if line is None:
+        yield
+        return
+    try:
+        response = yield
+    except TypeError:  # urllib3 1 first asks with an argument that is gone since Python 3
+        raise
+    except BaseException:
+        note(connection, line)
+        raise
+    note(connection, line, response)
+
+
+def is_untold(args: Any) -> bool:
+    """Whether an answer belongs to no span."""
+    return _SPAN not in args[0].__dict__
+
+
+def note_end(call: Call) -> Advice:
+    """HTTPResponse._close_conn(self): all of the body was read, or the answer is closed"""
+    yield
+    span = call.args[0].__dict__.pop(_SPAN, None)
+    if span is not None:
+        span.extend()
+        locate(span)
+
+
+def begin(parent: Span, connection: Any, line: bytes) -> Span:
+    """The span of a request whose first line is *line*."""
+    method, target = _outgoing.split(line)
+    url = target.partition("#")[0].partition("?")[0]
+    name = "%s %s%s" % (method, _outgoing.base_url(connection, target), url)
+    return parent.start_child("http.client", name, "auto.http.stdlib.httplib")
+
+
+def note(connection: Any, line: bytes, response: Any = None) -> None:
+    """Leave the breadcrumb, and end the span; the answer has begun, or there is none."""
+    connection._errtrack_request = None
+    method, target = _outgoing.split(line)
+    url, _, fragment = target.partition("#")
+    url, _, query = url.partition("?")
+    data: dict[str, Any] = {
+        "url": _outgoing.base_url(connection, target) + url,
+        "http.method": method,
+        "http.query": query,
+        "http.fragment": fragment,
+    }
+    if connection._tunnel_host:
+        data["network.peer.address"], data["network.peer.port"] = connection.host, connection.port
+    crumb: dict[str, Any] = {"type": "http", "category": "httplib", "data": data}
+    if response is not None:
+        status = data["http.response.status_code"] = response.status
+        data["reason"] = response.reason
+        if status >= 400:
+            crumb["level"] = "error" if status >= 500 else "warning"
+    span = connection.__dict__.pop(_SPAN, None)
+    if span is not None:
+        span.data = dict(data)
+        if response is None:
+            span.status = "internal_error"
+        else:
+            span.status = status_of_http(response.status)
+            span.set_tag("http.status_code", str(response.status))
+        span.finish()
+        if response is None or response.isclosed() or response.length == 0:
+            locate(span)
+        else:  # kept already, should nobody read the body; to the end of it if somebody does
+            response._errtrack_span = span
+    _breadcrumbs.keep(crumb)
+
+
+def locate(span: Span) -> None:
+    """Note whose request it was, if it was slow."""
+    options = _outgoing.settings().options
+    if options.enable_http_request_source:
+        _code.locate(span, options.http_request_source_threshold_ms)
