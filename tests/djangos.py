@@ -16,7 +16,11 @@ import shop
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
 from django.contrib.auth.models import User
-User.objects.create_user("ada", "ada@example.com", "x")
+ada = User.objects.create_user("ada", "ada@example.com", "x")
+from django.test import Client
+client = Client()
+client.force_login(ada)
+print(client.cookies["basket"].value)
 """
 
 
@@ -29,6 +33,7 @@ def shop_in(sandbox_in: Any, folder: Path, **env: str) -> Any:
     sandbox.env.update(env, SHOP_FOLDER=str(folder), PYTHONPATH=str(folder))
     done = sandbox.python(MIGRATE, launched=False)
     assert done.returncode == 0, done.stderr
+    sandbox.session = done.stdout.strip()  # of a user called ada
     return sandbox
 
 

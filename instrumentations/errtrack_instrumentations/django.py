@@ -17,7 +17,7 @@ from errtrack import loggers, options
 from errtrack.context import scope as scopes
 from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, active, shielded
 
-from . import _asgi, _django, _wsgi
+from . import _asgi, _django, _django_names, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,9 +63,18 @@ def attend_alone(request: Any) -> Advice:
 
 def name_span(record: Any, request: Any, response: Any) -> None:
     """Tracing is on: the transaction is called what its errors are called, unless the application has named it."""
-    if record.scope.transaction is None:
-        record.scope.set_transaction_name(*_django.name_of(request))
+    given = scopes.get_isolation_scope().transaction  # under ASGI that of a task below the record's own
+    record.scope.transaction = given or _django_names.name_of(request)
     record.http_status = response.status_code
+
+
+def watch_sending(call: Call) -> Advice:
+    """ASGIHandler.send_response(self, response, send): in the task that has the tags of the view"""
+    try:
+        yield
+    except Exception as error:
+        _asgi.report(error, call.get(2, "send"), "asgi")
+        raise
 
 
 def judge(call: Call) -> Advice:
@@ -103,6 +112,7 @@ INSTRUMENTATION = Instrumentation(
     patches=[
         Patch("django.core.handlers.wsgi", "WSGIHandler.__call__", _wsgi.handle_request, _wsgi.is_inner),
         Patch("django.core.handlers.asgi", "ASGIHandler.__call__", _asgi.handle_request, _asgi.is_inner),
+        Patch("django.core.handlers.asgi", "ASGIHandler.send_response", watch_sending),
         Patch("django.core.handlers.base", "BaseHandler.get_response", attend),
         Patch("django.core.handlers.base", "BaseHandler.get_response_async", attend),
         Patch("django.core.handlers.exception", "response_for_exception", judge),

@@ -74,8 +74,6 @@ def early(get_response):
             raise RuntimeError("early")
         if request.path.startswith("/other/"):
             request.urlconf = "shop_other"
-        if request.path == "/looked-at/":
-            request.user.is_authenticated
         return get_response(request)
 
     return middleware
@@ -102,6 +100,8 @@ class FailingMiddleware:
         self.get_response = get_response
 
     def __call__(self, request):
+        if request.path == "/looked-at/" or "look" in request.GET:
+            request.user.is_authenticated
         response = self.get_response(request)
         if request.path == "/twice/":
             raise RuntimeError("second")
@@ -306,7 +306,7 @@ def who_am_i(request):
 
 
 def handler500(request):
-    request.META["HTTP_HOST"], request.method
+    request.META.get("HTTP_HOST"), request.method
     return HttpResponse("custom page", status=500)
 
 

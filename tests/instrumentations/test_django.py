@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from typing import Any
 
 import pytest
 
-from web import main_exception
+from web import Server, main_exception
 
 pytest.importorskip("django")
 
@@ -214,3 +216,212 @@ def test_personal_data_stays_home(story: Story) -> None:
 def test_trace_goes_on_with_tracing_off(story: Story) -> None:
     assert story.event("trace")["contexts"]["trace"]["trace_id"] == "0123456789abcdef0123456789abcdef"
     assert len(story.event("fail")["contexts"]["trace"]["trace_id"]) == 32
+
+
+PERSONAL: dict[str, dict[str, Any]] = {
+    "fail": {"path": "/fail/8/"},
+    "thing": {"path": "/thing/"},
+    "broken-404": {"path": "/broken-404/"},
+    "missing": {"path": "/missing/"},
+    "forbidden": {"path": "/forbidden/"},
+    "suspicious": {"path": "/suspicious/"},
+    "answers-500": {"path": "/answers-500/"},
+    "cookies": {"path": "/who/", "headers": {"Cookie": "basket=sesame; forgery=sesame; theme=dark"}},
+    "looked-at": {"path": "/looked-at/", "headers": {"Cookie": "basket=SESSION"}},
+    "not-looked-at": {"path": "/not-looked-at/", "headers": {"Cookie": "basket=SESSION"}},
+    "queries": {"path": "/queries/", "headers": {"Cookie": "basket=SESSION"}},
+    "said-by-the-app": {"path": "/fail/9/?look", "headers": {"Cookie": "basket=SESSION"}},
+    "forwarded": {"path": "/who/", "headers": {"X-Forwarded-Host": "shop.example", "X-Forwarded-For": "203.0.113.9"}},
+    "write": {"path": "/write/"},
+    "broken": {"path": "/broken-transaction/"},
+    "exit": {"path": "/exit/"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def personal(sandbox_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """Requests of a user, personal data allowed, answers as errors, names of views, requests in transactions."""
+    sandbox = shop_in(
+        sandbox_in,
+        tmp_path_factory.mktemp("django"),
+        ERRTRACK_SEND_DEFAULT_PII="1",
+        ERRTRACK_DJANGO_FAILED_REQUEST_STATUS_CODES="400,403,404",
+        ERRTRACK_DJANGO_TRANSACTION_STYLE="function_name",
+        SHOP_FORWARDED="1",
+        SHOP_ATOMIC="1",
+    )
+    requests = json.loads(json.dumps(PERSONAL).replace("SESSION", sandbox.session))
+    return Story.told(sandbox, gunicorn(sandbox), requests)
+
+
+@pytest.mark.parametrize(
+    ("case", "kind"),
+    [("missing", "Http404"), ("forbidden", "PermissionDenied"), ("suspicious", "SuspiciousOperation")],
+)
+def test_answers_named_by_their_status_are_reported(personal: Story, case: str, kind: str) -> None:
+    value = main_exception(personal.event(case))
+    assert (value["type"], value["mechanism"]["type"], value["mechanism"]["handled"]) == (
+        kind,
+        "django",
+        True,
+    )
+
+
+def test_ordinary_error_stays_one_event_that_is_not_handled(personal: Story) -> None:
+    assert main_exception(personal.event("fail"))["mechanism"]["handled"] is False
+    assert len(personal.events("broken-404")) == 1
+    assert personal.events("answers-500") == []
+
+
+def test_transaction_is_named_by_its_view(personal: Story) -> None:
+    event = personal.event("fail")
+    assert (event["transaction"], event["transaction_info"]) == ("shop.fail", {"source": "component"})
+    assert personal.event("thing")["transaction"] == "shop.Thing"
+    assert personal.event("broken-404")["transaction"] == "shop.handler404"
+
+
+def test_session_and_csrf_cookies_are_never_shown(personal: Story) -> None:
+    request = personal.event("cookies")["request"]
+    assert request["cookies"] == {"basket": "[Filtered]", "forgery": "[Filtered]", "theme": "dark"}
+    assert "sesame" not in str(request)
+
+
+def test_user_that_the_application_looked_at_is_shown(personal: Story) -> None:
+    user = personal.event("looked-at")["user"]
+    assert (user["id"], user["email"], user["username"]) == ("1", "ada@example.com", "ada")
+
+
+def test_user_that_nobody_looked_at_is_not_asked_for(personal: Story) -> None:
+    assert not {"id", "email", "username"} & set(personal.event("not-looked-at")["user"])
+    assert personal.answers["queries"] == (200, b"[]")
+
+
+def test_user_that_the_application_set_wins(personal: Story) -> None:
+    assert personal.event("said-by-the-app")["user"]["id"] == "user-9"
+
+
+def test_host_that_a_trusted_proxy_was_asked_for(personal: Story) -> None:
+    event = personal.event("forwarded")
+    assert event["request"]["url"] == "http://shop.example/who/"
+    assert event["user"]["ip_address"] == "203.0.113.9"
+
+
+def test_request_in_a_transaction_is_rolled_back_and_reported(personal: Story) -> None:
+    assert main_exception(personal.event("write"))["value"] == "rolled back"
+    assert main_exception(personal.event("broken"))["value"] == "the query failed"
+
+
+def test_exit_in_a_view_is_reported_by_the_server_layer(personal: Story) -> None:
+    value = main_exception(personal.event("exit"))
+    assert (value["type"], value["mechanism"]["type"]) == ("SystemExit", "wsgi")
+
+
+def test_test_clients_share_nothing_between_requests(sandbox_in: Any, tmp_path: Any) -> None:
+    sandbox = shop_in(sandbox_in, tmp_path)
+    code = """
+import shop, asyncio
+from django.test import AsyncClient, Client
+client = Client(raise_request_exception=False)
+for n in (1, 2, 3):
+    client.get("/fail/%d/" % n, HTTP_X_CASE=str(n))
+asyncio.run(AsyncClient(raise_request_exception=False).get("/afail/4/"))
+try:
+    Client().get("/fail/5/")
+except RuntimeError as error:
+    print(error)
+list(client.get("/stream/"))
+"""
+    done = sandbox.python(code.replace("list(", "try: list(", 1).rstrip() + "\nexcept RuntimeError: pass\n")
+    assert done.stdout == "failed 5\n", done.stderr
+    events = sandbox.events()
+    assert [e["request"]["url"].split("/")[-2] for e in events[:5]] == ["1", "2", "3", "4", "5"]
+    for number, event in enumerate(events[:5], 1):
+        assert event["transaction"] in ("/fail/{n}/", "/afail/{n}/")
+        assert event["tags"]["n"] == str(number)
+        assert [c["message"] for c in event["breadcrumbs"]["values"]] == ["about to fail %d" % number]
+
+
+def test_management_command_that_fails_reaches_the_excepthook(sandbox_in: Any, tmp_path: Any) -> None:
+    sandbox = shop_in(sandbox_in, tmp_path)
+    code = """
+import shop, sys
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+class Command(BaseCommand):
+    def add_arguments(self, parser): parser.add_argument("--expected", action="store_true")
+    def handle(self, *args, **options):
+        raise CommandError("told to the user") if options["expected"] else RuntimeError("in a command")
+Command().run_from_argv(["manage.py", "work", *sys.argv[1:]])
+"""
+    failed = sandbox.python(code)
+    assert failed.returncode == 1 and "RuntimeError: in a command" in failed.stderr
+    value = main_exception(sandbox.event())
+    assert (value["value"], value["mechanism"]["type"]) == ("in a command", "excepthook")
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_requests_at_once_keep_apart(sandbox_in: Any, tmp_path: Any, kind: str) -> None:
+    sandbox = shop_in(sandbox_in, tmp_path)
+    if kind == "asgi":
+        pytest.importorskip("uvicorn")
+    server = uvicorn(sandbox) if kind == "asgi" else gunicorn(sandbox, "--threads", "20")
+    paths = ["/%s/%d/" % (("fail", "afail")[n % 2], n) for n in range(200)]
+    with server:
+        assert {status for status, _ in server.get_all(paths)} == {500}
+    events = sandbox.events()
+    assert len(events) == 200
+    for event in events:
+        number = event["request"]["url"].split("/")[-2]
+        assert event["tags"]["n"] == number
+        assert event["user"]["id"] == "user-" + number
+        assert [c["message"] for c in event["breadcrumbs"]["values"]] == ["about to fail " + number]
+        assert main_exception(event)["value"] == "failed " + number
+
+
+def test_slow_async_views_run_at_the_same_time(sandbox_in: Any, tmp_path: Any) -> None:
+    pytest.importorskip("uvicorn")
+    sandbox = shop_in(sandbox_in, tmp_path)
+    with uvicorn(sandbox) as server:
+        began = time.monotonic()
+        server.get_all(["/slow/?slow=%d" % n for n in range(20)])
+        assert time.monotonic() - began < 10  # one after the other would be 20
+    assert sorted(int(e["tags"]["slow"]) for e in sandbox.events()) == list(range(20))
+
+
+def test_runserver_with_its_reloader_reports_once(sandbox_in: Any, tmp_path: Any) -> None:
+    sandbox = shop_in(sandbox_in, tmp_path)
+    sandbox.write(
+        "manage.py",
+        "import shop, sys\nfrom django.core.management import execute_from_command_line as e\ne(sys.argv)\n",
+    )
+    with Server(sandbox, sys.executable, "manage.py", "runserver", "--skip-checks", "PORT") as server:
+        assert server.get("/fail/3/")[0] == 500
+    event = sandbox.event()
+    assert (event["transaction"], main_exception(event)["mechanism"]["type"]) == ("/fail/{n}/", "django")
+
+
+def test_answers_are_byte_identical_with_and_without_us(sandbox_in: Any, tmp_path: Any) -> None:
+    sandbox = shop_in(sandbox_in, tmp_path)
+    answers = []
+    for launched in (False, True):
+        with Server.gunicorn(sandbox, "shop:application", launched=launched) as server:
+            paths = (
+                "/ok/1/",
+                "/fail/1/",
+                "/missing/",
+                "/forbidden/",
+                "/bad/",
+                "/suspicious/",
+                "/stream/",
+                "/twice/",
+            )
+            answers.append([server.get(path) for path in paths])
+    assert answers[0] == answers[1]
+
+
+def test_disabled_by_name(sandbox_in: Any, tmp_path: Any) -> None:
+    sandbox = shop_in(sandbox_in, tmp_path, ERRTRACK_DISABLE="django,logging,wsgi_servers")
+    sandbox.python(
+        "import shop\nfrom django.test import Client\nClient(raise_request_exception=False).get('/fail/1/')"
+    )
+    assert sandbox.events() == []
