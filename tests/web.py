@@ -100,16 +100,28 @@ class Server:
         except ProcessLookupError:
             pass
 
+    def wait_for(self, text: str, seconds: float = 30) -> None:
+        """Wait until the server has written *text*."""
+        deadline = time.monotonic() + seconds
+        while text not in self.output:
+            assert time.monotonic() < deadline, "%r is not in: %s" % (text, self.output)
+            time.sleep(0.02)
+
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.output += line
 
     def get(
-        self, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: Any = None
+        self,
+        path: str,
+        headers: dict[str, str] | None = None,
+        method: str = "GET",
+        body: Any = None,
+        timeout: float = 30,
     ) -> tuple[int, bytes]:
         """Status and body of the answer; (0, b"") when the server cut the connection."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

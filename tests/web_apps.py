@@ -20,9 +20,15 @@ def app(environ, start_response):
     if path == "/close":
         return Closing()
     if path == "/file":
-        return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+        return environ.get("wsgi.file_wrapper", iter)(open(__file__, "rb"))
     if path == "/one":
         return [b"just this"]
+    if path == "/nothing":
+        return []
+    if path == "/sized":
+        return Sized()
+    if path == "/endless":
+        return endless(n)
     return [b"fine ", n.encode()]
 
 def pieces(n):
@@ -31,9 +37,26 @@ def pieces(n):
         raise RuntimeError("mid-stream")
     yield b"second"
 
+class Sized:
+    def __len__(self): return 1
+    def __iter__(self): return iter([b"sized"])
+
+def endless(n):
+    try:
+        while True:
+            yield b"x" * 100_000
+    finally:
+        import os
+        errtrack.set_tag("closing", n)
+        os.write(1, b"generator closed " + n.encode() + bytes([10]))
+
 class Closing:
+    closed = False
     def __iter__(self): return iter([b"body"])
-    def close(self): raise RuntimeError("in close")
+    def close(self):
+        if not self.closed:
+            self.closed = True
+            raise RuntimeError("in close")
 """
 
 FLASK = """

@@ -39,7 +39,16 @@ class Request(_request.Record):
 
     def __init__(self, asgi: dict[str, Any]) -> None:
         op = "http.server" if asgi["type"] == "http" else asgi["type"] + ".server"
-        _request.Record.__init__(self, asgi, op, "generic ASGI request", "asgi", trace_of(asgi))
+        _request.Record.__init__(
+            self,
+            asgi,
+            op,
+            "generic ASGI request",
+            "asgi",
+            trace_of(asgi),
+            {"asgi_scope": asgi},
+            asgi.get("method", ""),
+        )
 
     def describe(self, event: dict[str, Any], what: dict[str, Any]) -> None:
         describe(event, what)

@@ -38,13 +38,20 @@ class Record(units.Unit):
     thread may hold on to the scope. *mechanism* names the layer that reports what escapes the application.
     """
 
-    __slots__ = ("enrich", "http_status", "mechanism", "what")
+    __slots__ = ("enrich", "http_status", "mechanism", "status", "what")
     touches_frames = False
 
     def __init__(
-        self, what: dict[str, Any], op: str, name: str, mechanism: str, trace: tuple[str, str, str] | None
+        self,
+        what: dict[str, Any],
+        op: str,
+        name: str,
+        mechanism: str,
+        trace: tuple[str, str, str] | None,
+        sampling: dict[str, Any] | None = None,
+        method: str = "",
     ) -> None:
-        units.Unit.__init__(self, op, name, "route", "auto.http." + mechanism, trace)
+        units.Unit.__init__(self, op, name, "route", "auto.http." + mechanism, trace, sampling, method)
         # A request made inside of a request (a test client in a view) is described by its own data alone.
         others = self.scope.processors
         others = others and tuple([p for p in others if not isinstance(p, Record)])
@@ -52,11 +59,13 @@ class Record(units.Unit):
         self.what: dict[str, Any] | None = what
         #: What a framework adds: called with the event.
         self.enrich: Callable[[dict[str, Any]], None] | None = None
+        #: Of the answer, and of the work (a span status); 0 and empty where nothing is known.
         self.http_status = 0
+        self.status = ""
         self.mechanism = mechanism
         what[KEY] = self
 
-    def __call__(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
         if self.what is not None:
             self.describe(event, self.what)
         return event
@@ -67,11 +76,13 @@ class Record(units.Unit):
 
     def close(self, status: str = "") -> None:
         """The request is over; environ or ASGI scope may live on elsewhere, without us."""
-        what, self.what = self.what, None
+        what = self.what
         if what is not None:
             what.pop(KEY, None)
-            self.enrich = None
-            self.end(status, self.http_status)
+            self.end(
+                status or self.status, self.http_status
+            )  # a transaction is an event, and described like one
+            self.what = self.enrich = None
 
 
 def add_request(

@@ -42,13 +42,13 @@ def watched(app: Any, call: Callable[..., Any], asynchronous: bool) -> Any:
             return copy.deepcopy(self.__wrapped__, memo)
 
     class WatchedApp(Watched):
-        def __call__(self, environ: Any, start_response: Any) -> Any:
-            return self._self_errtrack_call(environ, start_response)
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return self._self_errtrack_call(*args, **kwargs)
 
     class WatchedAsgiApp(Watched):
         # Servers tell by this being a coroutine function what kind of application it is.
-        async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
-            return await self._self_errtrack_call(scope, receive, send)
+        async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return await self._self_errtrack_call(*args, **kwargs)
 
     made = (WatchedAsgiApp if asynchronous else WatchedApp)(app)
     made._self_errtrack_call = call

@@ -35,7 +35,16 @@ class Request(_request.Record):
         if "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
             get = environ.get
             trace = (get("HTTP_SENTRY_TRACE", ""), get("HTTP_BAGGAGE", ""), get("HTTP_TRACEPARENT", ""))
-        _request.Record.__init__(self, environ, "http.server", "generic WSGI request", "wsgi", trace)
+        _request.Record.__init__(
+            self,
+            environ,
+            "http.server",
+            "generic WSGI request",
+            "wsgi",
+            trace,
+            {"wsgi_environ": environ},
+            environ.get("REQUEST_METHOD", ""),
+        )
 
     def describe(self, event: dict[str, Any], what: dict[str, Any]) -> None:
         describe(event, what)
@@ -45,13 +54,21 @@ class Request(_request.Record):
         event.setdefault("transaction_info", {"source": "route"})
 
 
-def watch(app: Any) -> Any:
-    """Return *app* behind a proxy that reports what it raises; None, ASGI apps and watched apps as they are."""
+def watch(app: Any, is_answered: bool = False) -> Any:
+    """Return *app* behind a proxy that reports what it raises; None, ASGI apps and watched apps as they are.
+
+    *is_answered*: what is around *app* makes an answer of its errors, so that no outer layer gets to see them.
+    """
     if app is None or is_async(app) or _watched.is_watched(app):
         return app
     if options.current().auto_session_tracking:
         errtrack.is_initialized()  # healthy requests are counted too: by the client, which an error would make
-    return _watched.watched(app, driven("wsgi_servers", handle_request, app, is_inner), False)
+    call = (
+        driven("wsgi_servers", handle_answered, app, is_odd)
+        if is_answered
+        else driven("wsgi_servers", handle_request, app, is_inner)
+    )
+    return _watched.watched(app, call, False)
 
 
 def is_inner(args: Any) -> bool:
@@ -59,27 +76,72 @@ def is_inner(args: Any) -> bool:
     try:
         return KEY in args[-2]
     except (IndexError, TypeError):
-        return True  # not called as the specification has it: none of our business
+        return True  # see is_odd
+
+
+def is_odd(args: Any) -> bool:
+    """Whether this is no call of a WSGI application, as the specification has it: none of our business."""
+    return len(args) < 2 or not isinstance(args[-2], dict)
 
 
 def handle_request(call: Call) -> Advice:
     """app([self,] environ, start_response) -> iterable of bytes"""
-    record = Request(call.args[-2])
+    environ, start_response = call.args[-2:]
+    record = Request(environ)
+    if record.span is not None:
+        call.args = (*call.args[:-1], learning_status(record, start_response))
     token = scopes.enter(record.pair)
     try:
         body = yield
     except BaseException as error:
         report(error)
-        record.close()
+        record.close("internal_error")
         raise
     finally:
         scopes.leave(token)
-    kind = type(body)
-    # Nothing can fail in a list any more, and servers know their own file wrapper by its identity.
-    if kind is list or kind is tuple or ("wsgi.file_wrapper" in call.args[-2] and hasattr(body, "fileno")):
+    if is_finished(body, environ):
         record.close()
         return None
-    return (SizedBody if hasattr(kind, "__len__") else Body)(body, record)
+    return (SizedBody if hasattr(type(body), "__len__") else Body)(body, record)
+
+
+def handle_answered(call: Call) -> Advice:
+    """app(environ, start_response), inside of what answers its errors: they are reported here, by whichever record"""
+    record = call.args[-2].get(KEY)
+    if record is None:
+        return (yield from handle_request(call))
+    try:
+        body = yield
+    except BaseException as error:
+        report(error)
+        raise
+    if is_finished(body, call.args[-2]):
+        return None
+    return (SizedBody if hasattr(type(body), "__len__") else Body)(body, record)
+
+
+def is_finished(body: Any, environ: dict[str, Any]) -> bool:
+    """Nothing can fail in a list any more, and servers know their own file wrapper by its identity."""
+    kind = type(body)
+    if kind is list or kind is tuple:
+        return True
+    wrapper = environ.get("wsgi.file_wrapper")  # a class, or a function of the server's
+    return wrapper is not None and (
+        hasattr(body, "fileno") or (isinstance(wrapper, type) and isinstance(body, wrapper))
+    )
+
+
+def learning_status(record: Request, start_response: Any) -> Any:
+    """*start_response*, which tells *record* the status as it passes."""
+
+    def watched_start_response(status: Any, headers: Any, *exc_info: Any) -> Any:
+        try:
+            record.http_status = int(str(status)[:3])
+        except ValueError:
+            pass
+        return start_response(status, headers, *exc_info)
+
+    return watched_start_response
 
 
 def report(error: BaseException) -> None:
@@ -101,6 +163,7 @@ class Body:
         self._next: Any = None
 
     def __iter__(self) -> Iterator[bytes]:
+        self._next = None  # what is no iterator may be gone through twice
         return self
 
     def __next__(self) -> bytes:
@@ -113,6 +176,7 @@ class Body:
         except StopIteration:
             raise
         except BaseException as error:
+            self._record.status = "internal_error"
             report(error)
             raise
         finally:
@@ -129,6 +193,12 @@ class Body:
         finally:
             scopes.leave(token)
             self._record.close()
+
+    def __del__(self) -> None:
+        # A server that never closes what it has sent: the request is over all the same.
+        record = getattr(self, "_record", None)
+        if record is not None and record.what is not None:
+            record.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._body, name)

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Whatever WSGI application a server runs, its failed requests are reported, with no framework known.
 
-The application is taken at the door of the server: gunicorn (every WSGI worker class) and wsgiref.
+The application is taken at the door of the server: gunicorn (every worker class, of ASGI applications too), waitress,
+wsgiref, werkzeug, cheroot and CherryPy, gevent, eventlet, tornado's ``WSGIContainer``, mod_wsgi. uWSGI has a file
+of its own. What werkzeug's debugger and CherryPy make a page of is reported as well.
 """
 
 from __future__ import annotations
 
-from errtrack.instrumentation import Call, Instrumentation, Patch
+import sys
 
-from . import _wsgi
+import errtrack
+from errtrack import guard
+from errtrack.instrumentation import Call, Instrumentation, Patch, is_async
+
+from . import _asgi, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,16 +24,69 @@ if TYPE_CHECKING:
 def watch_loaded_app(call: Call) -> Advice:
     """BaseApplication.wsgi(self) -> application"""
     app = yield
-    watched = _wsgi.watch(app)
-    call.args[
-        0
-    ].callable = watched  # gunicorn keeps the application here, and hands the same one out each time
+    watched = _asgi.watch(app) if is_async(app) else _wsgi.watch(app)
+    # gunicorn keeps the application here, and hands the same one out each time
+    call.args[0].callable = watched
     return watched
 
 
-def watch_given_app(call: Call) -> Advice:
-    """WSGIServer.set_app(self, application)"""
-    call.replace(1, "application", _wsgi.watch(call.get(1, "application")))
+def watch_first(call: Call) -> Advice:
+    """WSGIServer.set_app(self, application), BaseWSGIServer.__init__(self, application, ...) and others alike"""
+    yield from watch_argument(call, 1, "application")
+
+
+def watch_container(call: Call) -> Advice:
+    """WSGIContainer.__init__(self, wsgi_application, executor=None)"""
+    yield from watch_argument(call, 1, "wsgi_application")
+
+
+def watch_second(call: Call) -> Advice:
+    """Server.__init__(self, bind_addr, wsgi_app, ...)"""
+    yield from watch_argument(call, 2, "wsgi_app")
+
+
+def watch_third(call: Call) -> Advice:
+    """BaseWSGIServer.__init__(self, host, port, app, ...), Server.__init__(self, socket, address, app, ...)"""
+    yield from watch_argument(call, 3, "app")
+
+
+def watch_argument(call: Call, position: int, name: str) -> Advice:
+    """Watch the application at *position* or called *name*."""
+    call.replace(position, name, _wsgi.watch(call.get(position, name)))
+    yield
+
+
+def watch_debugged(call: Call) -> Advice:
+    """DebuggedApplication.__init__(self, app, ...)"""
+    call.replace(1, "app", _wsgi.watch(call.get(1, "app"), is_answered=True))
+    yield
+
+
+def watch_own(call: Call) -> Advice:
+    """WSGIServer.init_socket(self), as it starts: now it has its application, from wherever it came"""
+    server = call.args[0]
+    app = getattr(server, "application", None)
+    if app is not None:
+        server.application = _wsgi.watch(app)
+    yield
+
+
+def log_once(call: Call) -> Advice:
+    """BaseWSGIServer.log(self, type, message, *args): the text of a traceback, where a request has failed"""
+    error = sys.exc_info()[1]
+    if error is None or call.get(1, "type") != "error":
+        yield
+        return
+    _wsgi.report(error)
+    with guard.Inside():  # so that logging has no second event of it
+        yield
+
+
+def report_answered(call: Call) -> Advice:
+    """Request.handle_error(self), while the exception is at hand"""
+    error = sys.exc_info()[1]
+    if error is not None:
+        errtrack.report_exception(error, "cherrypy")
     yield
 
 
@@ -35,6 +94,16 @@ INSTRUMENTATION = Instrumentation(
     "wsgi_servers",
     patches=[
         Patch("gunicorn.app.base", "BaseApplication.wsgi", watch_loaded_app),
-        Patch("wsgiref.simple_server", "WSGIServer.set_app", watch_given_app),
+        Patch("wsgiref.simple_server", "WSGIServer.set_app", watch_first),
+        Patch("wsgiref.handlers", "BaseHandler.run", watch_first),
+        Patch("waitress.server", "BaseWSGIServer.__init__", watch_first),
+        Patch("werkzeug.serving", "BaseWSGIServer.__init__", watch_third),
+        Patch("werkzeug.serving", "BaseWSGIServer.log", log_once),
+        Patch("werkzeug.debug", "DebuggedApplication.__init__", watch_debugged),
+        Patch("cheroot.wsgi", "Server.__init__", watch_second),
+        Patch("cherrypy._cprequest", "Request.handle_error", report_answered),
+        Patch("gevent.pywsgi", "WSGIServer.init_socket", watch_own),
+        Patch("eventlet.wsgi", "Server.__init__", watch_third),
+        Patch("tornado.wsgi", "WSGIContainer.__init__", watch_container),
     ],
 )
