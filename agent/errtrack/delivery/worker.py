@@ -9,6 +9,7 @@ processes) the same rounds are run by whoever waits for them.
 from __future__ import annotations
 
 import os
+import sys
 from _thread import allocate_lock, get_ident, start_new_thread
 from time import monotonic
 
