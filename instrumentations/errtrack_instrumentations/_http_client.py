@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from errtrack import guard
 from errtrack.context import trace as tracing
-from errtrack.context.span import status_of_http
 
 from . import _breadcrumbs, _code, _outgoing
 
@@ -88,12 +87,16 @@ def begin(parent: Span, connection: Any, line: bytes) -> Span:
 
 def note(connection: Any, line: bytes, response: Any = None) -> None:
     """Leave the breadcrumb, and end the span; the answer has begun, or there is none."""
-    connection._errtrack_request = None
-    method, target = _outgoing.split(line)
-    url, _, fragment = target.partition("#")
-    url, _, query = url.partition("?")
+    held = connection.__dict__
+    held[_REQUEST] = None
+    method, url = _outgoing.split(line)
+    base, query, fragment = _outgoing.base_url(connection, url), "", ""
+    if "#" in url:
+        url, _, fragment = url.partition("#")
+    if "?" in url:
+        url, _, query = url.partition("?")
     data: dict[str, Any] = {
-        "url": _outgoing.base_url(connection, target) + url,
+        "url": base + url,
         "http.method": method,
         "http.query": query,
         "http.fragment": fragment,
@@ -106,13 +109,13 @@ def note(connection: Any, line: bytes, response: Any = None) -> None:
         data["reason"] = response.reason
         if status >= 400:
             crumb["level"] = "error" if status >= 500 else "warning"
-    span = connection.__dict__.pop(_SPAN, None)
+    span = held.pop(_SPAN, None)
     if span is not None:
         span.data = dict(data)
         if response is None:
             span.status = "internal_error"
         else:
-            span.status = status_of_http(response.status)
+            span.set_http_status(response.status)
             span.set_tag("http.status_code", str(response.status))
         span.finish()
         if response is None or response.isclosed() or response.length == 0:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     Address = Optional[tuple[str, int]]
 
+#: The attribute of a connection that holds where its requests go, as a text.
+_PLACE = "_errtrack_place"
+
 _LONGEST = 4096
 _MOST_WORDS = 100
 
@@ -124,8 +127,16 @@ def split(line: bytes) -> tuple[str, str]:
 
 def base_url(connection: Any, target: str) -> str:
     """Scheme, host and port of a request on an ``HTTPConnection``; "" where *target* has them itself."""
-    if target.startswith(("http://", "https://")):
+    if target[:1] != "/" and target.startswith(("http://", "https://")):
         return ""  # to a proxy that forwards
+    place = (connection.host, connection.port, connection._tunnel_host)
+    known = connection.__dict__.get(_PLACE)
+    if known is None or known[0] != place:
+        known = connection._errtrack_place = (place, _base_url(connection))
+    return known[1]  # type: ignore[no-any-return]
+
+
+def _base_url(connection: Any) -> str:
     host, port = connection.host, connection.port
     if connection._tunnel_host:
         host, port = connection._tunnel_host, connection._tunnel_port
