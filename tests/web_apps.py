@@ -1,13 +1,16 @@
 """Applications that the tests serve: a plain WSGI callable and Flask, each with a failing route."""
 
 RAW = """
-import errtrack
+import errtrack, time
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     n = environ.get("QUERY_STRING", "")
     errtrack.set_tag("query", n)
+    errtrack.set_user({"id": n})
     errtrack.add_breadcrumb(message=n)
+    if n[:1] == "n":
+        time.sleep(0.02)
     if path == "/fail":
         raise RuntimeError("failed " + n)
     if path == "/exit":
@@ -60,13 +63,15 @@ class Closing:
 """
 
 FLASK = """
-import errtrack, flask
+import errtrack, flask, time
 app = flask.Flask(__name__)
 
 @app.get("/fail")
 def fail():
     n = flask.request.query_string.decode()
     errtrack.set_tag("query", n)
+    errtrack.set_user({"id": n})
+    time.sleep(0.02)
     errtrack.add_breadcrumb(message=n)
     raise RuntimeError("failed " + n)
 

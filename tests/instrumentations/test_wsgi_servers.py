@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from collections import Counter
@@ -11,29 +12,51 @@ import pytest
 from web import Server, main_exception
 from web_apps import FLASK, RAW
 
-WORKERS = {"sync": [], "gthread": ["--worker-class", "gthread", "--threads", "4"]}
+WORKERS = {
+    "sync": [],
+    "gthread": ["--worker-class", "gthread", "--threads", "16"],
+    "gevent": ["--worker-class", "gevent"],
+    "eventlet": ["--worker-class", "eventlet"],
+}
+#: Healthy and failing requests take turns, and stay for a while: they are at work side by side.
+MIXED = [path % n for n in range(100) for path in ("/fail?n%d", "/ok?n%d")]
 
 
-@pytest.mark.parametrize("app", [RAW, FLASK], ids=["raw", "flask"])
-@pytest.mark.parametrize("worker", sorted(WORKERS))
-def test_fifty_failing_and_fifty_healthy_requests_at_once(sandbox, app: str, worker: str) -> None:
-    sandbox.write("shop.py", app)
-    failing = ["/fail?n%d" % n for n in range(50)]
-    healthy = ["/ok?n%d" % n for n in range(50)]
-    mixed = [path for pair in zip(failing, healthy) for path in pair]
-    with Server.gunicorn(sandbox, "shop:app", "--workers", "2", *WORKERS[worker]) as server:
-        statuses = Counter(status for status, _ in server.get_all(mixed))
-    assert statuses == {200: 50, 500: 50}
-    events = sandbox.events()
-    assert len(events) == 50
-    assert sorted(e["request"]["query_string"] for e in events) == sorted("n%d" % n for n in range(50))
+def assert_each_has_its_own(events) -> None:
+    """A hundred failed of two hundred requests: no tag, user, breadcrumb or request is another's."""
+    assert sorted(e["request"]["query_string"] for e in events) == sorted("n%d" % n for n in range(100))
     for event in events:
         query = event["request"]["query_string"]
         assert main_exception(event)["value"] == "failed " + query
         assert event["tags"] == {"query": query}
+        assert event["user"] == {"id": query}
         assert [c["message"] for c in event["breadcrumbs"]["values"]] == [query]
         assert event["request"]["url"].endswith("/fail") and event["request"]["method"] == "GET"
-    assert len({e["contexts"]["trace"]["trace_id"] for e in events}) == 50
+    assert len({e["contexts"]["trace"]["trace_id"] for e in events}) == 100
+
+
+@pytest.mark.parametrize(
+    ("worker", "app"),
+    [
+        ("sync", RAW),
+        ("sync", FLASK),
+        ("gthread", RAW),
+        ("gthread", FLASK),
+        ("gevent", RAW),
+        ("eventlet", RAW),
+    ],
+    ids=["sync-raw", "sync-flask", "gthread-raw", "gthread-flask", "gevent-raw", "eventlet-raw"],
+)
+def test_two_hundred_requests_at_once_keep_apart(sandbox, app: str, worker: str) -> None:
+    if worker in ("gevent", "eventlet") and importlib.util.find_spec(worker) is None:
+        pytest.skip(worker + " is not installed")
+    if worker == "eventlet" and importlib.util.find_spec("gunicorn.workers.geventlet") is None:
+        pytest.skip("this gunicorn has no such worker any more")
+    sandbox.write("shop.py", app)
+    with Server.gunicorn(sandbox, "shop:app", "--workers", "2", *WORKERS[worker]) as server:
+        statuses = Counter(status for status, _ in server.get_all(MIXED, 40))
+    assert statuses == {200: 100, 500: 100}
+    assert_each_has_its_own(sandbox.events())
 
 
 def test_preloaded_application(sandbox) -> None:

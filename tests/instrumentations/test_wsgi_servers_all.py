@@ -110,14 +110,15 @@ def test_each_failure_once_and_answers_as_without_us(sandbox, kind: str) -> None
         assert server.get("/ok?again") == (200, b"fine again")
     assert ours == bare
     events = sandbox.events()
+    if kind == "eventlet":  # some of its releases log that they have failed at patching a part of Python
+        events = [e for e in events if "request" in e]
     assert [e.get("logentry") for e in events if "exception" not in e] == []
     assert [
-        (main_exception(e)["value"], main_exception(e)["mechanism"]["type"], e["tags"]["query"])
-        for e in events
+        (main_exception(e)["value"], main_exception(e)["mechanism"]["type"], e.get("tags")) for e in events
     ] == [
-        ("failed f", "wsgi", "f"),
-        ("mid-stream", "wsgi", "fail"),
-        ("in close", "wsgi", "c"),
+        ("failed f", "wsgi", {"query": "f"}),
+        ("mid-stream", "wsgi", {"query": "fail"}),
+        ("in close", "wsgi", {"query": "c"}),
     ]
     first = events[0]
     assert main_exception(first)["mechanism"]["handled"] is False
