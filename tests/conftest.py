@@ -31,6 +31,7 @@ def internal_faults_fail_the_test(
 
     counted: dict[str, int] = {}
     monkeypatch.setattr(guard, "faults", counted)
+    monkeypatch.setattr(guard, "tripped", set())
     monkeypatch.setattr(guard, "raise_faults", "faults_counted" not in request.fixturenames)
     yield
     assert "faults_counted" in request.fixturenames or counted == {}

@@ -17,10 +17,18 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 #: Internal faults of this process: where -> how many. Shown by ``errtrack doctor`` and in debug output.
 faults: dict[str, int] = {}
+
+#: An instrumentation with so many internal faults is switched off for the process.
+MOST_FAULTS = 3
+
+#: How an instrumentation is switched off: its name -> a function of the last error. Which ones were.
+breakers: dict[str, Callable[[BaseException], None]] = {}
+tripped: set[str] = set()
 
 #: Tests set this, so that an internal fault fails them instead of being counted.
 raise_faults = False
@@ -62,8 +70,11 @@ def debug(line: str) -> None:
         tell(line)
 
 
-def fault(where: str, error: BaseException) -> None:
-    """Take note of an internal fault at *where* (a dotted name). The caller then goes on without us."""
+def fault(where: str, error: BaseException) -> bool:
+    """Take note of an internal fault at *where* (a dotted name). The caller then goes on without us.
+
+    True when *where* (up to a colon) names an instrumentation that has been switched off, by this fault or before.
+    """
     if raise_faults:
         raise error
     faults[where] = faults.get(where, 0) + 1
@@ -75,6 +86,17 @@ def fault(where: str, error: BaseException) -> None:
             tell("internal fault in %s: %s" % (where, text.replace("\n", " | ")))
         except Exception:
             pass
+    name = where.partition(":")[0]
+    if name not in breakers or name in tripped:
+        return name in tripped
+    if sum(count for at, count in list(faults.items()) if at.partition(":")[0] == name) < MOST_FAULTS:
+        return False
+    tripped.add(name)
+    try:
+        breakers[name](error)
+    except Exception:
+        pass
+    return True
 
 
 def is_inside() -> bool:

@@ -40,6 +40,9 @@ class Call:
 
     __slots__ = ("args", "kwargs")
 
+    #: Whether the driver awaits the call: what a handler's ``yield`` gives is then the result, and no coroutine.
+    awaited = False
+
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.args = args
         self.kwargs = kwargs
@@ -56,6 +59,14 @@ class Call:
             self.kwargs = {**self.kwargs, name: value}
         else:
             self.args = self.args[:position] + (value,) + self.args[position + 1 :]
+
+
+class AwaitedCall(Call):
+    """One call of a patched coroutine function."""
+
+    __slots__ = ()
+
+    awaited = True
 
 
 class Patch:
@@ -129,7 +140,7 @@ class Instrumentation:
         except Exception as error:
             guard.fault(self.name, error)
             return
-        active[self.name] = self
+        self._activate()
         for patch in self.patches:
             if patch.module == module_name:
                 try:
@@ -148,7 +159,7 @@ class Instrumentation:
         if self._is_wanted():
             for patch in self.patches:
                 if patch.target == target:
-                    active[self.name] = self
+                    self._activate()
                     return driven(self.name, patch.handler, original, patch.skip)
         return original
 
@@ -173,10 +184,30 @@ class Instrumentation:
                     delattr(owner, attribute)
         active.pop(self.name, None)
 
+    def _activate(self) -> None:
+        from errtrack import guard
+
+        active[self.name] = self
+        guard.breakers[self.name] = self._switch_off
+
+    def _switch_off(self, error: BaseException) -> None:
+        """Too many faults of ours: the application goes on as if we had never been there."""
+        from errtrack import breaker, guard, options
+
+        self.remove()
+        guard.tell(
+            "%s failed %d times (%s) and is switched off in this process; ERRTRACK_DEBUG=1 tells more"
+            % (self.name, guard.MOST_FAULTS, type(error).__name__)
+        )
+        breaker.note(options.current(), self.name, error)
+
     def _is_wanted(self) -> bool:
-        """Not disabled, and the installed version is one that we know. The one place that asks."""
+        """Not disabled, not failing, and the installed version is one that we know. The one place that asks."""
         from errtrack import guard, options
 
+        if self.name in guard.tripped:
+            self.refused = "switched off after %d internal faults" % guard.MOST_FAULTS
+            return False
         if options.current().is_disabled(self.name, self.opt_in):
             self.refused = "disabled"
             return False
@@ -220,7 +251,12 @@ def driven(
     *name* is the instrumentation that an internal fault is counted for. A call for which ``skip(args)`` is true is
     none of the handler's business, and costs next to nothing; *skip* must not raise.
     """
-    from errtrack.guard import fault
+    from errtrack import guard
+
+    def fault(name: str, error: BaseException) -> None:
+        nonlocal handler
+        if guard.fault(name, error):
+            handler = _idle  # whoever holds this wrapper is left in peace from now on
 
     def begin(call: Call) -> Advice | None:
         args, kwargs = call.args, call.kwargs
@@ -275,7 +311,7 @@ def driven(
         async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
             if skip is not None and skip(args):
                 return await original(*args, **kwargs)
-            call = Call(args, kwargs)
+            call = AwaitedCall(args, kwargs)
             advice = begin(call)
             if advice is None:
                 return await original(*call.args, **call.kwargs)
@@ -337,12 +373,23 @@ def shielded(name: str, function: Callable[..., Any]) -> Callable[..., None]:
     from errtrack.guard import fault
 
     def callback(*args: Any, **kwargs: Any) -> None:
+        nonlocal function
         try:
             function(*args, **kwargs)
         except Exception as error:
-            fault(name, error)
+            if fault(name, error):
+                function = _nothing
 
     return callback
+
+
+def _idle(call: Call) -> Advice:
+    """any function: the handler of what has been switched off"""
+    yield
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """The callback of what has been switched off."""
 
 
 def _with_parameters(wrapper: Callable[..., Any], original: Any) -> Callable[..., Any]:

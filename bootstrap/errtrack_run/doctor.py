@@ -222,11 +222,18 @@ class Doctor:
             self.note("spool", PROBLEM, "%s cannot be read" % plural(unreadable, "file"))
 
     def _instrumentations(self, facts: Facts) -> None:
+        import time
+
+        from errtrack import breaker, guard
         from errtrack_instrumentations import table
         from errtrack_run import libraries
 
         if not facts:  # no Python, or none that can be asked
             return
+        for name, process, error, at in breaker.noted(self.options, self.settings.environ):
+            when = time.strftime("%d %b %H:%M", time.localtime(at))
+            text = "failed %d times in process %d (%s, %s) and was switched off there"
+            self.note(name, PROBLEM, text % (guard.MOST_FAULTS, process, error, when))
         for file, (title, _) in table.INSTRUMENTATIONS.items():
             state, text = libraries.row(file, facts, self.options)
             self.note(file, state, "%s: %s" % (title, text))

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""An instrumentation that failed three times is off for its process; here is noted which, for ``errtrack doctor``.
+
+The file ``switched-off.txt`` in the state folder has a line for each: seconds since 1970, process, name, class of the
+last error. No messages: they may hold what an application would not want on disk.
+"""
+
+from __future__ import annotations
+
+import os
+from time import time
+
+from errtrack.delivery import places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from errtrack.options import Options
+
+FILE_NAME = "switched-off.txt"
+
+#: A note is worth showing for so long (seconds); the file is begun anew when it is larger (bytes).
+SHOWN_FOR = 86_400.0
+LARGEST = 65_536
+
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+def note(options: Options, name: str, error: BaseException) -> None:
+    """Note that instrumentation *name* was switched off in this process. Raises ``OSError``."""
+    folder = places.state_folder(options)
+    if folder is None:
+        return
+    path = os.path.join(folder, FILE_NAME)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS, 0o600)
+    try:
+        if os.fstat(descriptor).st_size > LARGEST:
+            os.ftruncate(descriptor, 0)
+        line = "%d %d %s %s\n" % (time(), os.getpid(), name, type(error).__name__)
+        os.write(descriptor, line.encode("utf-8", "replace"))
+    finally:
+        os.close(descriptor)
+
+
+def noted(options: Options, environ: Mapping[str, str] | None = None) -> list[tuple[str, int, str, float]]:
+    """What was noted in the last day, as (name, process, class of the error, seconds since 1970)."""
+    found = []
+    for folder in places.state_folders(options, environ):
+        if places.distrust(folder) is not None:
+            continue
+        try:
+            descriptor = os.open(os.path.join(folder, FILE_NAME), os.O_RDONLY | _FLAGS)
+        except OSError:
+            continue
+        try:
+            lines = os.read(descriptor, 2 * LARGEST).decode("utf-8", "replace").splitlines()
+        finally:
+            os.close(descriptor)
+        for line in lines:
+            words = line.split()
+            if len(words) == 4 and words[0].isdigit() and words[1].isdigit():
+                at = float(words[0])
+                if time() - at < SHOWN_FOR:
+                    found.append((words[2], int(words[1]), words[3], at))
+    return found
