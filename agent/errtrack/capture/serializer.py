@@ -14,7 +14,25 @@ from _collections import deque  # type: ignore[import-not-found]  # without the 
 from errtrack.capture import shapes
 from errtrack.capture.custom import custom_of
 from errtrack.capture.scrubber import FILTERED
-from errtrack.capture.shapes import first, shape_of, state_of
+from errtrack.capture.shapes import (
+    BYTES,
+    CLASS,
+    DICT,
+    ENUM,
+    ERROR,
+    FLOAT,
+    INT,
+    LIST,
+    NAMED,
+    RECORD,
+    SET,
+    STANDARD,
+    STR,
+    TUPLE,
+    first,
+    shape_of,
+    state_of,
+)
 from errtrack.capture.wire import quote
 
 TYPE_CHECKING = False
@@ -23,27 +41,31 @@ if TYPE_CHECKING:
     from typing import Any
 
     from errtrack.capture.scrubber import Scrubber
+    from errtrack.capture.shapes import Shape
     from errtrack.options import Options
 
 DEPTH = 3  # what is deeper, Sentry removes without a word
 BREADTH = 10
 
 _FILTERED = quote(FILTERED)
-_MORE = quote("...")
 _CYCLE = quote("<cycle>")
 _LARGE = 10**40
 _MARGIN = 250
+_HEAD = slice(0, BREADTH)
+_OF_ONE_WORD = frozenset((CLASS, NAMED, STR, BYTES, INT, FLOAT, ENUM))
+_SEQUENCES = {LIST: list, TUPLE: tuple, SET: set}
 _BUILTIN = frozenset((dict, list, tuple, set, frozenset, deque))
 
 
 class Describer:
     """Describes values for one event; dies with it, and with it every reference to a value.
 
-    *text* is how many characters of a text at the top of a frame are kept; nested texts keep a quarter.
+    What stands at the top of a frame keeps *max_value_length* characters of a text, what is nested a quarter.
     """
 
     __slots__ = (
-        "_active", "_calls_repr", "_custom", "_keys", "_known", "_limits", "_scrubber", "_sensitive", "left",
+        "_active", "_always", "_calls_repr", "_custom", "_keys", "_known", "_limits", "_scrubber", "_sensitive",
+        "_texts",
     )  # fmt: skip
 
     def __init__(self, options: Options, scrubber: Scrubber) -> None:
@@ -53,42 +75,40 @@ class Describer:
         self._custom = custom_of(options)
         top = min(options.max_value_length, 1024)
         self._limits = (top, max(top // 4, 16), max(top // 8, 16), max(top // 8, 16), 100, 100)
+        self._always = min(self._limits)  # a text of no more than this is never cut
         self._active: set[int] = set()
         # id -> (the value, so that the address stays its own; depth; its text)
         self._known: dict[int, tuple[Any, int, str]] = {}
+        # The frames of one event show the same words again and again.
+        self._texts: dict[str, str] = {}
         self._keys: dict[str, str | None] = {}
-        self.left = 0
 
-    def describe(self, value: Any, budget: int) -> str:
-        """JSON text of *value* in about *budget* bytes. A value that cannot be read costs only itself."""
-        self.left = budget
+    def describe(self, value: Any, budget: int, depth: int = 0) -> str:
+        """JSON text of *value* in about *budget* bytes. A value that cannot be read costs only itself.
+
+        With a *depth* it is described as briefly as if it lay that deep in another value.
+        """
         try:
-            return self._value(value, 0)
+            return self._value(value, depth, budget)
         except Exception as error:
             self._active.clear()
             return quote("<could not be read: %s>" % type(error).__name__)
 
-    def _value(self, value: Any, depth: int) -> str:
+    def _value(self, value: Any, depth: int, left: int) -> str:
+        """The text of *value*; where there is more of it than *left* bytes, its beginning."""
         kind = type(value)
         if kind is str:
-            return self._text(value, depth)
+            return self._texts.get(value) or self._text(value, depth)
         if kind is int:
             if -_LARGE < value < _LARGE:
-                self.left -= 8
                 return '"%d"' % value
-            return self._leaf("<int of %d bits>" % value.bit_length())
-        if value is None or kind is bool:
-            self.left -= 8
-            return '"%s"' % value
-        if kind is float:
-            return self._leaf(repr(value))
-        return self._compound(value, kind, depth)
+            return '"<int of %d bits>"' % value.bit_length()
+        if value is None or kind is bool or kind is float:
+            return '"%r"' % value
+        return self._compound(value, kind, depth, left)
 
     def _leaf(self, text: str) -> str:
-        if len(text) > 500:
-            text = text[:497] + "..."
-        self.left -= len(text) + 4
-        return quote(text)
+        return quote(text if len(text) <= 500 else text[:497] + "...")
 
     def _text(self, value: str, depth: int, length: int = 0) -> str:
         """A text; *length* is its whole length where *value* is only its beginning."""
@@ -97,152 +117,134 @@ class Describer:
         if length > limit:
             # Scrubbed with some margin: a secret on the edge would lose what it is recognised by.
             text = self._scrubbed(value[: limit + _MARGIN])[:limit]
-            return self._leaf_text("%r... (%d characters)" % (text, length))
-        if length > 7:
-            value = self._scrubbed(value)
-        self.left -= length + 6
-        return quote(repr(value))
-
-    def _leaf_text(self, text: str) -> str:
-        self.left -= len(text) + 4
-        return quote(text)
+            return quote("%r... (%d characters)" % (text, length))
+        text = quote(repr(self._scrubbed(value) if length > 7 else value))
+        if length <= self._always:
+            self._texts[value] = text
+        return text
 
     def _scrubbed(self, value: str) -> str:
         scrubber = self._scrubber
         return scrubber.known_suspect(value) if scrubber.is_suspicious(value) else value
 
-    def _compound(self, value: Any, kind: type, depth: int) -> str:
-        if id(value) in self._active:
-            self.left -= 8
+    def _compound(self, value: Any, kind: type, depth: int, left: int) -> str:
+        address = id(value)
+        if address in self._active:
             return _CYCLE
-        known = self._known.get(id(value))
-        if known is not None and known[0] is value and known[1] == depth:
-            self.left -= len(known[2])
+        known = self._known.get(address)
+        if known is not None and known[1] == depth and known[0] is value:
             return known[2]
         if kind is bytes or kind is bytearray:
             return self._bytes(value, depth)
         shape = shape_of(kind)
         sort = shape.kind
-        if sort == shapes.STANDARD and shape.show is not None:
-            return self._leaf(self._scrubbed(shape.show(value)))
-        if sort == shapes.CLASS:
-            return self._leaf("<class %s>" % shapes.label_of(value))
-        if sort == shapes.NAMED:
-            return self._leaf("<module %s>" % shapes.module_name(value))
-        if sort in (shapes.STR, shapes.BYTES, shapes.INT, shapes.FLOAT, shapes.ENUM):
-            return self._scalar(value, shape, depth)
-        address = id(value)
-        if self._custom is not None and type(value) not in _BUILTIN:
+        if sort == STANDARD and shape.show is not None:
+            text = shape.show(value)
+            return self._leaf(text if shape.is_harmless else self._scrubbed(text))
+        if sort in _OF_ONE_WORD:
+            return self._word(value, shape, depth)
+        if self._custom is not None and kind not in _BUILTIN:
             own = self._custom(value)
             if own is not None:
                 return self._text(own, depth)
         self._active.add(address)
-        text = self._container(value, shape, depth)
+        text = self._container(value, kind, shape, depth, left)
         self._active.discard(address)
-        if self.left > 0:
+        if len(text) <= left:
             self._known[address] = (value, depth, text)
         return text
 
-    def _container(self, value: Any, shape: shapes.Shape, depth: int) -> str:
+    def _container(self, value: Any, kind: type, shape: Shape, depth: int, left: int) -> str:
         sort = shape.kind
-        if sort == shapes.DICT:
+        if sort == DICT:
             size = dict.__len__(value)
             if depth >= DEPTH:
                 return self._leaf("<%s of %d>" % (shape.label, size))
             # dict.items of the base class: OrderedDict's own would hash the keys, which are anyone's.
             pairs = first(dict.items(value), BREADTH)
-            return self._mapping(pairs, size, depth, None if type(value) is dict else shape)
-        if sort in (shapes.LIST, shapes.TUPLE, shapes.SET):
-            return self._sequence(value, shape, depth)
-        if type(value) is deque and depth < DEPTH:
-            return self._items(first(iter(value), BREADTH), len(value), depth)
-        return self._object(value, shape, depth)
+            return self._mapping(pairs, size, depth, None if kind is dict else shape, left)
+        if sort in _SEQUENCES:
+            return self._sequence(value, kind, shape, depth, left)
+        if kind is deque and depth < DEPTH:
+            return self._items(first(iter(value), BREADTH), len(value), depth, left)
+        return self._object(value, shape, depth, left)
 
-    def _sequence(self, value: Any, shape: shapes.Shape, depth: int) -> str:
-        sort = shape.kind
-        if sort == shapes.LIST:
-            size = list.__len__(value)
-            head: Any = list.__getitem__(value, slice(0, BREADTH))
-        elif sort == shapes.TUPLE:
-            size, head = tuple.__len__(value), tuple.__getitem__(value, slice(0, BREADTH))
-        elif issubclass(type(value), set):
-            size, head = set.__len__(value), None
-        else:
-            size, head = frozenset.__len__(value), None
+    def _sequence(self, value: Any, kind: type, shape: Shape, depth: int, left: int) -> str:
+        base: Any = _SEQUENCES[shape.kind]
+        if base is set and not issubclass(kind, set):
+            base = frozenset
+        size = base.__len__(value)
         if depth >= DEPTH:
             return self._leaf("<%s of %d>" % (shape.label, size))
-        if head is None:
-            base = set if issubclass(type(value), set) else frozenset
+        if shape.kind == SET:
             head = first(base.__iter__(value), BREADTH)
-        return self._items(head, size, depth)
+        else:
+            head = base.__getitem__(value, _HEAD)
+        return self._items(head, size, depth, left)
 
-    def _items(self, head: Iterable[Any], size: int, depth: int) -> str:
-        self.left -= 2
+    def _items(self, head: Iterable[Any], size: int, depth: int, left: int) -> str:
         parts: list[str] = []
         below = depth + 1
         hide = False
         for item in head:
-            if self.left <= 0:
+            if left <= 0:
                 break
-            parts.append(_FILTERED if hide else self._value(item, below))
+            text = _FILTERED if hide else self._value(item, below, left)
+            left -= len(text) + 1
+            parts.append(text)
             # A pair whose first is a secret's name: a header, a form field.
-            hide = size == 2 and (type(item) is str or type(item) is bytes) and self._prefix(item) is None
+            if size == 2:
+                hide = (type(item) is str or type(item) is bytes) and self.prefix(item) is None
         if len(parts) < size:
-            parts.append(self._leaf("... %d more" % (size - len(parts))))
+            parts.append('"... %d more"' % (size - len(parts)))
         return "[%s]" % ",".join(parts)
 
     def _mapping(
-        self, pairs: list[tuple[Any, Any]], size: int, depth: int, shape: shapes.Shape | None
+        self, pairs: list[tuple[Any, Any]], size: int, depth: int, shape: Shape | None, left: int
     ) -> str:
         parts: list[str] = []
-        self.left -= 2
         if shape is not None:
-            parts.append('"__class__":' + self._leaf("<%s>" % shape.label))
+            parts.append(shape.head)
+            left -= len(shape.head)
         below = depth + 1
         shown = 0
         for name, item in pairs:
-            if self.left <= 0:
+            if left <= 0:
                 break
             shown += 1
-            prefix = self._prefix(name)
+            prefix = self.prefix(name)
             if prefix is None:
-                text = self._key_text(name)
-                parts.append("%s:%s" % (quote(text), _FILTERED))
-                self.left -= len(text) + 14
+                part = "%s:%s" % (quote(self._key_text(name)), _FILTERED)
             else:
-                self.left -= len(prefix)
-                parts.append(prefix + self._value(item, below))
+                part = prefix + self._value(item, below, left - len(prefix))
+            left -= len(part) + 1
+            parts.append(part)
         if shown < size:
-            parts.append('"...":' + self._leaf("%d more" % (size - shown)))
+            parts.append('"...":"%d more"' % (size - shown))
         return "{%s}" % ",".join(parts)
 
-    def _object(self, value: Any, shape: shapes.Shape, depth: int) -> str:
-        if self._calls_repr and shape.kind != shapes.RECORD:
+    def _object(self, value: Any, shape: Shape, depth: int, left: int) -> str:
+        if self._calls_repr and shape.kind != RECORD:
             return self._text_of_repr(value, shape, depth)
-        if shape.kind == shapes.RECORD:
+        if depth >= DEPTH:
+            return self._leaf("<%s>" % shape.label)
+        if shape.kind == RECORD:
             fields = list(zip(shape.fields, tuple.__iter__(value)))
-            return (
-                self._mapping(fields[:BREADTH], len(fields), depth, shape)
-                if depth < DEPTH
-                else self._label(shape)
-            )
+            return self._mapping(fields[:BREADTH], len(fields), depth, shape, left)
         state = state_of(value, shape)
-        if shape.kind == shapes.ERROR:
+        if shape.kind == ERROR:
             arguments = BaseException.__dict__["args"].__get__(value)
             state = [("args", arguments), *state]
-        if not state or depth >= DEPTH:
-            return self._label(shape)
-        return self._mapping(state[:BREADTH], len(state), depth, shape)
+        if not state:
+            return self._leaf("<%s>" % shape.label)
+        return self._mapping(state[:BREADTH], len(state), depth, shape, left)
 
-    def _label(self, shape: shapes.Shape) -> str:
-        return self._leaf("<%s>" % shape.label)
-
-    def _text_of_repr(self, value: Any, shape: shapes.Shape, depth: int) -> str:
+    def _text_of_repr(self, value: Any, shape: Shape, depth: int) -> str:
         try:
             text = repr(value)
             limit = self._limits[depth]
             text = self._scrubbed(str.__getitem__(text, slice(0, limit + _MARGIN)))
-            return self._leaf_text(text if len(text) <= limit else text[:limit] + "...")
+            return quote(text if len(text) <= limit else text[:limit] + "...")
         except Exception as error:
             return self._leaf("<%s: repr raised %s>" % (shape.label, shapes.label_of(type(error))))
 
@@ -255,24 +257,29 @@ class Describer:
             text = self._scrubbed(text)
         if length > limit:
             text = "%s... (%d bytes)" % (text[:limit], length)
-        return self._leaf_text(text)
+        return quote(text)
 
-    def _scalar(self, value: Any, shape: shapes.Shape, depth: int) -> str:
+    def _word(self, value: Any, shape: Shape, depth: int) -> str:
+        """What has no parts: classes, modules, members of enums, and whatever derives from text or number."""
         sort = shape.kind
-        if sort == shapes.ENUM:
+        if sort == CLASS:
+            return self._leaf("<class %s>" % shapes.label_of(value))
+        if sort == NAMED:
+            return self._leaf("<module %s>" % shapes.module_name(value))
+        if sort == ENUM:
             state = dict(state_of(value, shape))
             return self._leaf("<%s.%s>" % (shape.label, shapes.exact(state.get("_name_"))))
-        if sort == shapes.STR:
+        if sort == STR:
             kept = str.__getitem__(value, slice(0, self._limits[depth] + _MARGIN))
             return self._text(kept, depth, str.__len__(value))
-        if sort == shapes.BYTES:
+        if sort == BYTES:
             return self._bytes(value, depth)
-        if sort == shapes.FLOAT:
+        if sort == FLOAT:
             return self._leaf(float.__repr__(value))
         bits = int.bit_length(value)
         return self._leaf("<%s of %d bits>" % (shape.label, bits) if bits > 130 else int.__repr__(value))
 
-    def _prefix(self, name: Any) -> str | None:
+    def prefix(self, name: Any) -> str | None:
         """``"name":`` for a key, or None where the name is a secret's."""
         if type(name) is str:
             prefix = self._keys.get(name, "")
@@ -310,7 +317,7 @@ class Describer:
             else:
                 shape = shape_of(kind)
                 text = shape.show(name) if shape.show is not None else "<%s>" % shape.label
-                if shape.kind == shapes.ENUM:
+                if shape.kind == ENUM:
                     text = "<%s.%s>" % (shape.label, shapes.exact(dict(state_of(name, shape)).get("_name_")))
         if len(text) > 100:
             text = text[:97] + "..."

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import sys
 from _weakref import ref
+from itertools import islice
+
+from errtrack.capture.wire import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,14 +63,17 @@ class Shape:
 
     ``label`` is ``module.Qualname`` (builtins without module). ``read_dict`` reads the instance ``__dict__``
     or is None. ``slots`` are (name, reader) pairs. ``fields`` are a named tuple's names. ``show`` describes
-    a standard library value as text.
+    a standard library value as text, which ``is_harmless`` where it can hold no secret. ``head`` begins the
+    JSON object of an instance.
     """
 
-    __slots__ = ("fields", "kind", "label", "mark", "read_dict", "show", "slots")
+    __slots__ = ("fields", "head", "is_harmless", "kind", "label", "mark", "read_dict", "show", "slots")
 
     def __init__(self, cls: type) -> None:
         self.mark = ref(cls)
         self.label = label_of(cls)
+        self.head = '"__class__":' + quote("<%s>" % self.label)
+        self.is_harmless = False
         self.kind = OBJECT
         self.read_dict: Reader | None = None
         self.slots: tuple[tuple[str, Reader], ...] = ()
@@ -79,6 +85,7 @@ class Shape:
         show = _standard(cls)
         if show is not None:
             self.kind, self.show = STANDARD, show
+            self.is_harmless = show is _moment or show is _decimal
             return
         for base, kind in _BASES:
             if issubclass(cls, base):
@@ -177,10 +184,8 @@ def state_of(value: Any, shape: Shape) -> list[tuple[str, Any]]:
     if shape.read_dict is not None:
         own = shape.read_dict(value)
         if issubclass(type(own), dict):
-            for pair in first(dict.items(own), 60):
-                name = pair[0]
-                if type(name) is str and name[:2] != "__":
-                    out.append(pair)
+            pairs = first(dict.items(own), 60)
+            out = [pair for pair in pairs if type(pair[0]) is str and pair[0][:2] != "__"]
     for name, read in shape.slots:
         try:
             item = read(value)
@@ -196,10 +201,7 @@ def first(items: Any, count: int) -> list[Any]:
     """
     out: list[Any] = []
     try:
-        for item in items:
-            if len(out) >= count:
-                break
-            out.append(item)
+        out.extend(islice(items, count))
     except RuntimeError:
         pass
     return out

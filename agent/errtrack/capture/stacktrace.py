@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 #: Of a longer stack trace the first 50 and the last 200 frames are kept; values and source on 25 at either
 #: end.
 HEAD, TAIL, DETAILED = 50, 200, 25
-FRAME_BYTES, RAISING_FRAME_BYTES = 2048, 4096
+
+#: Bytes for the values of a frame, and how many levels of them are left out. An error is mostly explained by the
+#: frame that raised it and by the last few of the application's own; the others tell how one came there.
+RAISING, NEAR, FAR, FAR_LIBRARY = (4096, 0), (2048, 0), (1024, 1), (512, 2)
+_NEAR_FRAMES = 8
 _REMEMBERED = 2000
 
 # Up to 3.12 f_locals leaves its copy on the frame, which would keep the values alive as long as the frame.
@@ -198,8 +202,8 @@ class Stacks:
         last = len(chosen) - 1
         for position, (step, place) in enumerate(chosen):
             detailed = (position < DETAILED or position > last - DETAILED) and quota[0] > 0
-            frame = Frame(place, detailed)
-            frames.append(frame)
+            quota[0] -= detailed
+            frames.append(Frame(place, detailed))
             try:
                 if not place.loaded:
                     place.load(step[1], step[0].f_globals, self)
@@ -208,14 +212,21 @@ class Stacks:
                     dumps({"function": place.code.co_name[:512] or "<unknown>"})[:-1]
                 )
                 place.loaded = True
-            if detailed:
-                quota[0] -= 1
-                if self.options.include_local_variables:
-                    budget = RAISING_FRAME_BYTES if position == last else FRAME_BYTES
-                    try:
-                        self._describe(frame, step[0], describer, budget)
-                    except Exception:
-                        frame.vars = None
+        if self.options.include_local_variables:
+            near = _NEAR_FRAMES
+            for position in range(last, -1, -1):  # the raising frame first: it shows most of what they share
+                frame = frames[position]
+                if not frame.detailed:
+                    continue
+                is_library = frame.place.in_app is False
+                share = RAISING if position == last else NEAR if near > 0 and not is_library else FAR
+                if share is FAR and is_library:
+                    share = FAR_LIBRARY if position <= last - _NEAR_FRAMES else FAR
+                near -= not is_library
+                try:
+                    self._describe(frame, chosen[position][0][0], describer, share)
+                except Exception:
+                    frame.vars = None
         return frames, len(steps) - hidden
 
     def _visible(self, step: Step) -> tuple[Step, Place] | None:
@@ -247,7 +258,9 @@ class Stacks:
         self._places[key] = place
         return place
 
-    def _describe(self, frame: Frame, running: FrameType, describer: Describer, budget: int) -> None:
+    def _describe(
+        self, frame: Frame, running: FrameType, describer: Describer, share: tuple[int, int]
+    ) -> None:
         local = running.f_locals
         place = frame.place
         is_function = place.code.co_flags & variables.OPTIMIZED
@@ -262,7 +275,7 @@ class Stacks:
             # stays.
             for name in place.names:
                 local.pop(name, None)
-        variables.write(frame, pairs, describer, self.scrubber, budget)
+        variables.write(frame, pairs, describer, self.scrubber, *share)
 
 
 def _take(pairs: Iterator[Any], count: int) -> list[Any]:

@@ -25,8 +25,14 @@ _NAMES = 25
 
 
 def write(
-    frame: Frame, pairs: list[tuple[str, Any]], describer: Describer, scrubber: Scrubber, budget: int
+    frame: Frame,
+    pairs: list[tuple[str, Any]],
+    describer: Describer,
+    scrubber: Scrubber,
+    budget: int,
+    depth: int,
 ) -> None:
+    """Put the JSON of *pairs* into *frame*, in about *budget* bytes; a greater *depth* shows values more briefly."""
     parts: list[str] = []
     total = 0
     left = budget
@@ -36,13 +42,14 @@ def write(
         total += 1
         if left <= 0 or len(parts) >= _NAMES:
             continue
-        if scrubber.key_is_sensitive(name):
+        prefix = describer.prefix(name)
+        if prefix is None:
             frame.filtered.append(name)
             part = '%s:"%s"' % (quote(name), FILTERED)
         else:
             # No value takes more than half of what is left: the next ones are worth seeing as well.
             half = left >> 1
-            part = quote(name) + ":" + describer.describe(value, half if half > 200 else 200)
+            part = prefix + describer.describe(value, half if half > 200 else 200, depth)
         left -= len(part) + 1
         parts.append(part)
     if not total:
