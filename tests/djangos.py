@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -44,7 +45,9 @@ class Story:
         self.answers: dict[str, tuple[int, bytes]] = {}
         self._events: dict[str, list[dict[str, Any]]] = {}
         self.others: list[dict[str, Any]] = []
+        self._transactions: dict[str, list[dict[str, Any]]] = {}
         self.output = ""
+        self.is_traced = False
 
     @classmethod
     def told(cls, sandbox: Any, server: Server, requests: dict[str, dict[str, Any]]) -> Story:
@@ -57,12 +60,15 @@ class Story:
                 story.answers[case] = server.get(path, headers=headers, **given)
         story.output = server.output
         for event in sandbox.events():
-            headers = {k.lower(): v for k, v in event.get("request", {}).get("headers", {}).items()}
-            case = headers.get("x-case")
+            case = case_of(event)
             if case is None:
                 story.others.append(event)
             else:
                 story._events.setdefault(case, []).append(event)
+        kept = sandbox.folder / "transactions"
+        for line in kept.read_text().splitlines() if kept.exists() else ():
+            transaction = json.loads(line)
+            story._transactions.setdefault(case_of(transaction) or "", []).append(transaction)
         return story
 
     def events(self, case: str) -> list[dict[str, Any]]:
@@ -79,6 +85,24 @@ class Story:
         ]
         assert len(found) == 1, (case, self.answers[case], told, self.output[-1000:])
         return found[0]
+
+    def transactions(self, case: str) -> list[dict[str, Any]]:
+        return self._transactions.get(case, [])
+
+    def transaction(self, case: str) -> dict[str, Any]:
+        found = self.transactions(case)
+        assert len(found) == 1, (case, self.answers[case], len(found), self.output[-1000:])
+        return found[0]
+
+    def spans(self, case: str, op: str) -> list[dict[str, Any]]:
+        """The spans of the one transaction of *case* whose op is *op*, in the order of their beginning."""
+        spans = [span for span in self.transaction(case)["spans"] if span["op"] == op]
+        return sorted(spans, key=lambda span: span["start_timestamp"])
+
+
+def case_of(event: dict[str, Any]) -> str | None:
+    headers = event.get("request", {}).get("headers", {})
+    return {name.lower(): value for name, value in headers.items()}.get("x-case")
 
 
 def gunicorn(sandbox: Any, *arguments: str, app: str = "shop:application") -> Server:

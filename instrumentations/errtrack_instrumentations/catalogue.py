@@ -17,6 +17,11 @@ django.core.handlers.base: django
 django.core.handlers.exception: django
 django.core.handlers.wsgi: django
 django.core.handlers.asgi: django
+django.db.backends.utils: django_database
+django.db.backends.base.base: django_database
+django.template.base: django_templates
+django.template.backends.django: django_templates
+django.template.backends.jinja2: django_templates
 gunicorn.app.base: wsgi_servers
 wsgiref.simple_server: wsgi_servers
 wsgiref.handlers: wsgi_servers
@@ -33,11 +38,15 @@ hypercorn.app_wrappers: asgi_servers
 daphne.server: asgi_servers
 celery.app.trace: celery
 celery.app.base: celery
+celery.concurrency.base: celery
 celery.signals: celery
 celery.worker.request: celery
 billiard.pool: celery
 celery.beat: celery_beat
 kombu.messaging: kombu
+sanic.app: sanic
+sanic.handlers: sanic
+sanic.handlers.error: sanic
 logging: logging
 http.client: stdlib
 subprocess: stdlib
@@ -57,6 +66,16 @@ gevent.hub: gevent
 errtrack.context.unit: tracing backlog
 errtrack.client: faulthandler atexit argv modules dedupe gnu_backtrace executing pure_eval cloud_resource_context
 socket: socket
+openai._streaming: openai
+openai.resources.chat.completions: openai
+openai.resources.chat.completions.completions: openai
+openai.resources.beta.chat.completions: openai
+openai.resources.beta.responses.responses: openai
+openai.resources.responses.responses: openai
+openai.resources.embeddings: openai
+openai.resources.completions: openai
+openai.lib.streaming.chat._completions: openai
+openai.lib.streaming.responses._responses: openai
 ldclient.hook: launchdarkly
 ldclient.client: launchdarkly
 ldclient.async_client: launchdarkly

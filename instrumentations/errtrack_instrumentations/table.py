@@ -53,7 +53,17 @@ INSTRUMENTATIONS = {
     "celery": ("Celery", "failed tasks in every pool, with arguments and retries; lost ones from the parent"),
     "celery_beat": ("Celery beat", "runs of the schedule as cron check-ins; tasks that cannot be sent"),
     "kombu": ("kombu", "published messages as spans"),
+    "sanic": ("Sanic", "failed requests with route and body, websockets, background tasks, exception handlers"),
+    "django_database": (
+        "Django's databases",
+        "breadcrumbs and spans of queries; slow ones with the line that made them",
+    ),
+    "django_templates": (
+        "Django's templates",
+        "the failing template's own lines as a frame; `sentry_trace_meta`; spans",
+    ),
     "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),
+    "openai": ("OpenAI", "errors of requests to models; spans with models, tokens and times"),
     "launchdarkly": ("LaunchDarkly", "flags and what they were evaluated to, on later events"),
     "statsig": ("Statsig (both packages)", "gates and what they were checked to be, on later events"),
     "openfeature": ("OpenFeature", "flags and what they were evaluated to, on later events"),

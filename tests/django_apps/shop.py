@@ -59,6 +59,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async  # no
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
+from django.db.models.signals import post_save  # noqa: E402
 from django.http import Http404, HttpResponse, HttpResponseServerError, StreamingHttpResponse  # noqa: E402
 from django.shortcuts import render  # noqa: E402
 from django.urls import include, path, re_path  # noqa: E402
@@ -284,6 +285,75 @@ def query(request):
     raise RuntimeError("after a query")
 
 
+def many(request):
+    from django.contrib.auth.models import Group
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO auth_group (name) VALUES (%s)", [["a%d" % time.time_ns()], ["b"]])
+    list(Group.objects.raw("SELECT id, name FROM auth_group WHERE name = %(name)s", {"name": "b"}))
+    raise RuntimeError("after many")
+
+
+def slow_query(request):
+    from django.db import connection
+
+    connection.ensure_connection()
+    connection.connection.create_function("nap", 1, time.sleep)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nap(%s)", [0.2])
+        cursor.execute("SELECT 1")
+    return HttpResponse("slept")
+
+
+def atomic(request):
+    from django.contrib.auth.models import Group
+    from django.db import transaction
+
+    with transaction.atomic():
+        Group.objects.create(name="kept %d" % time.time_ns())
+    try:
+        with transaction.atomic():
+            Group.objects.create(name="lost")
+            raise ValueError
+    except ValueError:
+        return HttpResponse("half")
+
+
+def through_a_signal(request):
+    from django.contrib.auth.models import Group
+    from django.dispatch import Signal
+
+    ordered = Signal()
+
+    def pack(sender, **kwargs):
+        return "packed"
+
+    def ship(sender, **kwargs):
+        return "shipped"
+
+    ordered.connect(pack)
+    ordered.connect(ship)
+    answers = ordered.send("shop") + ordered.send_robust("shop")
+    Group.objects.create(name="signal %d" % time.time_ns())
+    return HttpResponse(str([(receiver in (pack, ship), answer) for receiver, answer in answers]))
+
+
+def on_group_saved(sender, **kwargs):
+    pass
+
+
+def through_the_cache(request):
+    from django.core.cache import cache
+
+    cache.delete("k")
+    missed = cache.get("k")
+    cache.set("k", "value")
+    found = cache.get("k", "value")
+    cache.set_many({"a": 1, "b": 2})
+    return HttpResponse(str([missed, found, sorted(cache.get_many(["a", "b"]).items())]))
+
+
 def page(request):
     return render(request, request.GET["template"], {"boom": Boom(), "sentry": "mine"})
 
@@ -352,11 +422,18 @@ urlpatterns = [
     path("broken-transaction/", broken_transaction),
     path("query/", query),
     path("page/", page),
+    path("many/", many),
+    path("slow-query/", slow_query),
+    path("atomic/", atomic),
+    path("signal/", through_a_signal),
+    path("cache/", through_the_cache),
     path("who/", who_am_i),
     path("item/early/<int:pk>/", ok),
     path("a/", include(nested)),
     path("b/", include(nested)),
 ]
+
+post_save.connect(on_group_saved, sender="auth.Group")
 
 application = WSGIHandler()
 asgi = ASGIHandler()
