@@ -367,6 +367,7 @@ _TABLE: tuple[Option, ...] = (
     Option("django.db_transaction_spans", False, boolean, "true/false", "Spans for COMMIT and ROLLBACK."),
     Option("excepthook.always_run", False, boolean, "true/false", "Report errors typed at an interactive prompt as well."),
     Option("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
+    Option("sanic.unsampled_statuses", Statuses(("404",)), statuses, "list", "Sanic requests answered with one of these are no transactions: [\"404\"]."),
     Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in ERRTRACK_TRACE and ERRTRACK_BAGGAGE (for sentry_sdk: SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE)."),
     Option("sys_exit.capture_successful_exits", False, boolean, "true/false", "Report sys.exit(0) and sys.exit(None) as well."),
     Option("loguru.level", "INFO", log_level, "level or none", "From which level on loguru's messages become breadcrumbs."),
@@ -375,6 +376,9 @@ _TABLE: tuple[Option, ...] = (
     Option("logging.level", "INFO", log_level, "level or none", "From which level on log records become breadcrumbs."),
     Option("logging.event_level", "ERROR", log_level, "level or none", "From which level on log records become events."),
     Option("logging.ignore_loggers", (), names, "list", "Loggers that are left out: names, or patterns such as noisy.*"),
+    Option("openai.errors", "event", choice("event", "breadcrumb"), "event or breadcrumb", "What a failed request to a model is; as a breadcrumb it becomes an event only if nothing handles it."),
+    Option("openai.include_prompts", True, boolean, "true/false", "With send_default_pii: what models were told and what they answered is sent, too."),
+    Option("openai.tiktoken_encoding_name", "", text, "text", "Encoding to count tokens by where the API does not, as cl100k_base; tiktoken may download it. Empty: none."),
     Option("flags.all_types", False, boolean, "true/false", "Keep feature flags that are texts or numbers, not only those that are on or off."),
     Option("wsgi.use_x_forwarded_for", False, boolean, "true/false", "Build request URLs from X-Forwarded-Host and X-Forwarded-Proto."),
 )

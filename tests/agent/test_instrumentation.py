@@ -177,6 +177,21 @@ def test_one_handler_serves_async_functions() -> None:
     assert seen == [1, "raised"]
 
 
+def test_handler_can_tell_whether_the_call_is_awaited() -> None:
+    seen = []
+
+    def handler(call: Call) -> Any:
+        seen.append(call.awaited)
+        yield
+
+    async def awaited() -> None:
+        pass
+
+    driven("x", handler, target)(1)
+    asyncio.run(driven("x", handler, awaited)())
+    assert seen == [False, True]
+
+
 def test_cancellation_passes_through() -> None:
     seen = []
 
