@@ -11,6 +11,7 @@ from errtrack import guard, options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from errtrack.options import Options
@@ -26,6 +27,7 @@ _MOST_REMEMBERED = 2000
 _named: set[str] = set(_BUILT_IN)
 _answers: dict[str, bool] = {}
 _thresholds: dict[str, tuple[Options, float, float, float]] = {}
+_covered: dict[tuple[str, str], Callable[[Any], bool]] = {}
 
 
 def ignore(name: str) -> None:
@@ -61,6 +63,26 @@ def uses(kind: str, name: Any, levelno: float) -> int:
     if is_ignored(name) if ignored is None else ignored:
         return 0
     return (CRUMB if levelno >= found[2] else 0) + (EVENT if levelno >= found[3] else 0)
+
+
+def cover(name: str, template: str, is_reported: Callable[[Any], bool]) -> None:
+    """Say that an instrumentation reports by itself what the logger *name* tells by *template*, in those records
+    for which *is_reported* answers true: they are breadcrumbs, and no events.
+    """
+    _covered[(name, template)] = is_reported
+
+
+def is_covered(record: Any) -> bool:
+    """Whether an instrumentation has reported, or will report, what *record* tells."""
+    if not _covered or type(record.msg) is not str:
+        return False
+    is_reported = _covered.get((record.name, record.msg))
+    if is_reported is None:
+        return False
+    try:
+        return is_reported(record)
+    except Exception:  # other arguments than we know; better twice than never
+        return False
 
 
 def protocol_level(levelno: float) -> str:

@@ -36,6 +36,14 @@ tornado.wsgi: wsgi_servers
 uvicorn.config: asgi_servers
 hypercorn.app_wrappers: asgi_servers
 daphne.server: asgi_servers
+uvicorn.middleware.wsgi: asgi_servers
+a2wsgi.wsgi: asgi_servers
+asgiref.wsgi: asgi_servers
+starlette.middleware.wsgi: asgi_servers
+starlette.applications: starlette
+starlette._exception_handler: starlette
+starlette.middleware.exceptions: starlette
+starlette.requests: starlette
 celery.app.trace: celery
 celery.app.base: celery
 celery.concurrency.base: celery

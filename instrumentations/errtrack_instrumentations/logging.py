@@ -39,7 +39,7 @@ def watch(call: Call) -> Advice:
     finally:  # a handler that raises does not lose the event
         record = call.args[1] if len(call.args) > 1 else call.get(1, "record")
         uses = loggers.uses("logging", record.name, record.levelno)
-        if uses >= loggers.EVENT:
+        if uses >= loggers.EVENT and not loggers.is_covered(record):
             capture(record)  # before the breadcrumb: an event does not list itself
         if uses & loggers.CRUMB:
             _logs.note(record.name, record.levelno, text_of(record), record.created, extra_of(record), record)
