@@ -457,6 +457,8 @@ def _replacement(name: str, patch: Patch, original: Any) -> Any:
         return kind(driven(name, patch.handler, original.__func__, patch.skip))
     if getattr(original, "__code__", None) is not None or kind in _BOUND_AS_FUNCTIONS:
         return driven(name, patch.handler, original, patch.skip)
+    if kind is type(len) and "." not in patch.attribute:
+        return driven(name, patch.handler, original, patch.skip)  # in a module nothing binds
     # Builtins and callable objects bind in ways of their own; their modules are never the standard library's
     # early ones, so wrapt (which imports a lot) may be loaded here.
     import wrapt

@@ -60,10 +60,7 @@ def tell(
     """
     if guard.is_inside():
         return (yield)
-    crumb: dict[str, Any] = {"category": "query", "message": text}
-    if many:
-        crumb["data"] = {"db.executemany": True}
-    _breadcrumbs.keep(crumb)
+    note(text, many)
     parent = tracing.recording()
     token = is_told.set(True)
     if parent is None:
@@ -80,6 +77,14 @@ def tell(
     finally:
         is_told.reset(token)
         finish(span, facts, locates)
+
+
+def note(text: str, many: bool = False) -> None:
+    """Leave the breadcrumb of a query."""
+    crumb: dict[str, Any] = {"category": "query", "message": text}
+    if many:
+        crumb["data"] = {"db.executemany": True}
+    _breadcrumbs.keep(crumb)
 
 
 def finish(span: Span, facts: Callable[[], dict[str, Any]], locates: bool) -> None:

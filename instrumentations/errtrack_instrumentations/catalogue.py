@@ -13,7 +13,7 @@ flask.signals: flask
 tornado.web: tornado
 tornado.websocket: tornado
 django.core.signals: django
-django.core.handlers.base: django
+django.core.handlers.base: django django_middleware
 django.core.handlers.exception: django
 django.core.handlers.wsgi: django
 django.core.handlers.asgi: django
@@ -22,6 +22,10 @@ django.db.backends.base.base: django_database
 django.template.base: django_templates
 django.template.backends.django: django_templates
 django.template.backends.jinja2: django_templates
+django.template.response: django_middleware
+django.dispatch.dispatcher: django_signals
+django.core.cache: django_cache
+django.tasks.base: django_tasks
 gunicorn.app.base: wsgi_servers
 wsgiref.simple_server: wsgi_servers
 wsgiref.handlers: wsgi_servers

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""With tracing on, the statements of ``sqlite3`` are spans and breadcrumbs; slow ones name the line of the application.
+
+Connections that ``sqlite3.connect`` makes are then of a subclass, since those of C cannot be watched. Without tracing
+nothing is touched.
+"""
+
+from __future__ import annotations
+
+import os
+
+from errtrack.context import trace as tracing
+from errtrack.instrumentation import Call, Instrumentation, Patch, driven
+
+from . import _drivers, _queries
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from errtrack.instrumentation import Advice
+
+_ORIGIN = "auto.db.sqlite3"
+
+_connections: dict[Any, Any] = {}
+_cursors: dict[Any, Any] = {}
+
+
+def connect(call: Call) -> Advice:
+    """sqlite3.connect(database, timeout=5.0, ..., factory=Connection, ...): the sixth"""
+    if tracing.tracer is None:
+        yield
+        return
+    factory = call.get(5, "factory")
+    if factory is None:
+        from sqlite3 import Connection as factory
+    call.replace(5, "factory", connection_class(factory))
+    database = call.get(0, "database")
+    connection = yield
+    if isinstance(database, (str, bytes, os.PathLike)) and hasattr(connection, "__dict__"):
+        connection._errtrack_name = os.path.basename(os.fsdecode(database).partition("?")[0])
+
+
+def connection_class(factory: Any) -> Any:
+    """*factory* with cursors that are watched; as it is where it is no class."""
+    if not isinstance(factory, type):
+        return factory
+    base: Any = factory
+    methods = {"cursor": driven("sqlite3", give_factory, base.cursor), **statements_of(base)}
+    return _connections.get(base) or _drivers.tracked(base, methods, _connections)
+
+
+def give_factory(call: Call) -> Advice:
+    """Connection.cursor(self, factory=Cursor)"""
+    factory = call.get(1, "factory")
+    if factory is None:
+        from sqlite3 import Cursor as factory
+    if isinstance(factory, type):
+        made = _cursors.get(factory) or _drivers.tracked(factory, statements_of(factory), _cursors)
+        call.replace(1, "factory", made)
+    yield
+
+
+def statements_of(base: Any) -> dict[str, Any]:
+    """The methods of a class of connections or of cursors that take statements, with our handlers around them."""
+    return {
+        "execute": driven("sqlite3", execute, base.execute, _drivers.is_told),
+        "executemany": driven("sqlite3", execute_many, base.executemany, _drivers.is_told),
+        "executescript": driven("sqlite3", execute, base.executescript, _drivers.is_told),
+    }
+
+
+def execute(call: Call) -> Advice:
+    """Cursor.execute(self, sql, parameters=(), /); Cursor.executescript(self, sql_script, /)"""
+    return (yield from tell(call, False))
+
+
+def execute_many(call: Call) -> Advice:
+    """Cursor.executemany(self, sql, parameters, /)"""
+    return (yield from tell(call, True))
+
+
+def tell(call: Call, many: bool) -> Advice:
+    """A statement"""
+    connection = getattr(call.args[0], "connection", call.args[0])
+
+    def facts() -> dict[str, Any]:
+        name = connection.__dict__.get("_errtrack_name", "")
+        return {"db.system": "sqlite", "db.name": name} if name else {"db.system": "sqlite"}
+
+    return (yield from _queries.tell(_queries.text_of(call.args[1], None), _ORIGIN, facts, many))
+
+
+INSTRUMENTATION = Instrumentation("sqlite3", patches=[Patch("sqlite3.dbapi2", "connect", connect)])
