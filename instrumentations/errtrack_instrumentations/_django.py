@@ -89,9 +89,9 @@ def _add_body(request: Any, event: dict[str, Any]) -> None:
     elif parsed is not None:
         fields = dict(parsed.lists())
         files = [name for name, values in fields.items() if any(hasattr(v, "chunks") for v in values)]
-        add(form={name: values for name, values in fields.items() if name not in files}, files=files)
+        add(form=({name: values for name, values in fields.items() if name not in files}, files))
     elif state.get("_post") or state.get("_files"):
-        add(form=dict(state["_post"].lists()), files=list(state.get("_files") or ()))
+        add(form=(dict(state["_post"].lists()), list(state.get("_files") or ())))
     else:
         raw = state.get("_body")
         if raw is None and size and is_at_hand(request):
@@ -102,10 +102,9 @@ def _add_body(request: Any, event: dict[str, Any]) -> None:
             from urllib.parse import parse_qs
 
             text = raw.decode(request.encoding or "utf-8", "replace")
-            add(form=parse_qs(text, True, max_num_fields=_MOST_FIELDS))
+            add(form=(parse_qs(text, True, max_num_fields=_MOST_FIELDS), ()))
         elif kind.startswith(_MULTIPART):
-            form, files = _parts(request, raw)
-            add(form=form, files=files)
+            add(form=_parts(request, raw))
         else:
             add(raw=raw)
 

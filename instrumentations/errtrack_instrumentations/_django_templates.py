@@ -43,7 +43,7 @@ def _found_in_frames(error: BaseException) -> dict[str, Any] | None:
     for frame in _frames(error):
         name = frame.f_code.co_name
         if name == "render_annotated":
-            node = frame.f_locals.get("self")
+            node: Any = frame.f_locals.get("self")
             if getattr(node, "token", None) is not None:
                 origin, token = getattr(node, "origin", None), node.token
         elif name == "compile_nodelist":

@@ -79,15 +79,12 @@ def watch_sending(call: Call) -> Advice:
 
 def judge(call: Call) -> Advice:
     """response_for_exception(request, exc) -> HttpResponse"""
-    request, error = call.get(0, "request"), call.get(1, "exc")
-    state = vars(request)
-    state[_REPORTED] = (
-        False  # a request may come here twice: for its view, and for a middleware on the way out
-    )
+    state = vars(call.get(0, "request"))
+    state[_REPORTED] = False  # a request may come here twice: for its view, then for a middleware
     response = yield
     statuses = options.current().django_failed_request_status_codes
     if not state[_REPORTED] and response.status_code in statuses:
-        errtrack.report_exception(error, "django", handled=True)
+        errtrack.report_exception(call.get(1, "exc"), "django", handled=True)
 
 
 def capture(sender: Any, request: Any = None, **_: Any) -> None:

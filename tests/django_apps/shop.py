@@ -62,9 +62,11 @@ from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.db.models.signals import post_save  # noqa: E402
 from django.http import Http404, HttpResponse, HttpResponseServerError, StreamingHttpResponse  # noqa: E402
 from django.shortcuts import render  # noqa: E402
+from django.template.response import TemplateResponse  # noqa: E402
 from django.urls import include, path, re_path  # noqa: E402
 from django.utils.decorators import sync_and_async_middleware  # noqa: E402
 from django.views import View  # noqa: E402
+from django.views.decorators.cache import cache_page  # noqa: E402
 
 import errtrack  # noqa: E402
 
@@ -354,6 +356,14 @@ def through_the_cache(request):
     return HttpResponse(str([missed, found, sorted(cache.get_many(["a", "b"]).items())]))
 
 
+def cached_page(request):
+    return render(request, "fragment.html")
+
+
+def template_response(request):
+    return TemplateResponse(request, "meta.html", {"sentry_trace_meta": "mine"})
+
+
 def page(request):
     return render(request, request.GET["template"], {"boom": Boom(), "sentry": "mine"})
 
@@ -425,6 +435,8 @@ urlpatterns = [
     path("many/", many),
     path("slow-query/", slow_query),
     path("atomic/", atomic),
+    path("cached-page/", cache_page(60)(cached_page)),
+    path("template-response/", template_response),
     path("signal/", through_a_signal),
     path("cache/", through_the_cache),
     path("who/", who_am_i),

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""Traced Django requests show what the receivers of signals took, each under its own name.
+
+Off with ``django.signals_spans = false``; signals named in ``django.signals_denylist`` are left alone. Senders get the
+receivers back that they have connected.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from errtrack import options
+from errtrack.instrumentation import Call, Instrumentation, Patch
+
+from . import _django_spans
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from errtrack.instrumentation import Advice
+
+_NAME = "django_signals"
+
+#: Where a wrapped receiver has the one that was connected.
+_RECEIVER = "_errtrack_receiver"
+
+#: Signal by its id, and its name.
+_names: dict[int, tuple[Any, str]] = {}
+
+
+def wrap_receivers(call: Call) -> Advice:
+    """Signal._live_receivers(self, sender) -> list, from Django 5.0 on (sync, async[, robust...]) lists"""
+    found = yield
+    signal = call.args[0]
+    now = options.current()
+    if not now.django_signals_spans:
+        return None
+    if now.django_signals_denylist and name_of(signal) in now.django_signals_denylist:
+        return None
+    if isinstance(found, tuple):
+        return tuple([wrapped(one, signal) for one in part] for part in found)
+    return [wrapped(one, signal) for one in found]
+
+
+def wrapped(receiver: Any, signal: Any) -> Any:
+    """*receiver* with its span; ours as it is."""
+    if str(getattr(receiver, "__module__", "")).partition(".")[0] == "errtrack":
+        return receiver
+    tags = {"signal": name_of(signal)}
+    made: Any = _django_spans.spanned(_NAME, receiver, "event.django", _django_spans.dotted(receiver), tags)
+    setattr(made, _RECEIVER, receiver)
+    made.__qualname__ = getattr(made, "__qualname__", type(receiver).__qualname__)  # named when it fails
+    return made
+
+
+def give_back(call: Call) -> Advice:
+    """Signal.send(self, sender, **named) -> [(receiver, answer)]; send_robust, asend and asend_robust are the same"""
+    answers = yield
+    return [(getattr(receiver, _RECEIVER, receiver), answer) for receiver, answer in answers]
+
+
+def name_of(signal: Any) -> str:
+    """The dotted name that a signal has in a loaded module; its class where it has none."""
+    known = _names.get(id(signal))
+    if known is not None and known[0] is signal:
+        return known[1]
+    name = "%s.%s" % (type(signal).__module__, type(signal).__qualname__)
+    for module in sorted(name for name in list(sys.modules) if "signals" in name):
+        for attribute, value in list(vars(sys.modules[module]).items()):
+            if value is signal:
+                name = "%s.%s" % (module, attribute)
+                break
+        else:
+            continue
+        break
+    if len(_names) > 1000:
+        _names.clear()
+    _names[id(signal)] = (signal, name)
+    return name
+
+
+INSTRUMENTATION = Instrumentation(
+    _NAME,
+    supports=">=3.2",
+    distribution="django",
+    patches=[
+        Patch("django.dispatch.dispatcher", "Signal._live_receivers", wrap_receivers, _django_spans.is_off),
+        Patch("django.dispatch.dispatcher", "Signal.send", give_back, _django_spans.is_off),
+        Patch("django.dispatch.dispatcher", "Signal.send_robust", give_back, _django_spans.is_off),
+        Patch("django.dispatch.dispatcher", "Signal.asend", give_back, _django_spans.is_off),
+        Patch("django.dispatch.dispatcher", "Signal.asend_robust", give_back, _django_spans.is_off),
+    ],
+)
