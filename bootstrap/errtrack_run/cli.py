@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The ``errtrack`` command: look at what was caught, and at why something was not.
 
-``errtrack list | show | test | doctor | config | export``. The settings are found as the launcher finds them: the
+``errtrack list | show | test | doctor | spool | config | export``. The settings are found as the launcher finds them: the
 environment, and ``errtrack.toml`` in the working directory when ``ERRTRACK_CONFIG`` names no other file. A
 command imports only what it needs. Exit status: 0 fine, 1 not found or a problem, 2 wrong usage or an
 unusable store.
@@ -83,6 +83,8 @@ def _load(name: str) -> Callable[[Settings], int]:
         from errtrack_run.probe import run
     elif name == "doctor":
         from errtrack_run.doctor import run
+    elif name == "spool":
+        from errtrack_run.waiting import run
     elif name == "export":
         from errtrack_run.export import run
     else:
@@ -180,6 +182,21 @@ def _parser() -> argparse.ArgumentParser:
         "errtrack doctor -- gunicorn app:wsgi",
     )
     made.usage = "errtrack doctor [options] [-- COMMAND ...]"
+    _add_json(made)
+    made = command(
+        "spool",
+        "what waits for delivery; deliver it now, or throw it away",
+        "show: how much waits, for whom, since when. drain: deliver it now; exit status 1 if something is left.\n"
+        "clear: throw away what waits for the configured destination, but for what living processes hold.",
+        "errtrack spool",
+        "errtrack spool drain --timeout 60",
+        "errtrack spool clear --yes",
+    )
+    made.add_argument("action", nargs="?", choices=("show", "drain", "clear"), default="show")
+    made.add_argument(
+        "--timeout", type=float, default=30.0, metavar="SECONDS", help="drain: longest wait (default: 30)"
+    )
+    made.add_argument("--yes", action="store_true", help="clear: do it")
     _add_json(made)
     made = command(
         "config",

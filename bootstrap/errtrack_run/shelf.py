@@ -22,7 +22,7 @@ def folders(settings: Settings) -> list[str]:
 
     candidates = places.state_folders(settings.options, settings.environ)
     if settings.options.store and os.path.isdir(candidates[0]):
-        return candidates[:1]
+        return [folder for folder in candidates[:2] if folder.startswith(candidates[0])]
     return candidates
 
 

@@ -49,6 +49,18 @@ def anything(options: Options) -> bool:
     return False
 
 
+def crashes_in(folder: str, remove: bool = False) -> int:
+    """How many crashes in *folder* nobody has reported yet; *remove* deletes them."""
+    count = 0
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if name.startswith("crash-") and flock is not None and _is_left(path, True):
+            count += 1
+            if remove:
+                os.unlink(path)
+    return count
+
+
 def _is_left(path: str, is_crash: bool) -> bool:
     try:
         descriptor = os.open(path, _OPEN)

@@ -4,6 +4,9 @@
 In a state folder lie ``store.db`` (the embedded store) and ``spool/v1/DESTINATION/seg-*.log`` (what waits for
 delivery); DESTINATION is a digest of the DSN, or ``store`` where there is none. The order of the candidates:
 ``ERRTRACK_STORE``; systemd's state directory; the user's; ``/var/tmp``; the temporary folder; ``/dev/shm``.
+
+A folder that was asked for but belongs to root, or can be written by everybody (an ``emptyDir`` of Kubernetes, a
+mounted volume), is not refused: a folder ``errtrack-UID`` in it, which is ours alone, takes its place.
 """
 
 from __future__ import annotations
@@ -38,9 +41,9 @@ _told: set[str] = set()
 
 
 def state_folders(options: Options, environ: Mapping[str, str] | None = None) -> list[str]:
-    """The candidates for the state folder, best first. Nothing is created or looked at."""
+    """The candidates for the state folder, best first. Nothing is created."""
     environ = os.environ if environ is None else environ
-    found = [_absolute(options.store)] if options.store else []
+    found = _asked_for(options.store)
     # systemd gives a list when a unit has several; the first is as good as any.
     service = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if os.path.isabs(service):
@@ -51,7 +54,7 @@ def state_folders(options: Options, environ: Mapping[str, str] | None = None) ->
         user = os.path.join(home, ".local", "state") if home else ""
     if user:
         found.append(os.path.join(user, "errtrack"))
-    name = "errtrack-%d" % _uid()
+    name = _private()
     found.append(os.path.join("/var/tmp", name))
     temporary = environ.get("TMPDIR", "")
     found.append(os.path.join(temporary if os.path.isabs(temporary) else "/tmp", name))
@@ -138,7 +141,7 @@ def distrust(folder: str) -> str | None:
 
 
 def _spool_roots(options: Options, destination: str, environ: Mapping[str, str] | None) -> list[Root]:
-    found: list[Root] = [(_absolute(options.spool_dir), (LAYOUT, destination))] if options.spool_dir else []
+    found: list[Root] = [(folder, (LAYOUT, destination)) for folder in _asked_for(options.spool_dir)]
     return found + [(state, ("spool", LAYOUT, destination)) for state in state_folders(options, environ)]
 
 
@@ -151,7 +154,7 @@ def _choose(roots: list[Root], source: str) -> str | None:
         # like ours.
         reason = next((r for r in map(why_unusable, levels) if r is not None), None)
         if reason is None:
-            if reasons and source:
+            if reasons and source and os.path.dirname(root) != roots[0][0]:
                 detour = "%s: cannot use %s (%s)" % (source, roots[0][0], reasons[0])
                 _tell_once(detour, "%s; using %s instead" % (detour, levels[0]))
             return levels[-1]
@@ -162,6 +165,25 @@ def _choose(roots: list[Root], source: str) -> str | None:
         " that this user owns" % (roots[0][0], reasons[0]),
     )
     return None
+
+
+def _asked_for(folder: str) -> list[str]:
+    """*folder*, and the private one in it where it is everybody's or root's; nothing for the empty text."""
+    if not folder:
+        return []
+    folder = _absolute(folder)
+    try:
+        status = os.lstat(folder)
+    except (OSError, ValueError):
+        return [folder]
+    is_folder = status.st_mode & 0o170000 == 0o040000  # no symbolic link
+    if is_folder and hasattr(os, "geteuid") and (status.st_mode & 0o022 or status.st_uid != _uid()):
+        return [folder, os.path.join(folder, _private())]
+    return [folder]
+
+
+def _private() -> str:
+    return "errtrack-%d" % _uid()
 
 
 def _levels(root: str, parts: tuple[str, ...]) -> list[str]:

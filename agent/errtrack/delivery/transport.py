@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from time import monotonic
+from time import monotonic, sleep
 
 from errtrack import guard
 from errtrack.delivery import places, quarantine
@@ -123,6 +123,18 @@ class Transport:
             worker = self._worker()
             worker.start()
             worker.wake()
+
+    def drain(self, timeout: float) -> bool:
+        """Deliver all that waits, others' too, within *timeout* seconds, at full speed; True when that was done."""
+        until = monotonic() + timeout
+        worker = self._worker()
+        while monotonic() < until:
+            if not worker.wait(BACKLOG, until - monotonic()) or worker.destination.is_in_trouble(monotonic()):
+                return False
+            if not worker.has_more():
+                return True
+            sleep(0.02)
+        return False
 
     def flush(self, timeout: float) -> bool:
         """Wait up to *timeout* seconds until everything put so far is delivered; False when it is not.

@@ -169,6 +169,10 @@ class Worker:
             return False
         return waiter.done.acquire(True, max(0.0, min(timeout, 1e6))) and waiter.settled
 
+    def has_more(self) -> bool:
+        """True while more of the backlog is known of, or is to be looked for at once."""
+        return bool(self._orphans) or self._look_at <= monotonic()
+
     def stop(self) -> bool:
         """Ask the thread to end, cut its request short, and wait a moment; True when it is gone."""
         self._stopping = True

@@ -101,6 +101,41 @@ def test_nothing_is_made_below_a_strangers_link(tmp_path: Path) -> None:
     assert list(elsewhere.iterdir()) == []
 
 
+def test_folder_of_everybody_that_was_asked_for_holds_a_private_one(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)  # an emptyDir
+    options = Options()
+    options.set("store", str(volume), "ERRTRACK_STORE")
+    private = volume / ("errtrack-%d" % os.geteuid())
+    assert places.state_folder(options, {"HOME": str(tmp_path)}) == str(private)
+    assert places.spool_folder(options, "abc", {"HOME": str(tmp_path)}) == str(private / "spool/v1/abc")
+    assert mode(private) == 0o700
+    assert capfd.readouterr().err == ""
+    options = Options()
+    options.set("spool_dir", str(volume), "test")
+    assert places.spool_folder(options, "abc", {}) == str(private / "v1/abc")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("kind", ["theirs", "link"])
+def test_private_folder_that_a_stranger_has_prepared_is_refused(tmp_path: Path, kind: str) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)
+    private = volume / ("errtrack-%d" % os.geteuid())
+    if kind == "link":
+        private.symlink_to(tmp_path)
+    else:
+        private.mkdir(mode=0o700)
+        os.chown(private, 12345, 12345)
+    options = Options()
+    options.set("store", str(volume), "ERRTRACK_STORE")
+    assert places.state_folder(options, {"HOME": str(tmp_path)}) == str(tmp_path / ".local/state/errtrack")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "theirs"

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""``errtrack spool`` shows what waits, delivers it, and throws it away only when told to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "agent"))
+
+from sink import Sink
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    with Sink() as running:
+        yield running
+
+
+def leave_behind(sandbox: Any, sink: Sink, count: int = 3) -> list[str]:
+    sink.answer(503)
+    code = (
+        "import errtrack, os, signal\n"
+        "print(*[errtrack.capture_message(str(i)) for i in range(%d)], flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)" % count
+    )
+    ids: list[str] = sandbox.python(code, ERRTRACK_DSN=sink.dsn).stdout.split()
+    sink.ok()
+    return ids
+
+
+def shown(sandbox: Any, sink: Sink) -> dict[str, Any]:
+    report = json.loads(sandbox.errtrack("spool", "--json", ERRTRACK_DSN=sink.dsn).stdout)
+    row: dict[str, Any] = next(row for row in report["destinations"] if row["ours"])
+    return row
+
+
+def test_nothing_waits(sandbox: Any) -> None:
+    done = sandbox.errtrack("spool")
+    assert (done.returncode, done.stdout) == (0, "Nothing waits.\n")
+
+
+def test_what_waits_is_shown_without_the_key(sandbox: Any, sink: Sink) -> None:
+    leave_behind(sandbox, sink)
+    done = sandbox.errtrack("spool", ERRTRACK_DSN=sink.dsn)
+    assert "3 events waiting" in done.stdout and "***@127.0.0.1" in done.stdout
+    assert sink.dsn.partition("//")[2].partition("@")[0] not in done.stdout
+    row = shown(sandbox, sink)
+    assert (row["waiting"], row["in_use"], row["refused"], row["unreadable"]) == (3, 0, 0, 0)
+    assert row["size"] > 100 and row["oldest"] > 1e9 and row["crashes"] == 0
+
+
+def test_drain_delivers_everything_of_many_processes(sandbox: Any, sink: Sink) -> None:
+    ids = [one for _ in range(6) for one in leave_behind(sandbox, sink, 2)]
+    done = sandbox.errtrack("spool", "drain", ERRTRACK_DSN=sink.dsn)
+    assert (done.returncode, done.stdout) == (0, "12 events delivered.\n"), done.stderr
+    assert sorted(sink.event_ids()) == sorted(ids)
+    assert list(sandbox.store.rglob("seg-*")) == []
+
+
+def test_drain_reports_crashes(sandbox: Any, sink: Sink) -> None:
+    sandbox.python("import logging, os; os.abort()", ERRTRACK_DSN=sink.dsn)
+    assert shown(sandbox, sink)["crashes"] == 1
+    done = sandbox.errtrack("spool", "drain", ERRTRACK_DSN=sink.dsn)
+    assert done.returncode == 0 and len(sink.event_ids()) == 1
+    assert shown(sandbox, sink)["crashes"] == 0
+
+
+def test_drain_that_cannot_deliver_says_so_and_loses_nothing(sandbox: Any, sink: Sink) -> None:
+    leave_behind(sandbox, sink)
+    sink.answer(503)
+    done = sandbox.errtrack("spool", "drain", "--timeout", "5", "--json", ERRTRACK_DSN=sink.dsn)
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {"delivered": 0, "left": 3}
+    assert shown(sandbox, sink)["waiting"] == 3
+
+
+def test_drain_without_a_dsn_fills_the_store(sandbox: Any) -> None:
+    sandbox.python("import errtrack, os; errtrack.capture_message('x'); os._exit(0)")
+    done = sandbox.errtrack("spool", "drain")
+    assert (done.returncode, done.stdout) == (0, "1 event delivered.\n")
+    assert sandbox.event()["logentry"]["formatted"] == "x"
+
+
+def test_clear_wants_to_be_told_twice(sandbox: Any, sink: Sink) -> None:
+    leave_behind(sandbox, sink)
+    sandbox.python("import logging, os; os.abort()", ERRTRACK_DSN=sink.dsn)
+    done = sandbox.errtrack("spool", "clear", ERRTRACK_DSN=sink.dsn)
+    assert done.returncode == 2 and "--yes" in done.stderr
+    assert shown(sandbox, sink)["waiting"] == 3
+    done = sandbox.errtrack("spool", "clear", "--yes", ERRTRACK_DSN=sink.dsn)
+    assert (done.returncode, done.stdout) == (0, "3 events cleared.\n")
+    row = shown(sandbox, sink)
+    assert (row["waiting"], row["crashes"]) == (0, 0)
+    assert sink.event_ids() == []
+
+
+def test_what_a_living_process_holds_is_left_to_it(sandbox: Any, sink: Sink) -> None:
+    sink.answer(503)
+    code = """
+import errtrack, subprocess, sys
+for i in range(2): errtrack.capture_message(str(i))
+command = [sys.executable, "-m", "errtrack_run.cli", "spool"]
+subprocess.run([*command, "clear", "--yes"])
+subprocess.run([*command, "--json"])
+"""
+    done = sandbox.python(code, ERRTRACK_DSN=sink.dsn, ERRTRACK_SHUTDOWN_TIMEOUT="0", ERRTRACK_PROPAGATE="0")
+    first, _, rest = done.stdout.partition("\n")
+    assert first == "0 events cleared, 2 events left (with living processes)."
+    (row,) = (row for row in json.loads(rest)["destinations"] if row["ours"])
+    assert (row["waiting"], row["in_use"]) == (2, 2)
+
+
+def test_what_the_server_refused_is_counted(sandbox: Any, sink: Sink) -> None:
+    sink.answer(400)
+    sandbox.python("1 / 0", ERRTRACK_DSN=sink.dsn)
+    assert shown(sandbox, sink)["refused"] == 1
+    assert "refused in the last day" in sandbox.errtrack("spool", ERRTRACK_DSN=sink.dsn).stdout
