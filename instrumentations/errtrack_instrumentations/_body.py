@@ -11,11 +11,14 @@ from errtrack import options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
+
+    Form = tuple[Mapping[str, Sequence[Any]], Iterable[str]]
 
 #: Bytes that ``max_request_body_size`` stands for; "always" has no bound.
 _LARGEST = {"never": 0, "small": 1_000, "medium": 10_000}
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def add_body(
@@ -23,26 +26,29 @@ def add_body(
     *,
     content_type: str,
     length: str,
-    raw: bytes | None = None,
-    form: Mapping[str, Sequence[Any]] | None = None,
-    files: Iterable[str] = (),
+    raw: bytes = b"",
+    parse: Callable[[], Form] | None = None,
+    form: Form | None = None,
 ) -> None:
-    """Put the body on the ``request`` of *event*: *raw* bytes as received, or *form* as field -> values.
+    """Put the body on the ``request`` of *event*: *raw* is what was received, all of it.
 
-    *length* is the Content-Length header (the empty text counts as 0, as does what is no number), *files* are the
-    names of fields that hold uploaded files. What the application put there itself stays.
+    *length* is the Content-Length header (what is no number counts as 0). A form is what ``parse()`` answers: its
+    fields, and the names of those that hold files; *form* is one that the framework has parsed already. What the
+    application put there itself stays.
     """
     request = event.get("request")
-    if not isinstance(request, dict) or "data" in request or not (raw or form or files):
+    if not isinstance(request, dict) or "data" in request or not (raw or form):
         return
-    size = max(int(length) if length.isdigit() else 0, len(raw or b""))
+    size = max(int(length) if length.isdigit() else 0, len(raw))
     allowed = _LARGEST.get(options.current().max_request_body_size)
+    kind = content_type.partition(";")[0].strip().lower()
     if allowed is not None and size > allowed:
         request["data"] = ""
         _note(event, (), "!config")
-    elif form or files:
+    elif form is not None or (kind in _FORMS and parse is not None):
+        fields, files = form or parse()  # type: ignore[misc] # one of the two is there
         data: dict[str, Any] = {}
-        for name, values in (form or {}).items():
+        for name, values in fields.items():
             shown = [_text(value) for value in values]
             data[name] = shown[0] if len(shown) == 1 else shown
         for name in files:
@@ -50,15 +56,14 @@ def add_body(
             _note(event, (name,), "!raw")
         request["data"] = data
     else:
-        request["data"] = _json(raw or b"") if is_json(content_type) else None
+        request["data"] = _json(raw) if is_json(kind) else None
         if request["data"] is None:
             request["data"] = ""
             _note(event, (), "!raw")
 
 
-def is_json(content_type: str) -> bool:
-    """Whether a Content-Type is ``application/json`` or ``application/*+json``."""
-    kind = content_type.partition(";")[0].strip().lower()
+def is_json(kind: str) -> bool:
+    """Whether a Content-Type, without its parameters, is ``application/json`` or ``application/*+json``."""
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
