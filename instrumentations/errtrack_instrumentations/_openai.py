@@ -168,14 +168,14 @@ class Request:
         """The request has ended in *error*, which goes on to the application. Never raises ``Exception``."""
         if self.is_over:
             return
+        if not isinstance(error, Exception):
+            self.end("" if isinstance(error, GeneratorExit) else "cancelled")
+            return
         try:
-            if isinstance(error, Exception):
-                self._report(error)
-                self.end("internal_error", error)
-            else:
-                self.end("" if isinstance(error, GeneratorExit) else "cancelled")
+            self._report(error)
         except Exception as fault:
             guard.fault("openai", fault)
+        self.end("internal_error", error)
 
     def _report(self, error: Exception) -> None:
         token = self.span.enter() if self.span is not None else None
