@@ -20,6 +20,7 @@ from . import _request, _watched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from errtrack.instrumentation import Advice
@@ -35,9 +36,11 @@ _GONE = frozenset(("ClientDisconnect", "ClientDisconnected", "WebSocketDisconnec
 class Request(_request.Record):
     """The request or connection in hand, of an ASGI scope."""
 
-    __slots__ = ()
+    __slots__ = ("body",)
 
     def __init__(self, asgi: dict[str, Any]) -> None:
+        #: What a framework has read of the body, for the application: bytes, or a form.
+        self.body: Any = None
         op = "http.server" if asgi["type"] == "http" else asgi["type"] + ".server"
         _request.Record.__init__(
             self,
@@ -83,13 +86,15 @@ def is_inner(args: Any) -> bool:
         return True  # not called as the specification has it: none of our business
 
 
-def handle_request(call: Call) -> Advice:
-    """app([self,] scope, receive, send)"""
+def handle_request(call: Call, adopt: Callable[[Request, dict[str, Any]], None] | None = None) -> Advice:
+    """app([self,] scope, receive, send); *adopt* is called with the new record, and adds what a framework knows."""
     asgi = call.args[-3]
     if asgi["type"] == "lifespan":
         return (yield from handle_lifespan(call))
     send = call.args[-1]
     record = Request(asgi)
+    if adopt is not None:
+        adopt(record, asgi)
     if record.span is not None:
         call.args = (*call.args[:-1], learning_status(record, send))
     status = "internal_error"
@@ -98,7 +103,7 @@ def handle_request(call: Call) -> Advice:
         yield
         status = ""
     except Exception as error:
-        report(error, send, record.mechanism)
+        report(error, send, record.mechanism, record)
         raise
     except BaseException:  # cancelled: the client has gone, or the server is going
         status = "cancelled"
@@ -154,10 +159,31 @@ def learning_status(record: Request, send: Any) -> Any:
     return watched_send
 
 
-def report(error: Exception, send: Any, mechanism: str) -> None:
-    """Report what an ASGI application let out, unless it only says that the client has gone."""
-    if not is_disconnect(error, send):
+def report(error: Exception, send: Any, mechanism: str, record: Request | None = None) -> None:
+    """Report what an ASGI application let out, unless it only says that the client has gone.
+
+    Where a layer has seen that it was raised in scopes of its own (middleware may run what is below it in a task),
+    these are what is told of it.
+    """
+    if is_disconnect(error, send):
+        try:
+            error.__errtrack_gone__ = True  # type: ignore[attr-defined]
+        except Exception:
+            pass
+    elif record is None or record.raised is None or record.raised[0] != id(error):
         errtrack.report_exception(error, mechanism)
+    else:
+        token = scopes.enter(record.raised[1])
+        try:
+            errtrack.report_exception(error, mechanism)
+        finally:
+            scopes.leave(token)
+
+
+def is_gone(record: Any) -> bool:
+    """Whether a log record shows an exception that says no more than that the client has gone."""
+    error = record.exc_info[1] if record.exc_info else None
+    return type(error).__name__ in _GONE or hasattr(error, "__errtrack_gone__")
 
 
 def is_disconnect(error: BaseException, send: Any) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errtrack
+from errtrack.context import scope as scopes
 from errtrack.context import unit as units
 
 TYPE_CHECKING = False
@@ -38,7 +39,7 @@ class Record(units.Unit):
     thread may hold on to the scope. *mechanism* names the layer that reports what escapes the application.
     """
 
-    __slots__ = ("enrich", "http_status", "mechanism", "status", "what")
+    __slots__ = ("enrich", "http_status", "mechanism", "named", "raised", "status", "what")
     touches_frames = False
 
     def __init__(
@@ -59,6 +60,10 @@ class Record(units.Unit):
         self.what: dict[str, Any] | None = what
         #: What a framework adds: called with the event.
         self.enrich: Callable[[dict[str, Any]], None] | None = None
+        #: What a framework calls it, once it is over: answers a name and its source.
+        self.named: Callable[[], tuple[str, str]] | None = None
+        #: The identity of an exception on its way out, and the scopes that it was raised in.
+        self.raised: tuple[int, Any] | None = None
         #: Of the answer, and of the work (a span status); 0 and empty where nothing is known.
         self.http_status = 0
         self.status = ""
@@ -79,10 +84,21 @@ class Record(units.Unit):
         what = self.what
         if what is not None:
             what.pop(KEY, None)
+            if self.span is not None and self.named is not None and self.scope.transaction is None:
+                self.scope.set_transaction_name(*self.named())
             self.end(
                 status or self.status, self.http_status
             )  # a transaction is an event, and described like one
-            self.what = self.enrich = None
+            self.what = self.enrich = self.named = self.raised = None
+
+
+def in_hand() -> Record | None:
+    """The record of the request in hand, if there is one."""
+    for scope in scopes.merged_scopes()[1:2]:
+        for processor in reversed(scope.processors):
+            if isinstance(processor, Record):
+                return processor if processor.what is not None else None
+    return None
 
 
 def add_request(

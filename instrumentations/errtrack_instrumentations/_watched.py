@@ -46,9 +46,9 @@ def watched(app: Any, call: Callable[..., Any], asynchronous: bool) -> Any:
             return self._self_errtrack_call(*args, **kwargs)
 
     class WatchedAsgiApp(Watched):
-        # Servers tell by this being a coroutine function what kind of application it is.
-        async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            return await self._self_errtrack_call(*args, **kwargs)
+        # Servers tell by this being a coroutine function, and by what it takes, what kind of application it is.
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+            return await self._self_errtrack_call(scope, receive, send)
 
     made = (WatchedAsgiApp if asynchronous else WatchedApp)(app)
     made._self_errtrack_call = call

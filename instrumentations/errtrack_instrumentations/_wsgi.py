@@ -110,14 +110,17 @@ def handle_answered(call: Call) -> Advice:
     record = call.args[-2].get(KEY)
     if record is None:
         return (yield from handle_request(call))
+    token = scopes.enter(record.pair)
     try:
         body = yield
     except BaseException as error:
         report(error)
         raise
+    finally:
+        scopes.leave(token)
     if is_finished(body, call.args[-2]):
         return None
-    return (SizedBody if hasattr(type(body), "__len__") else Body)(body, record)
+    return (SizedBody if hasattr(type(body), "__len__") else Body)(body, record, False)
 
 
 def is_finished(body: Any, environ: dict[str, Any]) -> bool:
@@ -154,10 +157,12 @@ def report(error: BaseException) -> None:
 class Body:
     """A response body: each piece is made, and the end is closed, in the request's scope."""
 
-    __slots__ = ("_body", "_next", "_pair", "_record")
+    __slots__ = ("_body", "_is_last", "_next", "_pair", "_record")
 
-    def __init__(self, body: Any, record: Request) -> None:
+    def __init__(self, body: Any, record: _request.Record, is_last: bool = True) -> None:
         self._body = body
+        #: Whether the request is over with it.
+        self._is_last = is_last
         self._pair = record.pair
         self._record = record
         self._next: Any = None
@@ -192,13 +197,13 @@ class Body:
             raise
         finally:
             scopes.leave(token)
-            self._record.close()
+            if self._is_last:
+                self._record.close()
 
     def __del__(self) -> None:
         # A server that never closes what it has sent: the request is over all the same.
-        record = getattr(self, "_record", None)
-        if record is not None and record.what is not None:
-            record.close()
+        if getattr(self, "_record", None) is not None and self._is_last and self._record.what is not None:
+            self._record.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._body, name)

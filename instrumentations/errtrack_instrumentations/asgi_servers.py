@@ -2,18 +2,29 @@
 """Whatever ASGI application a server runs, its failed requests and websocket connections are reported.
 
 The application is taken at the door of the server, with no framework known: uvicorn, hypercorn, daphne. A failing
-start-up or shutdown (``lifespan``) is reported as well. Clients that go away are no errors.
+start-up or shutdown (``lifespan``) is reported as well. Clients that go away are no errors. WSGI applications behind
+a bridge (of uvicorn, hypercorn, Starlette, asgiref) are part of the request that the server has in hand.
 """
 
 from __future__ import annotations
 
-from errtrack.instrumentation import Call, Instrumentation, Patch
+from errtrack import loggers
+from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch
 
-from . import _asgi
+from . import _asgi, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from errtrack.instrumentation import Advice
+
+#: Where servers log what an application let out: logger and template.
+_LOGGED = (
+    ("uvicorn.error", "Exception in ASGI application\n"),
+    ("hypercorn.error", "Error in ASGI Framework"),
+    ("daphne.server", "Exception inside application: %s"),
+)
 
 
 def watch_loaded_app(call: Call) -> Advice:
@@ -30,11 +41,48 @@ def watch_given_app(call: Call) -> Advice:
     yield
 
 
+def watch_bridged_app(call: Call) -> Advice:
+    """WSGIMiddleware.__init__(self, app, ...), WsgiToAsgi.__init__(self, wsgi_application, ...)"""
+    name = "app" if "app" in call.kwargs else "wsgi_application"
+    call.replace(1, name, _wsgi.watch(call.get(1, name), is_answered=True))
+    yield
+
+
+def hand_record_on(call: Call) -> Advice:
+    """build_environ([self,] scope, ...) -> environ"""
+    environ = yield
+    for asgi in call.args[:2]:
+        record = asgi.get(_asgi.KEY) if type(asgi) is dict else None
+        if record is not None:
+            environ[_wsgi.KEY] = record
+
+
+def cover(server: ModuleType) -> None:
+    """What servers log of clients that have gone is no event."""
+    for logger, template in _LOGGED:
+        loggers.cover(logger, template, _asgi.is_gone)
+
+
 INSTRUMENTATION = Instrumentation(
     "asgi_servers",
     patches=[
         Patch("uvicorn.config", "Config.load", watch_loaded_app),
         Patch("hypercorn.app_wrappers", "ASGIWrapper.__init__", watch_given_app),
         Patch("daphne.server", "Server.__init__", watch_given_app),
+        Patch("uvicorn.middleware.wsgi", "_WSGIMiddleware.__init__", watch_bridged_app),
+        Patch("uvicorn.middleware.wsgi", "build_environ", hand_record_on),
+        Patch("hypercorn.app_wrappers", "WSGIWrapper.__init__", watch_bridged_app),
+        Patch("hypercorn.app_wrappers", "_build_environ", hand_record_on),
+        Patch("starlette.middleware.wsgi", "WSGIMiddleware.__init__", watch_bridged_app),
+        Patch("starlette.middleware.wsgi", "build_environ", hand_record_on),
+        Patch("a2wsgi.wsgi", "WSGIMiddleware.__init__", watch_bridged_app),
+        Patch("a2wsgi.wsgi", "build_environ", hand_record_on),
+        Patch("asgiref.wsgi", "WsgiToAsgi.__init__", watch_bridged_app),
+        Patch("asgiref.wsgi", "WsgiToAsgiInstance.build_environ", hand_record_on),
+    ],
+    on_import=[
+        OnImport("uvicorn.config", cover),
+        OnImport("hypercorn.app_wrappers", cover),
+        OnImport("daphne.server", cover),
     ],
 )
