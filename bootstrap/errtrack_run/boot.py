@@ -18,7 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_CHOICES = frozenset(("ERRTRACK_ENABLE", "ERRTRACK_DISABLE", "ERRTRACK_CONFIG"))
+_CHOICES = frozenset(
+    ("ERRTRACK_ENABLE", "ERRTRACK_DISABLE", "ERRTRACK_CONFIG", "ERRTRACK_FUNCTIONS_TO_TRACE")
+)
 _OFF = ("0", "false", "f", "no", "n", "off")
 
 #: The finder of this interpreter, once booted.
@@ -55,16 +57,18 @@ def _lay(inject: "str | None") -> None:
 
     off = frozenset(catalogue.OPT_IN)
     if not _CHOICES.isdisjoint(os.environ):
-        from errtrack_run.opt_in import switched_off
+        from errtrack_run import opt_in
 
-        off = switched_off(off)
+        off = opt_in.switched_off(off)
+        for name in opt_in.traced() if "tracing" not in off else ():
+            _attempt("hook on " + name, finder.register, name, ("tracing",))
     for name, files in catalogue.HOOKS.items():
         if not off.isdisjoint(files):
             files = tuple([file for file in files if file not in off])
         if name in sys.modules:
             _attempt("hook on " + name, finder.register, name, files)
         elif files:
-            finder.hooks[name] = files
+            finder.hooks[name] = finder.hooks.get(name, ()) + files
     for place, file in catalogue.WIRES.items():
         if file not in off:
             _attempt("wire at " + place, _lay_wire, place, file)

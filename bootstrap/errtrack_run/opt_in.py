@@ -24,8 +24,23 @@ def _names(variable: str) -> "list[str]":
     return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
 
 
-def named_in(path: str) -> "list[str]":
-    """The texts in the top level ``enable = [...]`` of the TOML file at *path*; none where it cannot be read."""
+def traced() -> "list[str]":
+    """The modules that hold what ``functions_to_trace`` names, and names that may turn out to be none."""
+    paths = _names("ERRTRACK_FUNCTIONS_TO_TRACE") or named_in(
+        os.environ.get("ERRTRACK_CONFIG", ""), "functions_to_trace"
+    )
+    found: dict[str, None] = {}
+    for path in paths:
+        while "." in path:
+            path = path.rpartition(".")[0]
+            found[path] = None
+    return list(found)
+
+
+def named_in(path: str, setting: str = "enable") -> "list[str]":
+    """The texts in the top level ``enable = [...]`` (or another *setting*) of the TOML file at *path*; none where it
+    cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             text = file.read(_MOST).decode("utf-8", "replace")
@@ -39,7 +54,7 @@ def named_in(path: str) -> "list[str]":
             if line.startswith("["):
                 break  # a table begins: the top level is over
             name, equals, line = line.partition("=")
-            if not equals or name.strip() != "enable":
+            if not equals or name.strip() != setting:
                 continue
             is_inside = True
         found += line.replace("'", '"').split('"')[1::2]
