@@ -152,9 +152,17 @@ def _parsed_by_rest(state: dict[str, Any]) -> Any:
 
 
 def _add_user(request: Any, event: dict[str, Any]) -> None:
-    if not errtrack.should_send_default_pii():
-        return
-    user = resolved_user(request)
+    if errtrack.should_send_default_pii():
+        state = vars(request)
+        # One by one: to ask a lazy object whether it is true would resolve it.
+        user = next(
+            (state[name] for name in ("_cached_user", "_acached_user", "user") if name in state), None
+        )
+        add_facts(resolved(user), event)
+
+
+def add_facts(user: Any, event: dict[str, Any]) -> None:
+    """Show *user*, unless nobody has logged in; what the application itself said of it stays."""
     if user is None or getattr(user, "is_authenticated", False) is not True:
         return
     shown = dict(event.get("user") or {})
@@ -163,16 +171,12 @@ def _add_user(request: Any, event: dict[str, Any]) -> None:
     event["user"] = shown
 
 
-def resolved_user(request: Any) -> Any:
+def resolved(user: Any) -> Any:
     """The user where the application has looked at it; None while that would be our query."""
-    state = vars(request)
-    # One by one: to ask a lazy object whether it is true would resolve it.
-    user = next((state[name] for name in ("_cached_user", "_acached_user", "user") if name in state), None)
     lazy = sys.modules["django.utils.functional"]
     if isinstance(user, lazy.LazyObject):
         user = vars(user).get("_wrapped", lazy.empty)
-        if user is lazy.empty:
-            return None
+        return None if user is lazy.empty else user
     return user
 
 

@@ -26,6 +26,10 @@ django.template.response: django_middleware
 django.dispatch.dispatcher: django_signals
 django.core.cache: django_cache
 django.tasks.base: django_tasks
+rest_framework.views: rest_framework
+rest_framework.request: rest_framework
+channels.routing: channels
+channels.consumer: channels
 gunicorn.app.base: wsgi_servers
 wsgiref.simple_server: wsgi_servers
 wsgiref.handlers: wsgi_servers

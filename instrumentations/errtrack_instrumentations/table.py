@@ -73,6 +73,8 @@ INSTRUMENTATIONS = {
     "django_signals": ("Django's signals", "spans of their receivers"),
     "django_cache": ("Django's caches", "spans with keys and hits, by option"),
     "django_tasks": ("Django's tasks", "spans of what is enqueued (Django 6)"),
+    "rest_framework": ("Django REST framework", "the data that it parsed; spans of authentication"),
+    "channels": ("Django Channels", "failing websocket consumers, by name"),
     "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),
     "openai": ("OpenAI", "errors of requests to models; spans with models, tokens and times"),
     "sqlite3": ("sqlite3", "with tracing on, statements as spans"),

@@ -17,7 +17,7 @@ if not settings.configured:
         SECRET_KEY="x",
         ALLOWED_HOSTS=["*"] if "SHOP_HOSTS" not in os.environ else os.environ["SHOP_HOSTS"].split(","),
         DEBUG=os.environ.get("SHOP_DEBUG") == "1",
-        ROOT_URLCONF="shop",
+        ROOT_URLCONF=os.environ.get("SHOP_URLS", "shop"),
         USE_TZ=True,
         USE_I18N=True,
         LANGUAGE_CODE="en",
