@@ -7,7 +7,9 @@ The application's hooks and processors see it as they see any event, but nothing
 
 from __future__ import annotations
 
-from errtrack.delivery import crash_file, crash_report, envelope, places
+import os
+
+from errtrack.delivery import crash_file, crash_report, envelope, left_behind, places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from errtrack.capture.scrubber import Scrubber
+    from errtrack.client import Client
     from errtrack.options import Options
     from errtrack.pipeline import Pipeline
 
@@ -50,6 +53,16 @@ def report_crashes(
             crash.remove()
             count += 1
     return count
+
+
+def report_crash_of(client: Client, pid: int) -> bool:
+    """Report what process *pid* has left, if it left anything: for its parent, who knows that it is dead."""
+    has_crashed = any(
+        "-%d-" % pid in name and left_behind.is_left(os.path.join(folder, name), True)
+        for folder in places.existing_spools(client.options, places.CRASHES)
+        for name in os.listdir(folder)
+    )
+    return has_crashed and client.report_crashes() > 0
 
 
 def report_crashes_from_outside(options: Options, environ: Mapping[str, str] | None = None) -> int:

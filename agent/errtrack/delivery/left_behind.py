@@ -44,7 +44,7 @@ def anything(options: Options) -> bool:
             for name in names:
                 if name.startswith(prefix):
                     seen += 1
-                    if seen > _MOST or _is_left(os.path.join(folder, name), prefix == "crash-"):
+                    if seen > _MOST or is_left(os.path.join(folder, name), prefix == "crash-"):
                         return True
     return False
 
@@ -54,14 +54,15 @@ def crashes_in(folder: str, remove: bool = False) -> int:
     count = 0
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if name.startswith("crash-") and flock is not None and _is_left(path, True):
+        if name.startswith("crash-") and flock is not None and is_left(path, True):
             count += 1
             if remove:
                 os.unlink(path)
     return count
 
 
-def _is_left(path: str, is_crash: bool) -> bool:
+def is_left(path: str, is_crash: bool) -> bool:
+    """Whether the segment at *path*, or the crash, has no living owner."""
     try:
         descriptor = os.open(path, _OPEN)
     except OSError:

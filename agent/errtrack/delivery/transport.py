@@ -86,7 +86,7 @@ class Transport:
         self._told: dict[str, float] = {}
         self._closed = False
         #: Makes events of others' crashes; run by the worker, before it looks for what others left.
-        self.recover: Callable[[], None] = lambda: None
+        self.recover: Callable[[], object] = lambda: None
 
     def put(self, envelope: bytes, category: str = "error", fatal: bool = False) -> bool:
         """Take *envelope*; True when it is on disk and so survives this process. *fatal*: it tells of its end.
