@@ -33,6 +33,7 @@ Run COMMAND as it would run without errtrack-run, and report its errors.
   --config FILE        TOML file with settings (default: errtrack.toml here, if there is one)
   --debug              tell on stderr what errtrack does and what went wrong inside it
   --no-propagate       leave the Python processes that COMMAND starts alone
+  --supervise          stay as its parent, and report at once when it is killed
   --check              tell what would happen to COMMAND, and do not run it
   --version            print the version
   --help               print this
@@ -45,7 +46,7 @@ example: errtrack-run --environment staging gunicorn app:wsgi
 INJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inject")
 
 _VALUES = ("dsn", "environment", "release", "config")
-_FLAGS = ("debug", "no-propagate", "check", "version", "help")
+_FLAGS = ("debug", "no-propagate", "supervise", "check", "version", "help")
 
 _ENOEXEC = 8  # of every Unix; the errno module is not imported for one number
 
@@ -83,6 +84,10 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         _say("warning: " + warning, 0)
     if os.name == "nt":
         return _spawn(command, environ)
+    if "supervise" in options:
+        __import__("errtrack_run.supervisor")  # by name, as above
+        supervisor = sys.modules["errtrack_run.supervisor"]
+        return int(supervisor.run(command, environ, lambda: _become(command, environ)))
     return _become(command, environ)
 
 
