@@ -110,7 +110,7 @@ class Client:
             self.tracer = tracer.Tracer(self)
         self._pipeline = Pipeline(options, self.scrubber, self.dsn, self._lose, self._count_error)
         self._before_breadcrumb = Hook("before_breadcrumb", options.before_breadcrumb)
-        self.transport.recover = self._report_crashes
+        self.transport.recover = self.report_crashes
         self._storms = storms.Storms(options.max_events_per_minute, options.max_events_burst)
         self._spotlight: Spotlight | None = None
         if options.spotlight:
@@ -375,14 +375,15 @@ class Client:
             event["timestamp"] = events.stamp(time.time())
             self.send(envelope.build(event["event_id"], "event", events.encode(event)), "error")
 
-    def _report_crashes(self) -> None:
-        """What others left that died of a fatal signal; the worker calls this from time to time."""
-        if self.is_active:
-            from errtrack import recovery
+    def report_crashes(self) -> int:
+        """Report what others left that died of a fatal signal; how many. The worker does so from time to time."""
+        if not self.is_active:
+            return 0
+        from errtrack import recovery
 
-            recovery.report_crashes(
-                self.options, self.scrubber, self._pipeline, lambda record: self.send(record, "error", True)
-            )
+        return recovery.report_crashes(
+            self.options, self.scrubber, self._pipeline, lambda record: self.send(record, "error", True)
+        )
 
     def _gave_up(self, fault: Exception) -> None:
         guard.fault("client.capture", fault)
