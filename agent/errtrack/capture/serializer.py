@@ -24,6 +24,7 @@ from errtrack.capture.shapes import (
     INT,
     LIST,
     NAMED,
+    OBJECT,
     RECORD,
     SET,
     STANDARD,
@@ -53,6 +54,7 @@ _LARGE = 10**40
 _MARGIN = 250
 _HEAD = slice(0, BREADTH)
 _OF_ONE_WORD = frozenset((CLASS, NAMED, STR, BYTES, INT, FLOAT, ENUM))
+_OF_PARTS = frozenset((OBJECT, RECORD, ERROR))
 _SEQUENCES = {LIST: list, TUPLE: tuple, SET: set}
 _BUILTIN = frozenset((dict, list, tuple, set, frozenset, deque))
 
@@ -64,8 +66,8 @@ class Describer:
     """
 
     __slots__ = (
-        "_active", "_always", "_calls_repr", "_custom", "_keys", "_known", "_limits", "_scrubber", "_sensitive",
-        "_texts",
+        "_always", "_calls_repr", "_custom", "_keys", "_known", "_limits", "_scrubber", "_sensitive",
+        "texts",
     )  # fmt: skip
 
     def __init__(self, options: Options, scrubber: Scrubber) -> None:
@@ -76,35 +78,45 @@ class Describer:
         top = min(options.max_value_length, 1024)
         self._limits = (top, max(top // 4, 16), max(top // 8, 16), max(top // 8, 16), 100, 100)
         self._always = min(self._limits)  # a text of no more than this is never cut
-        self._active: set[int] = set()
-        # id -> (the value, so that the address stays its own; depth; its text)
+        # id -> (the value, so that the address stays its own; depth; its text, or _CYCLE while it is described)
         self._known: dict[int, tuple[Any, int, str]] = {}
         # The frames of one event show the same words again and again.
-        self._texts: dict[str, str] = {}
+        self.texts: dict[str, str] = {}
         self._keys: dict[str, str | None] = {}
 
-    def describe(self, value: Any, budget: int, depth: int = 0) -> str:
-        """JSON text of *value* in about *budget* bytes. A value that cannot be read costs only itself.
-
-        With a *depth* it is described as briefly as if it lay that deep in another value.
-        """
+    def describe(self, value: Any, budget: int) -> str:
+        """JSON text of *value* in about *budget* bytes. A value that cannot be read costs only itself."""
         try:
-            return self._value(value, depth, budget)
+            return self.text(value, 0, budget)
         except Exception as error:
-            self._active.clear()
-            return quote("<could not be read: %s>" % type(error).__name__)
+            return self.unreadable(error)
 
-    def _value(self, value: Any, depth: int, left: int) -> str:
-        """The text of *value*; where there is more of it than *left* bytes, its beginning."""
+    def unreadable(self, error: Exception) -> str:
+        """What is said of a value that :meth:`text` failed on with *error*."""
+        self._known.clear()
+        return quote("<could not be read: %s>" % type(error).__name__)
+
+    def text(self, value: Any, depth: int, left: int) -> str:
+        """JSON text of *value*; where there is more of it than *left* bytes, its beginning. May raise.
+
+        A value at *depth* is as brief as if it lay that deep in another one.
+        """
         kind = type(value)
         if kind is str:
-            return self._texts.get(value) or self._text(value, depth)
+            return self.texts.get(value) or self._text(value, depth)
         if kind is int:
             if -_LARGE < value < _LARGE:
                 return '"%d"' % value
             return '"<int of %d bits>"' % value.bit_length()
         if value is None or kind is bool or kind is float:
             return '"%r"' % value
+        if depth >= DEPTH and (kind is dict or kind is list or kind is tuple):
+            return '"<%s of %d>"' % (kind.__name__, len(value))
+        known = self._known.get(id(value))
+        if known is not None and known[0] is value and (known[1] == depth or known[2] is _CYCLE):
+            return known[2]
+        if kind is dict or kind is list or kind is tuple:
+            return self._whole(value, kind, None, depth, left)
         return self._compound(value, kind, depth, left)
 
     def _leaf(self, text: str) -> str:
@@ -120,7 +132,7 @@ class Describer:
             return quote("%r... (%d characters)" % (text, length))
         text = quote(repr(self._scrubbed(value) if length > 7 else value))
         if length <= self._always:
-            self._texts[value] = text
+            self.texts[value] = text
         return text
 
     def _scrubbed(self, value: str) -> str:
@@ -128,12 +140,6 @@ class Describer:
         return scrubber.known_suspect(value) if scrubber.is_suspicious(value) else value
 
     def _compound(self, value: Any, kind: type, depth: int, left: int) -> str:
-        address = id(value)
-        if address in self._active:
-            return _CYCLE
-        known = self._known.get(address)
-        if known is not None and known[1] == depth and known[0] is value:
-            return known[2]
         if kind is bytes or kind is bytearray:
             return self._bytes(value, depth)
         shape = shape_of(kind)
@@ -147,27 +153,37 @@ class Describer:
             own = self._custom(value)
             if own is not None:
                 return self._text(own, depth)
-        self._active.add(address)
-        text = self._container(value, kind, shape, depth, left)
-        self._active.discard(address)
-        if len(text) <= left:
-            self._known[address] = (value, depth, text)
-        return text
+        if depth >= DEPTH and sort in _OF_PARTS and not self._calls_repr:
+            return shape.word
+        return self._whole(value, kind, shape, depth, left)
 
-    def _container(self, value: Any, kind: type, shape: Shape, depth: int, left: int) -> str:
-        sort = shape.kind
-        if sort == DICT:
-            size = dict.__len__(value)
-            if depth >= DEPTH:
-                return self._leaf("<%s of %d>" % (shape.label, size))
+    def _whole(self, value: Any, kind: type, shape: Shape | None, depth: int, left: int) -> str:
+        """What has parts; *shape* is None for the very classes dict, list and tuple. Met within itself, a cycle."""
+        address = id(value)
+        self._known[address] = (value, depth, _CYCLE)
+        if kind is dict:
+            text = self._mapping(first(value.items(), BREADTH), len(value), depth, None, left)
+        elif shape is None:
+            text = self._items(value[:BREADTH], len(value), depth, left)
+        elif shape.kind == DICT:
             # dict.items of the base class: OrderedDict's own would hash the keys, which are anyone's.
             pairs = first(dict.items(value), BREADTH)
-            return self._mapping(pairs, size, depth, None if kind is dict else shape, left)
-        if sort in _SEQUENCES:
-            return self._sequence(value, kind, shape, depth, left)
-        if kind is deque and depth < DEPTH:
-            return self._items(first(iter(value), BREADTH), len(value), depth, left)
-        return self._object(value, shape, depth, left)
+            size = dict.__len__(value)
+            if depth < DEPTH:
+                text = self._mapping(pairs, size, depth, shape, left)
+            else:
+                text = self._leaf("<%s of %d>" % (shape.label, size))
+        elif shape.kind in _SEQUENCES:
+            text = self._sequence(value, kind, shape, depth, left)
+        elif kind is deque and depth < DEPTH:
+            text = self._items(first(iter(value), BREADTH), len(value), depth, left)
+        else:
+            text = self._object(value, shape, depth, left)
+        if len(text) <= left:
+            self._known[address] = (value, depth, text)
+        else:
+            del self._known[address]
+        return text
 
     def _sequence(self, value: Any, kind: type, shape: Shape, depth: int, left: int) -> str:
         base: Any = _SEQUENCES[shape.kind]
@@ -186,15 +202,22 @@ class Describer:
         parts: list[str] = []
         below = depth + 1
         hide = False
+        texts = self.texts
         for item in head:
             if left <= 0:
                 break
-            text = _FILTERED if hide else self._value(item, below, left)
+            kind = type(item)
+            if hide:
+                text = _FILTERED
+            elif kind is str and item in texts:
+                text = texts[item]
+            else:
+                text = self.text(item, below, left)
             left -= len(text) + 1
             parts.append(text)
             # A pair whose first is a secret's name: a header, a form field.
             if size == 2:
-                hide = (type(item) is str or type(item) is bytes) and self.prefix(item) is None
+                hide = (kind is str or kind is bytes) and self.prefix(item) is None
         if len(parts) < size:
             parts.append('"... %d more"' % (size - len(parts)))
         return "[%s]" % ",".join(parts)
@@ -208,15 +231,18 @@ class Describer:
             left -= len(shape.head)
         below = depth + 1
         shown = 0
+        keys, texts = self._keys, self.texts
         for name, item in pairs:
             if left <= 0:
                 break
             shown += 1
-            prefix = self.prefix(name)
+            prefix = keys[name] if type(name) is str and name in keys else self.prefix(name)
             if prefix is None:
                 part = "%s:%s" % (quote(self._key_text(name)), _FILTERED)
+            elif type(item) is str and item in texts:
+                part = prefix + texts[item]
             else:
-                part = prefix + self._value(item, below, left - len(prefix))
+                part = prefix + self.text(item, below, left - len(prefix))
             left -= len(part) + 1
             parts.append(part)
         if shown < size:
@@ -227,7 +253,7 @@ class Describer:
         if self._calls_repr and shape.kind != RECORD:
             return self._text_of_repr(value, shape, depth)
         if depth >= DEPTH:
-            return self._leaf("<%s>" % shape.label)
+            return shape.word
         if shape.kind == RECORD:
             fields = list(zip(shape.fields, tuple.__iter__(value)))
             return self._mapping(fields[:BREADTH], len(fields), depth, shape, left)
@@ -236,7 +262,7 @@ class Describer:
             arguments = BaseException.__dict__["args"].__get__(value)
             state = [("args", arguments), *state]
         if not state:
-            return self._leaf("<%s>" % shape.label)
+            return shape.word
         return self._mapping(state[:BREADTH], len(state), depth, shape, left)
 
     def _text_of_repr(self, value: Any, shape: Shape, depth: int) -> str:

@@ -63,16 +63,28 @@ class Shape:
 
     ``label`` is ``module.Qualname`` (builtins without module). ``read_dict`` reads the instance ``__dict__``
     or is None. ``slots`` are (name, reader) pairs. ``fields`` are a named tuple's names. ``show`` describes
-    a standard library value as text, which ``is_harmless`` where it can hold no secret. ``head`` begins the
-    JSON object of an instance.
+    a standard library value as text, which ``is_harmless`` where it can hold no secret. ``word`` is the JSON of
+    an instance in one word, ``head`` begins it as an object.
     """
 
-    __slots__ = ("fields", "head", "is_harmless", "kind", "label", "mark", "read_dict", "show", "slots")
+    __slots__ = (
+        "fields",
+        "head",
+        "is_harmless",
+        "kind",
+        "label",
+        "mark",
+        "read_dict",
+        "show",
+        "slots",
+        "word",
+    )
 
     def __init__(self, cls: type) -> None:
         self.mark = ref(cls)
         self.label = label_of(cls)
-        self.head = '"__class__":' + quote("<%s>" % self.label)
+        self.word = quote("<%s>" % self.label)
+        self.head = '"__class__":' + self.word
         self.is_harmless = False
         self.kind = OBJECT
         self.read_dict: Reader | None = None

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 #: end.
 HEAD, TAIL, DETAILED = 50, 200, 25
 
-#: Bytes for the values of a frame, and how many levels of them are left out. An error is mostly explained by the
-#: frame that raised it and by the last few of the application's own; the others tell how one came there.
-RAISING, NEAR, FAR, FAR_LIBRARY = (4096, 0), (2048, 0), (1024, 1), (512, 2)
+#: Bytes for the values of a frame, how many levels of them are left out, and of those that are neither parameters nor
+#: named by the line. An error is mostly explained by the frame that raised it and by the last few of the
+#: application's own; the others tell how one came there.
+RAISING, NEAR, FAR, FAR_LIBRARY = (4096, 0, 0), (2048, 0, 0), (1024, 1, 3), (512, 2, 3)
 _NEAR_FRAMES = 8
 _REMEMBERED = 2000
 
@@ -45,6 +46,7 @@ class Place:
 
     __slots__ = (
         "code",
+        "first",
         "full",
         "hide_names",
         "in_app",
@@ -66,6 +68,7 @@ class Place:
         self.shown: dict[str, Any] = {}
         self.full = self.slim = b""
         self.names: tuple[str, ...] = ()
+        self.first: frozenset[str] = frozenset()  # of the names: parameters, and those on the line
 
     def load(self, lineno: int | None, namespace: Any, stack: Stacks) -> None:
         """Read the source and make the JSON; once a place."""
@@ -96,7 +99,8 @@ class Place:
             shown["post_context"] = [clean(text) for text in found[2]]
         self.shown = shown
         self.full = utf8(dumps(shown)[:-1])
-        self.names = variables.names_in_order(code, line)
+        self.names, count = variables.names_in_order(code, line)
+        self.first = frozenset(self.names[:count])
         self.loaded = True
 
 
@@ -259,7 +263,7 @@ class Stacks:
         return place
 
     def _describe(
-        self, frame: Frame, running: FrameType, describer: Describer, share: tuple[int, int]
+        self, frame: Frame, running: FrameType, describer: Describer, share: tuple[int, int, int]
     ) -> None:
         local = running.f_locals
         place = frame.place
@@ -275,7 +279,7 @@ class Stacks:
             # stays.
             for name in place.names:
                 local.pop(name, None)
-        variables.write(frame, pairs, describer, self.scrubber, *share)
+        variables.write(frame, pairs, describer, self.scrubber, share)
 
 
 def _take(pairs: Iterator[Any], count: int) -> list[Any]:

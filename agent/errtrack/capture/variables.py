@@ -10,7 +10,7 @@ from errtrack.capture.wire import dumps, quote, utf8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import CodeType
     from typing import Any
 
@@ -29,27 +29,38 @@ def write(
     pairs: list[tuple[str, Any]],
     describer: Describer,
     scrubber: Scrubber,
-    budget: int,
-    depth: int,
+    share: tuple[int, int, int],
 ) -> None:
-    """Put the JSON of *pairs* into *frame*, in about *budget* bytes; a greater *depth* shows values more briefly."""
+    """Put the JSON of *pairs* into *frame*.
+
+    *share* is in how many bytes, how many levels of each value are left out, and how many of those that are neither
+    parameters nor named by the line.
+    """
     parts: list[str] = []
     total = 0
-    left = budget
+    left, depth, depth_of_rest = share
+    first = frame.place.first
+    prefix_of, text_of, texts = describer.prefix, describer.text, describer.texts
     for name, value in pairs:
         if value is MISSING:
             continue
         total += 1
         if left <= 0 or len(parts) >= _NAMES:
             continue
-        prefix = describer.prefix(name)
+        prefix = prefix_of(name)
         if prefix is None:
             frame.filtered.append(name)
             part = '%s:"%s"' % (quote(name), FILTERED)
+        elif type(value) is str and value in texts:
+            part = prefix + texts[value]
         else:
             # No value takes more than half of what is left: the next ones are worth seeing as well.
-            half = left >> 1
-            part = prefix + describer.describe(value, half if half > 200 else 200, depth)
+            try:
+                part = prefix + text_of(
+                    value, depth if name in first else depth_of_rest, left >> 1 if left > 400 else 200
+                )
+            except Exception as error:
+                part = prefix + describer.unreadable(error)
         left -= len(part) + 1
         parts.append(part)
     if not total:
@@ -82,15 +93,21 @@ _FUNCTION = type(utf8)
 _BUILTIN = type(len)
 
 
-def names_in_order(code: CodeType, line: str) -> tuple[str, ...]:
-    """Names of the failing line first, then the parameters, then the other variables."""
+def names_in_order(code: CodeType, line: str) -> tuple[tuple[str, ...], int]:
+    """Names of the failing line, the parameters, the other variables; and how many the first two are."""
     parameters = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
     everything = [*code.co_varnames, *code.co_cellvars, *code.co_freevars]
     on_line = "".join(c if c.isalnum() or c == "_" else " " for c in line.partition("#")[0]).split()
     if not code.co_flags & OPTIMIZED:
         everything = [*code.co_names]
-        return tuple(dict.fromkeys(name for name in on_line if name in everything))
+        parameters = 0
     known = set(everything)
-    ordered = [name for name in on_line if name in known] + everything[:parameters] + everything
+    first = _shown(name for name in [name for name in on_line if name in known] + everything[:parameters])
+    if not code.co_flags & OPTIMIZED:
+        return first, len(first)
+    return _shown((*first, *everything)), len(first)
+
+
+def _shown(names: Iterable[str]) -> tuple[str, ...]:
     # ".0" and the like are the compiler's own.
-    return tuple(dict.fromkeys(name for name in ordered if name[:1] != "." and name not in HIDDEN_BY))
+    return tuple(dict.fromkeys(name for name in names if name[:1] != "." and name not in HIDDEN_BY))
