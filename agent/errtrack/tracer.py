@@ -131,18 +131,25 @@ def event_of(transaction: Transaction) -> Event:
     """The event of *transaction*. Its name is added later: framework and application have a say in it."""
     trace = transaction.get_trace_context()
     trace["status"] = transaction.status or ("internal_error" if transaction.has_failed else "ok")
-    if transaction.data:
-        trace["data"] = transaction.data
+    data = transaction.data
+    if data:
+        trace["data"] = data
+    contexts: dict[str, Any] = {"trace": trace}
+    tags = transaction.tags or {}
+    code = data.get("http.response.status_code") if data else None
+    if code is not None:
+        contexts["response"] = {"status_code": code}
+        tags = {"http.status_code": str(code), **tags}
     spans = [row_of(span) for span in transaction.spans]
     event: Event = {
         "type": "transaction",
         "start_timestamp": transaction.started,
         "timestamp": transaction.time_of(transaction.ended or transaction.began),
-        "contexts": {"trace": trace},
+        "contexts": contexts,
         "spans": spans,
     }
-    if transaction.tags:
-        event["tags"] = transaction.tags
+    if tags:
+        event["tags"] = tags
     if transaction.dropped:
         event["_meta"] = {"spans": {"": {"len": len(spans) + transaction.dropped}}}
     return event

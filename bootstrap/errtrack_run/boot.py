@@ -18,9 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_CHOICES = frozenset(
-    ("ERRTRACK_ENABLE", "ERRTRACK_DISABLE", "ERRTRACK_CONFIG", "ERRTRACK_FUNCTIONS_TO_TRACE")
-)
+_CHOICES = frozenset("ERRTRACK_" + word for word in ("ENABLE", "DISABLE", "CONFIG", "FUNCTIONS_TO_TRACE"))
 _OFF = ("0", "false", "f", "no", "n", "off")
 
 #: The finder of this interpreter, once booted.
@@ -59,9 +57,7 @@ def _lay(inject: "str | None") -> None:
     if not _CHOICES.isdisjoint(os.environ):
         from errtrack_run import opt_in
 
-        off = opt_in.switched_off(off)
-        for name in opt_in.traced() if "tracing" not in off else ():
-            _attempt("hook on " + name, finder.register, name, ("tracing",))
+        off = opt_in.chosen(finder, off)
     for name, files in catalogue.HOOKS.items():
         if not off.isdisjoint(files):
             files = tuple([file for file in files if file not in off])

@@ -10,8 +10,17 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 _MOST = 200_000
+
+
+def chosen(finder: "Any", opt_in: "Iterable[str]") -> "frozenset[str]":
+    """The files that are off; *finder* then waits for the modules of the functions that are to be traced."""
+    off = switched_off(opt_in)
+    for module in _modules_of_functions() if "tracing" not in off else ():
+        finder.register(module, ("tracing",))
+    return off
 
 
 def switched_off(opt_in: "Iterable[str]") -> "frozenset[str]":
@@ -24,8 +33,8 @@ def _names(variable: str) -> "list[str]":
     return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
 
 
-def traced() -> "list[str]":
-    """The modules that hold what ``functions_to_trace`` names, and names that may turn out to be none."""
+def _modules_of_functions() -> "list[str]":
+    """Where ``functions_to_trace`` may be; some may turn out to be classes, which nobody ever imports."""
     paths = _names("ERRTRACK_FUNCTIONS_TO_TRACE") or named_in(
         os.environ.get("ERRTRACK_CONFIG", ""), "functions_to_trace"
     )

@@ -61,6 +61,8 @@ _scans: list[Scan] = []
 
 def add_modules(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
     """Take the list that is there; read anew, for later events, where the application has changed its path."""
+    if event.get("type") == "transaction":  # there are many, and nobody looks for a package in them
+        return event
     if not _scans or (_scans[0].found is None and _scans[0].pid != os.getpid()):  # a fork has no threads
         _scans[:] = [Scan()]
     scan = _scans[0]
