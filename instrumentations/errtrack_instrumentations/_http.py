@@ -69,7 +69,8 @@ class Request(_request.Record):
         trace = None
         if continues and ("sentry-trace" in facts.headers or "traceparent" in facts.headers):
             trace = (get("sentry-trace") or "", get("baggage") or "", get("traceparent") or "")
-        units.Unit.__init__(self, op, name, source, "auto.http." + mechanism, trace, sampling)
+        method = facts.method if op == "http.server" else ""
+        units.Unit.__init__(self, op, name, source, "auto.http." + mechanism, trace, sampling, method)
         # A request made inside of a request is described by itself alone.
         others = self.scope.processors
         others = others and tuple([p for p in others if not isinstance(p, _request.Record)])
@@ -104,8 +105,8 @@ class Request(_request.Record):
 
     def close(self, status: str = "", http_status: int = 0) -> None:
         """The request is over: *status* as for a unit's end, *http_status* of its answer."""
+        self.end(status, http_status)  # a transaction is an event, and described like one
         self.enrich = None
-        self.end(status, http_status)
 
 
 def describe(event: dict[str, Any], facts: Facts) -> None:
@@ -130,7 +131,13 @@ def describe(event: dict[str, Any], facts: Facts) -> None:
     )
 
 
-def add_body(event: dict[str, Any], facts: Facts, **body: Any) -> None:
+def add_body(event: dict[str, Any], facts: Facts, raw: bytes, parse: Callable[[], Any] | None = None) -> None:
     """Put the body on *event*: see :func:`_body.add_body`."""
     get = facts.headers.get
-    _body.add_body(event, content_type=get("content-type") or "", length=get("content-length") or "", **body)
+    _body.add_body(
+        event,
+        content_type=get("content-type") or "",
+        length=get("content-length") or "",
+        raw=raw,
+        parse=parse,
+    )

@@ -177,10 +177,6 @@ def enrich(handler: Any, record: _http.Request, event: dict[str, Any], hint: dic
     request = handler.request
     if isinstance(request.body, bytes):
         _http.add_body(
-            event,
-            record.facts,
-            raw=request.body,
-            form=request.body_arguments,
-            files=request.files or (),
+            event, record.facts, request.body, lambda: (request.body_arguments, request.files or ())
         )
     return True

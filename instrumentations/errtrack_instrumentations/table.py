@@ -75,6 +75,7 @@ INSTRUMENTATIONS = {
     "django_tasks": ("Django's tasks", "spans of what is enqueued (Django 6)"),
     "rest_framework": ("Django REST framework", "the data that it parsed; spans of authentication"),
     "channels": ("Django Channels", "failing websocket consumers, by name"),
+    "sanic": ("Sanic", "failed requests with route and body, websockets, background tasks, exception handlers"),
     "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),
     "openai": ("OpenAI", "errors of requests to models; spans with models, tokens and times"),
     "sqlite3": ("sqlite3", "with tracing on, statements as spans"),
