@@ -410,10 +410,10 @@ def _with_parameters(wrapper: Callable[..., Any], original: Any) -> Callable[...
     if not names or not all(name.isidentifier() for name in names):
         return wrapper
     listed = ", ".join(names)
-    text = "async def f(%s, *a_, **k_): return await w_(%s, *a_, **k_)" % (listed, listed)
+    text = "async def async_wrapper(%s, *a_, **k_): return await w_(%s, *a_, **k_)" % (listed, listed)
     namespace: dict[str, Any] = {"__name__": __name__, "w_": wrapper}
-    exec(compile(text, __file__, "exec"), namespace)
-    made: Callable[..., Any] = namespace["f"]
+    exec(compile(text, "<errtrack>", "exec"), namespace)
+    made: Callable[..., Any] = namespace["async_wrapper"]
     return made
 
 

@@ -16,11 +16,14 @@ _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 def frame_of(error: BaseException) -> dict[str, Any] | None:
     """The template line of *error* as a frame; None where no template is to blame."""
-    told = getattr(error, "template_debug", None)
-    if isinstance(told, dict) and told.get("source_lines"):
-        lines = dict(told["source_lines"])
-        return _frame(str(told.get("name")), "", told.get("line") or 0, lines)
-    return _found_in_frames(error)
+    frame = _found_in_frames(error)
+    if frame is None:
+        # What Jinja2's errors bring along, and Django's where ``debug`` is on: up to 3.2 of the outermost template,
+        # and escaped for HTML.
+        told = getattr(error, "template_debug", None)
+        if isinstance(told, dict) and told.get("source_lines"):
+            frame = _frame(str(told.get("name")), "", told.get("line") or 0, dict(told["source_lines"]))
+    return frame
 
 
 def shown(value: Any) -> Any:
@@ -36,7 +39,7 @@ def shown(value: Any) -> Any:
 
 
 def _found_in_frames(error: BaseException) -> dict[str, Any] | None:
-    """Without the engine's ``debug``, nodes and templates still stand in the frames that the exception went through."""
+    """The innermost node, and its template, out of the frames that the exception went through."""
     origin: Any = None
     token: Any = None
     templates: list[Any] = []

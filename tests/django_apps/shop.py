@@ -55,7 +55,12 @@ if not settings.configured:
     )
     django.setup()
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async  # noqa: E402
+from asgiref.sync import async_to_sync, sync_to_async  # noqa: E402
+
+try:
+    from asgiref.sync import iscoroutinefunction
+except ImportError:  # an old asgiref
+    from asyncio import iscoroutinefunction
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
@@ -65,19 +70,31 @@ from django.shortcuts import render  # noqa: E402
 from django.template.response import TemplateResponse  # noqa: E402
 from django.urls import include, path, re_path  # noqa: E402
 from django.utils.decorators import sync_and_async_middleware  # noqa: E402
+from django.utils.deprecation import MiddlewareMixin  # noqa: E402
 from django.views import View  # noqa: E402
 from django.views.decorators.cache import cache_page  # noqa: E402
 
 import errtrack  # noqa: E402
 
 
+@sync_and_async_middleware
 def early(get_response):
-    def middleware(request):
+    def look(request):
         if request.path == "/item/early/7/":
             raise RuntimeError("early")
         if request.path.startswith("/other/"):
             request.urlconf = "shop_other"
-        return get_response(request)
+
+    if iscoroutinefunction(get_response):
+
+        async def middleware(request):
+            look(request)
+            return await get_response(request)
+    else:
+
+        def middleware(request):
+            look(request)
+            return get_response(request)
 
     return middleware
 
@@ -96,16 +113,14 @@ def both(get_response):
     return middleware
 
 
-class FailingMiddleware:
+class FailingMiddleware(MiddlewareMixin):
     """Fails in its response phase."""
 
-    def __init__(self, get_response):
-        self.get_response = get_response
-
-    def __call__(self, request):
+    def process_request(self, request):
         if request.path == "/looked-at/" or "look" in request.GET:
             request.user.is_authenticated
-        response = self.get_response(request)
+
+    def process_response(self, request, response):
         if request.path == "/twice/":
             raise RuntimeError("second")
         return response

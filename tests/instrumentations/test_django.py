@@ -15,6 +15,8 @@ pytest.importorskip("django")
 
 from djangos import FORM, JSON, Story, gunicorn, multipart, shop_in, uvicorn
 
+DJANGO = pytest.importorskip("django").VERSION
+
 FILES, FILES_HEADERS = multipart({"name": "ada", "password": "hunter2"}, {"file": b"content"})
 
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -122,7 +124,8 @@ def test_failing_404_handler_is_one_event(story: Story) -> None:
 def test_class_based_views(story: Story) -> None:
     assert story.event("thing")["transaction"] == "/thing/"
     assert main_exception(story.event("thing"))["value"] == "class-based"
-    assert main_exception(story.event("async-thing"))["value"] == "async class-based"
+    if DJANGO >= (4, 1):  # before, classes had no async methods
+        assert main_exception(story.event("async-thing"))["value"] == "async class-based"
 
 
 def test_tags_cross_threads_and_loops_inside_a_view(story: Story) -> None:
@@ -251,7 +254,7 @@ def personal(sandbox_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Story
         SHOP_ATOMIC="1",
     )
     requests = json.loads(json.dumps(PERSONAL).replace("SESSION", sandbox.session))
-    return Story.told(sandbox, gunicorn(sandbox), requests)
+    return Story.told(sandbox, gunicorn(sandbox, "--workers", "1"), requests)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +397,7 @@ def test_runserver_with_its_reloader_reports_once(sandbox_in: Any, tmp_path: Any
         "manage.py",
         "import shop, sys\nfrom django.core.management import execute_from_command_line as e\ne(sys.argv)\n",
     )
-    with Server(sandbox, sys.executable, "manage.py", "runserver", "--skip-checks", "PORT") as server:
+    with Server(sandbox, sys.executable, "manage.py", "runserver", "PORT") as server:
         assert server.get("/fail/3/")[0] == 500
     event = sandbox.event()
     assert (event["transaction"], main_exception(event)["mechanism"]["type"]) == ("/fail/{n}/", "django")

@@ -45,7 +45,8 @@ def test_failing_consumers_are_one_event_each(sandbox_in: Any, tmp_path: Any, se
         assert talk(server.port, "/aws/blue/", "hello", "fail") == ["hello"]
         assert talk(server.port, "/ws/green/", "goodbye") == ["goodbye"]
         assert server.get("/fail/1/")[0] == 500
-    chat, async_chat, view = sandbox.events()
+    # Old releases of uvicorn log that a client of new releases of websockets has hung up.
+    chat, async_chat, view = (event for event in sandbox.events() if event.get("logger") != "uvicorn.error")
     assert [main_exception(e)["value"] for e in (chat, async_chat)] == ["in receive", "in async receive"]
     mechanism = main_exception(chat)["mechanism"]
     assert (mechanism["type"], mechanism["handled"]) == ("asgi", False)
