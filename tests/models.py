@@ -1,7 +1,7 @@
 """A server of models on loopback, with the HTTP API of OpenAI; the model asked for decides how it behaves.
 
 ``ok``, ``n2`` (two choices), ``tools`` (asks for a tool), ``bare`` (no usage), ``quiet`` (no content, usage 20/0/20),
-``odd`` (no choices at all), ``failed`` (responses: failed), ``http429`` (any status), ``garbage`` (no JSON),
+``odd`` (no choices at all), ``thinks`` (before it speaks), ``failed`` (responses: failed), ``http429`` (any status), ``garbage`` (no JSON),
 ``breaks`` (an error in the middle of a stream), ``cut`` (the connection ends there), ``waits`` (until let go).
 """
 
@@ -207,10 +207,9 @@ def _text_pieces(model: str, asked: dict[str, Any]) -> Iterator[Any]:
 def _response(model: str, asked: dict[str, Any], status: str = "completed") -> dict[str, Any]:
     part = {"type": "output_text", "text": _said(asked), "annotations": []}
     item: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
-    output: list[dict[str, Any]] = [
-        {"id": "rs_1", "type": "reasoning", "summary": []},
-        {**item, "content": [part]},
-    ]
+    output: list[dict[str, Any]] = [{**item, "content": [part]}]
+    if model == "thinks":
+        output.insert(0, {"id": "rs_1", "type": "reasoning", "summary": []})
     if model == "tools":
         output = [_function_call("completed", ARGUMENTS)]
     answer = {
@@ -251,9 +250,18 @@ def _response_events(model: str, asked: dict[str, Any]) -> Iterator[tuple[str, d
     else:
         thought = {"item_id": "rs_1", "output_index": 0, "summary_index": 0}
         item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
-        place = {"item_id": "msg_1", "output_index": 1, "content_index": 0}
-        yield "response.reasoning_summary_text.delta", {**thought, "delta": "thinking"}
-        yield "response.output_item.added", {"output_index": 1, "item": item}
+        place: dict[str, Any] = {
+            "item_id": "msg_1",
+            "output_index": int(model == "thinks"),
+            "content_index": 0,
+        }
+        thinking = {"id": "rs_1", "type": "reasoning", "summary": []}
+        if place["output_index"]:
+            yield "response.output_item.added", {"output_index": 0, "item": thinking}
+            part = {"type": "summary_text", "text": ""}
+            yield "response.reasoning_summary_part.added", {**thought, "part": part}
+            yield "response.reasoning_summary_text.delta", {**thought, "delta": "thinking"}
+        yield "response.output_item.added", {"output_index": place["output_index"], "item": item}
         part = {"type": "output_text", "text": "", "annotations": []}
         yield "response.content_part.added", {**place, "part": part}
         text = _said(asked)

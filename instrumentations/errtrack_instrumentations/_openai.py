@@ -10,6 +10,7 @@ import errtrack
 from errtrack import guard, options
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
+from errtrack.instrumentation import is_async
 
 from . import _openai_content as content
 from . import _openai_errors as errors
@@ -151,7 +152,7 @@ class Request:
     def answered(self, answer: Any) -> None:
         """The call has returned *answer*: whole, or a stream whose pieces are looked at as the application reads."""
         try:
-            if self._raw == "true" and type(answer).__name__ == "LegacyAPIResponse":
+            if self._raw == "true" and not is_async(getattr(type(answer), "parse", None)):
                 # What is parsed is kept: the application is given the same object when it asks.
                 answer = answer.parse()
             if self.api.streams(self._kwargs):

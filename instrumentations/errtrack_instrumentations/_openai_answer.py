@@ -49,9 +49,9 @@ class Answer:
 
     def head(self, answer: Any) -> None:
         """Take down what stands at the head of an answer, and of each piece of one."""
-        self.model = getattr(answer, "model", None)
-        self.id = getattr(answer, "id", None)
-        self.usage = getattr(answer, "usage", None)
+        self.model = content.field(answer, "model")
+        self.id = content.field(answer, "id")
+        self.usage = content.field(answer, "usage")
 
     def take(self, answer: Any) -> None:
         """Take a whole answer."""
@@ -193,28 +193,31 @@ class Text(Answer):
 
 
 class Responses(Answer):
-    """The responses API. Of its events only those of text are text; calls of tools come whole at their end."""
+    """The responses API. Of its events only those of text are text; calls of tools come whole at their end.
+
+    What a release of the client does not know yet it leaves a dict.
+    """
 
     __slots__ = ()
 
     def take(self, answer: Any) -> None:
         self.head(answer)
-        status = getattr(answer, "status", None)
+        status = content.field(answer, "status")
         self.failed = status == "failed"
-        reason = getattr(getattr(answer, "incomplete_details", None), "reason", None)
+        reason = content.field(content.field(answer, "incomplete_details"), "reason")
         if status in ("completed", "failed", "incomplete"):
             self.finish[0] = reason or status
-        output = getattr(answer, "output", None)
+        output = content.field(answer, "output")
         if not self.reads or not output:
             return
         self.texts, self.calls = {}, {}
         for place, item in enumerate(output):
-            kind = getattr(item, "type", None)
+            kind = content.field(item, "type")
             if kind == "function_call":
                 self.calls[place] = content.plain(item)
             elif kind == "message":
-                for part_place, part in enumerate(getattr(item, "content", None) or ()):
-                    said = getattr(part, "text", None) or getattr(part, "refusal", None)
+                for part_place, part in enumerate(content.field(item, "content") or ()):
+                    said = content.field(part, "text") or content.field(part, "refusal")
                     if isinstance(said, str):
                         self.texts[(place, part_place)] = [said]
 
@@ -224,8 +227,7 @@ class Responses(Answer):
             self.failed = (
                 self.failed or type(chunk).__name__ == "ResponseErrorEvent"
             )  # 1.66: without its type
-            return
-        if kind.endswith(".delta"):
+        elif kind.endswith(".delta"):
             if self.first is None:
                 self.first = self.seconds()
             if self.reads and kind in ("response.output_text.delta", "response.refusal.delta"):
@@ -233,9 +235,9 @@ class Responses(Answer):
         elif kind in ("response.completed", "response.failed", "response.incomplete"):
             self.take(chunk.response)
         elif kind == "response.created":
-            self.model, self.id = chunk.response.model, chunk.response.id
+            self.head(chunk.response)
         elif kind == "response.output_item.done":
-            if self.reads and getattr(chunk.item, "type", None) == "function_call":
+            if self.reads and content.field(chunk.item, "type") == "function_call":
                 self.calls[chunk.output_index] = content.plain(chunk.item)
         elif kind == "error":
             self.failed = True
