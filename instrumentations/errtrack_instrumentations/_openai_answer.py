@@ -224,9 +224,7 @@ class Responses(Answer):
     def add(self, chunk: Any) -> None:
         kind = getattr(chunk, "type", None)
         if kind is None:
-            self.failed = (
-                self.failed or type(chunk).__name__ == "ResponseErrorEvent"
-            )  # 1.66: without its type
+            self.failed = self.failed or getattr(chunk, "event", None) == "error"  # as 1.66 has it
         elif kind.endswith(".delta"):
             if self.first is None:
                 self.first = self.seconds()
