@@ -34,6 +34,8 @@ Run COMMAND as it would run without errtrack-run, and report its errors.
   --debug              tell on stderr what errtrack does and what went wrong inside it
   --no-propagate       leave the Python processes that COMMAND starts alone
   --supervise          stay as its parent, and report at once when it is killed
+  --monitor NAME       tell the server when this scheduled job begins and how it ends
+  --schedule CRONTAB   when it is due, as "0 3 * * *"; the server's monitor is set up by it
   --check              tell what would happen to COMMAND, and do not run it
   --version            print the version
   --help               print this
@@ -45,7 +47,7 @@ example: errtrack-run --environment staging gunicorn app:wsgi
 #: The folder that goes on PYTHONPATH. It holds sitecustomize.py and nothing else.
 INJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inject")
 
-_VALUES = ("dsn", "environment", "release", "config")
+_VALUES = ("dsn", "environment", "release", "config", "monitor", "schedule")
 _FLAGS = ("debug", "no-propagate", "supervise", "check", "version", "help")
 
 _ENOEXEC = 8  # of every Unix; the errno module is not imported for one number
@@ -84,10 +86,16 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         _say("warning: " + warning, 0)
     if os.name == "nt":
         return _spawn(command, environ)
-    if "supervise" in options:
-        __import__("errtrack_run.supervisor")  # by name, as above
+    if "supervise" in options or "monitor" in options:
+        job = None
+        if "monitor" in options:
+            __import__("errtrack_run.job")  # by name, as above
+            job = sys.modules["errtrack_run.job"].Job(
+                options["monitor"], options.get("schedule", ""), environ
+            )
+        __import__("errtrack_run.supervisor")
         supervisor = sys.modules["errtrack_run.supervisor"]
-        return int(supervisor.run(command, environ, lambda: _become(command, environ)))
+        return int(supervisor.run(command, environ, lambda: _become(command, environ), job))
     return _become(command, environ)
 
 
@@ -117,6 +125,8 @@ def parse(arguments: "list[str]") -> "tuple[dict[str, str], list[str]]":
         else:
             near = [known for known in _VALUES + _FLAGS if name and known.startswith(name)]
             raise Misuse("unknown option %s%s" % (word, "; did you mean --%s?" % near[0] if near else ""))
+    if "schedule" in options and "monitor" not in options:
+        raise Misuse("--schedule is for a job that --monitor names")
     return options, arguments
 
 

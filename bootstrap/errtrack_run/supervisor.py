@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn, Optional
 
+    from errtrack_run.job import Job
+
 _POLITE = (
     "SIGTERM",
     "SIGINT",
@@ -38,8 +40,16 @@ _BY_KERNEL = 128
 CGROUPS = "/sys/fs/cgroup"
 
 
-def run(command: "Sequence[str]", environ: "dict[str, str]", become: "Callable[[], int]") -> int:
-    """Run *command* by *become* in a child, wait for its end, and end as it did. Returns an exit status."""
+def run(
+    command: "Sequence[str]",
+    environ: "dict[str, str]",
+    become: "Callable[[], int]",
+    job: "Optional[Job]" = None,
+) -> int:
+    """Run *command* by *become* in a child, wait for its end, and end as it did. Returns an exit status.
+
+    *job* is told of begin and end.
+    """
     faults = {getattr(signal, name) for name in _FAULTS if hasattr(signal, name)}
     former = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
     child_signal = signal.signal(
@@ -51,9 +61,13 @@ def run(command: "Sequence[str]", environ: "dict[str, str]", become: "Callable[[
     if child == 0:
         _be_the_command(become, former, child_signal, watch, tell)
     os.close(tell)
+    if job is not None:
+        job.begin()
     status = _wait(child)
     started = not os.read(watch, 1)  # exec closes the other end
     os.close(watch)
+    if job is not None:
+        job.end(status == 0)
     if not os.WIFSIGNALED(status):
         return os.WEXITSTATUS(status)
     number = os.WTERMSIG(status)
