@@ -24,7 +24,9 @@ def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
         extra.update(scope.extra)
         contexts.update(scope.contexts)
         if scope.flags is not None:
-            flags.update(scope.flags)
+            for flag, result in scope.flags.items():
+                flags.pop(flag, None)  # the order is that of evaluation
+                flags[flag] = result
         if scope.breadcrumbs:
             # A copy of each: what a hook changes in an event must not change the next event's breadcrumb.
             crumbs.extend(dict(crumb) for crumb in tuple(scope.breadcrumbs))
@@ -38,9 +40,13 @@ def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
         if scope.transaction is not None:
             event["transaction"], source = scope.transaction
             event["transaction_info"] = {"source": source}
-    if flags:
-        values = [{"flag": flag, "result": result} for flag, result in flags.items()]
-        contexts["flags"] = {"values": values[-100:]}
+    if flags and event.get("type") != "transaction":
+        own = event.get("contexts")
+        given = contexts.get("flags")
+        if isinstance(own, dict) and "flags" in own:
+            event["contexts"] = {**own}
+            given = event["contexts"].pop("flags")
+        contexts["flags"] = _with_flags(given, flags)
     _merge(event, "tags", tags)
     _merge(event, "extra", extra)
     _merge(event, "contexts", contexts)
@@ -48,6 +54,12 @@ def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
         if sources > 1:
             crumbs.sort(key=_crumb_time)
         event.setdefault("breadcrumbs", {"values": crumbs})
+
+
+def _with_flags(context: Any, flags: dict[str, Any]) -> dict[str, Any]:
+    said = context.get("values") if isinstance(context, dict) else None
+    values = [{"flag": flag, "result": result} for flag, result in flags.items()]
+    return {"values": [*(said if isinstance(said, list) else ()), *values][-100:]}
 
 
 def _merge(event: dict[str, Any], key: str, inherited: dict[str, Any]) -> None:

@@ -184,16 +184,18 @@ class Scope:
         self.attachments = (*self.attachments, made)
 
     def add_feature_flag(self, flag: str, result: Any) -> None:
-        """Note what a feature flag was evaluated to; the last 100 flags are shown with each event."""
-        flags = self.flags
-        if flags is None:
-            self.flags = {flag: result}
-            return
-        flags = {name: value for name, value in flags.items() if name != flag}
-        if len(flags) >= MOST_FLAGS:
+        """Note what a feature flag was evaluated to; the last 100 flags are shown with each event, the first 10 of
+        a span with it.
+        """
+        flags = dict(self.flags or ())
+        if flag in flags:
+            del flags[flag]
+        elif len(flags) >= MOST_FLAGS:
             del flags[next(iter(flags))]
         flags[flag] = result
         self.flags = flags
+        if self.span is not None:
+            self.span.set_flag(flag, result)
 
     def get_propagation(self) -> PropagationContext:
         """The ids of this unit of work, made at first use."""

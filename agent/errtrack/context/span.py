@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     Token = tuple[Scope, Any]
 
+#: Feature flags kept in a span: those evaluated first.
+MOST_FLAGS = 10
+
 _clock = time.perf_counter
 _new_bytes = os.urandom
 
@@ -111,6 +114,12 @@ class Span:
     def update_data(self, data: Mapping[str, Any]) -> None:
         """Attach several values."""
         self.data = {**(self.data or {}), **data}
+
+    def set_flag(self, flag: str, result: Any) -> None:
+        """Note what a feature flag was evaluated to; of a span the first 10 are kept."""
+        named = [key for key in self.data or () if type(key) is str and key.startswith("flag.evaluation.")]
+        if len(named) < MOST_FLAGS:
+            self.set_data("flag.evaluation.%s" % flag, result)
 
     def set_tag(self, key: str, value: Any) -> None:
         """Set a tag of the span."""
