@@ -66,7 +66,7 @@ class Describer:
     """
 
     __slots__ = (
-        "_always", "_calls_repr", "_custom", "_keys", "_known", "_limits", "_scrubber", "_sensitive",
+        "_always", "_calls_repr", "_custom", "prefixes", "_known", "_limits", "_scrubber", "_sensitive",
         "texts",
     )  # fmt: skip
 
@@ -82,7 +82,7 @@ class Describer:
         self._known: dict[int, tuple[Any, int, str]] = {}
         # The frames of one event show the same words again and again.
         self.texts: dict[str, str] = {}
-        self._keys: dict[str, str | None] = {}
+        self.prefixes: dict[str, str | None] = {}
 
     def describe(self, value: Any, budget: int) -> str:
         """JSON text of *value* in about *budget* bytes. A value that cannot be read costs only itself."""
@@ -231,16 +231,19 @@ class Describer:
             left -= len(shape.head)
         below = depth + 1
         shown = 0
-        keys, texts = self._keys, self.texts
+        prefixes, texts = self.prefixes, self.texts
         for name, item in pairs:
             if left <= 0:
                 break
             shown += 1
-            prefix = keys[name] if type(name) is str and name in keys else self.prefix(name)
+            prefix = prefixes[name] if type(name) is str and name in prefixes else self.prefix(name)
+            kind = type(item)
             if prefix is None:
                 part = "%s:%s" % (quote(self._key_text(name)), _FILTERED)
-            elif type(item) is str and item in texts:
+            elif kind is str and item in texts:
                 part = prefix + texts[item]
+            elif item is None or kind is bool or kind is float:
+                part = '%s"%r"' % (prefix, item)
             else:
                 part = prefix + self.text(item, below, left - len(prefix))
             left -= len(part) + 1
@@ -308,11 +311,11 @@ class Describer:
     def prefix(self, name: Any) -> str | None:
         """``"name":`` for a key, or None where the name is a secret's."""
         if type(name) is str:
-            prefix = self._keys.get(name, "")
+            prefix = self.prefixes.get(name, "")
             if prefix == "":
                 prefix = None if self._sensitive(name) else quote(self._key_text(name)) + ":"
                 if len(name) <= 100:
-                    self._keys[name] = prefix
+                    self.prefixes[name] = prefix
             return prefix
         text = self._key_text(name)
         plain = text

@@ -34,7 +34,7 @@ HEAD, TAIL, DETAILED = 50, 200, 25
 #: named by the line. An error is mostly explained by the frame that raised it and by the last few of the
 #: application's own; the others tell how one came there.
 RAISING, NEAR, FAR, FAR_LIBRARY = (4096, 0, 0), (2048, 0, 0), (1024, 1, 3), (512, 2, 3)
-_NEAR_FRAMES = 8
+_NEAR_FRAMES = 6
 _REMEMBERED = 2000
 
 # Up to 3.12 f_locals leaves its copy on the frame, which would keep the values alive as long as the frame.

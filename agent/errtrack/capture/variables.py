@@ -40,14 +40,14 @@ def write(
     total = 0
     left, depth, depth_of_rest = share
     first = frame.place.first
-    prefix_of, text_of, texts = describer.prefix, describer.text, describer.texts
+    text_of, texts, prefixes = describer.text, describer.texts, describer.prefixes
     for name, value in pairs:
         if value is MISSING:
             continue
         total += 1
         if left <= 0 or len(parts) >= _NAMES:
             continue
-        prefix = prefix_of(name)
+        prefix = prefixes[name] if name in prefixes else describer.prefix(name)
         if prefix is None:
             frame.filtered.append(name)
             part = '%s:"%s"' % (quote(name), FILTERED)
