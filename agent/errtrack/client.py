@@ -105,9 +105,9 @@ class Client:
             self.sessions = sessions.Sessions(self)
         self.tracer: Tracer | None = None
         if options.traces_sample_rate is not None or options.traces_sampler is not None:
-            from errtrack import tracer
+            from errtrack.tracer import Tracer
 
-            self.tracer = tracer.Tracer(self)
+            self.tracer = Tracer(self)
         self._pipeline = Pipeline(options, self.scrubber, self.dsn, self._lose, self._count_error)
         self._before_breadcrumb = Hook("before_breadcrumb", options.before_breadcrumb)
         self.transport.recover = self.report_crashes
@@ -162,6 +162,14 @@ class Client:
             except Exception as fault:
                 self._gave_up(fault)
                 return None
+
+    def dismiss(self, error: BaseException) -> None:
+        """Take *error* for one that was captured: later layers are then asked in vain. Never raises ``Exception``."""
+        with guard.Inside():
+            try:
+                any(f(error, error.__traceback__, "") for f in _error_filters)
+            except Exception as fault:
+                guard.fault("client", fault)
 
     def capture_message(
         self,
@@ -348,6 +356,8 @@ class Client:
             for size in lost:
                 self.transport.lost("buffer_overflow", "attachment", size)
         kind = "transaction" if is_transaction else "event"
+        if is_transaction and self.dsn is None and self._spotlight is None:
+            return event_id  # the store is for errors
         record = envelope.build(event_id, kind, events.encode(event), trace, attached)
         kept = self.send(record, envelope.CATEGORIES[kind], event.get("level") == "fatal")
         if storm is not None and self._storms.is_time_to_look():

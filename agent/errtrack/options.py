@@ -347,6 +347,7 @@ _TABLE: tuple[Option, ...] = (
     Option("http_request_source_threshold_ms", 100.0, milliseconds, "milliseconds", "From how long on an HTTP request is slow."),
     Option("enable_db_query_source", True, boolean, "true/false", "Note on slow spans of queries which line of the application made them."),
     Option("db_query_source_threshold_ms", 100.0, milliseconds, "milliseconds", "From how long on a query is slow."),
+    Option("enable_backpressure_handling", True, boolean, "true/false", "Halve traces_sample_rate every ten seconds while little can be delivered."),
     Option("max_spans", 1000, count, "spans", "Most spans kept in one transaction; the others are counted."),
     # Child processes and other services
     Option("propagate", True, boolean, "true/false", "Instrument child Python processes too."),
@@ -357,6 +358,7 @@ _TABLE: tuple[Option, ...] = (
     Option("celery.report_retries", False, boolean, "true/false", "Report the error that a task is retried for as well, as a warning."),
     Option("celery.monitor_beat_tasks", False, boolean, "true/false", "Tell the server of each run of beat's schedule, as cron check-ins."),
     Option("celery.exclude_beat_tasks", (), patterns, "list", "Regular expressions: entries of beat's schedule, by their whole name, that are not told."),
+    Option("aws_lambda.timeout_warning", False, boolean, "true/false", "Report 1.5 seconds before a Lambda function runs out of time."),
     Option("cloud_resource_context.cloud_provider", "", choice("", "aws", "gcp"), "aws or gcp", "Whose metadata server to ask. Empty: found out."),
     Option("django.transaction_style", "url", choice("url", "function_name"), "url or function_name", "Name of a Django request: its URL pattern or its view."),
     Option("django.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "Exceptions that Django answers with one of these are reported: [\"403\", \"500-599\"]."),

@@ -8,6 +8,8 @@ https://develop.sentry.dev/sdk/telemetry/traces/
 
 from __future__ import annotations
 
+from time import monotonic
+
 from errtrack import guard, hooks
 from errtrack.context import trace as tracing
 from errtrack.context.span import Transaction
@@ -21,12 +23,10 @@ if TYPE_CHECKING:
     from errtrack.context.propagation import PropagationContext
     from errtrack.context.scope import Event, Scope
     from errtrack.context.span import Span
-    from errtrack.options import Options
 
 
-def is_on(options: Options) -> bool:
-    """Whether *options* ask for tracing at all; a rate of 0 does, for the traces that others have begun."""
-    return options.traces_sample_rate is not None or options.traces_sampler is not None
+#: Seconds between two looks at whether what is captured gets through, and the most that they may halve the rate.
+LOOK_EVERY, MOST_HALVINGS = 10.0, 10
 
 
 class Tracer:
@@ -38,6 +38,11 @@ class Tracer:
         self._rate: float | None = options.traces_sample_rate
         self._sampler = Hook("traces_sampler", options.traces_sampler, hooks.IGNORED)
         self._most: int = options.max_spans
+        self._relieves: bool = options.enable_backpressure_handling
+        self._halvings = 0
+        self._look_at = 0.0
+        self._is_full = False
+        self._look_for_room_at = 0.0
         tracing.tracer = self
 
     def close(self) -> None:
@@ -112,14 +117,29 @@ class Tracer:
         return self._rate
 
     def _relief(self) -> float:
-        return 1.0
+        """What the rate is multiplied by: a half for each ten seconds in which little could be delivered."""
+        now = monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_EVERY
+            strained = self._relieves and self._client.transport.strain()
+            self._halvings = min(self._halvings + 1, MOST_HALVINGS) if strained else 0
+        return 0.5**self._halvings
+
+    def _has_no_room(self) -> bool:
+        """Whether a transaction, kept on disk, would take the place of an error before it is delivered."""
+        now = monotonic()
+        if now >= self._look_for_room_at:
+            self._look_for_room_at = now + 1.0
+            self._is_full = self._client.transport.strain() > 1
+        return self._is_full
 
     def _finished(self, transaction: Transaction) -> None:
         """Make the event of *transaction* and have it sent. Never raises."""
         try:
-            if transaction.is_dropped:
-                self._client.transport.lost("event_processor", "transaction")
-                self._client.transport.lost("event_processor", "span", 1 + len(transaction.spans))
+            reason = "event_processor" if transaction.is_dropped else "backpressure"
+            if transaction.is_dropped or self._has_no_room():
+                self._client.transport.lost(reason, "transaction")
+                self._client.transport.lost(reason, "span", 1 + len(transaction.spans))
                 return
             name = (transaction.name, transaction.source)
             self._client.capture_transaction(event_of(transaction), transaction.scope, name)

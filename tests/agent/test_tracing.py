@@ -487,3 +487,61 @@ def test_clock_that_is_set_back_does_not_cost_the_transaction(
     assert sent["start_timestamp"] <= sent["timestamp"]
     assert abs(span["start_timestamp"] - time.time()) < 60
     assert json.dumps(sent)
+
+
+def test_rate_is_halved_while_nothing_gets_through(
+    running: Running, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from errtrack import tracer as tracers
+
+    client = running.send_to(sink, traces_sample_rate=1.0)
+    tracer = client.tracer
+    assert tracer is not None
+    monkeypatch.setattr(tracers, "LOOK_EVERY", 0.0)
+    kept = [0, 0, 0]
+    for phase, strain in enumerate((0, 1, 0)):
+        monkeypatch.setattr(client.transport, "strain", lambda strain=strain: strain)
+        for _ in range(200):
+            unit = Unit("http.server", "x", "route", "test")
+            if unit.span is not None:
+                kept[phase] += 1
+                unit.span.drop()
+            unit.end()
+    assert kept[0] == kept[2] == 200
+    assert kept[1] < 20  # 1/2 + 1/4 + ... of them, and 1/1024 of the rest
+    # The decision of another service's head is not ours to change.
+    monkeypatch.setattr(client.transport, "strain", lambda: 1)
+    assert Unit("x", "x", "task", "test", ("%s-%s-1" % (TRACE, PARENT), "", "")).span is not None
+    client.close(5)
+    assert sink.reports()[("backpressure", "transaction")] == 200 - kept[1]
+
+
+def test_back_pressure_may_be_switched_off(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = running.start(traces_sample_rate=1.0, enable_backpressure_handling=False)
+    monkeypatch.setattr(client.transport, "strain", lambda: 1)
+    assert all(Unit("x", "x", "task", "test").span is not None for _ in range(50))
+
+
+def test_transactions_never_take_the_room_of_errors(running: Running, sink: Sink) -> None:
+    sink.mode, sink.status = "status", 503
+    client = running.send_to(
+        sink, traces_sample_rate=1.0, spool_max_size=400_000, enable_backpressure_handling=False
+    )
+    errtrack.capture_message("kept")
+    deadline = time.monotonic() + 30
+    while client.transport.strain() == 0 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert client.transport.strain() == 1
+    tracer = client.tracer
+    assert tracer is not None
+    for _ in range(100):
+        tracer._look_for_room_at = 0.0
+        with errtrack.start_transaction(name="large", op="task"):
+            errtrack.set_context("large", {str(n): "x" * 1000 for n in range(20)})
+    assert client.transport.strain() == 2
+    errtrack.capture_message("kept as well")
+    sink.mode = "ok"
+    assert client.flush(30)
+    messages = [tree["logentry"]["formatted"] for tree in running.trees(sink, "event")]
+    assert messages == ["kept", "kept as well"]
+    assert 0 < len(transactions(running, sink)) < 30

@@ -117,6 +117,23 @@ class Transport:
         """Count an event that was dropped before it came here, for the client report."""
         self._worker().destination.lost(reason, category, quantity)
 
+    def strain(self) -> int:
+        """How hard it is to deliver: 0 not at all; 1 nothing gets through just now, or the server wants less; 2 what
+        waits has taken a quarter of the room that there is on disk.
+        """
+        worker = self.worker()
+        if worker is None or self._dsn is None:
+            return 0
+        now = monotonic()
+        limits = getattr(worker.destination, "limits", None)
+        if not worker.destination.is_in_trouble(now) and not (
+            limits and limits.is_limited("transaction", now)
+        ):
+            return 0
+        spool, most = self._spools.get(""), self._options.spool_max_size
+        waiting = sum(part.size for part in spool.segments()) if spool is not None and most else 0
+        return 2 if waiting > most / 4 and most else 1
+
     def catch_up(self) -> None:
         """Begin to deliver what others left behind; without waiting."""
         if not self._closed:
