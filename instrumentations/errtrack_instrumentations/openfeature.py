@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from errtrack.instrumentation import Advice
 
-#: The module that keeps the hooks of the process, and ours, once there is one.
+#: "api": the module that keeps the hooks of the process; "hook": ours.
 _kept: dict[str, Any] = {}
 
 
-def install(module: ModuleType) -> None:
-    """openfeature.hook has been loaded: register a hook of its kind, for all clients."""
+def make_hook(module: ModuleType) -> None:
+    """openfeature.hook has been loaded: hooks are objects of its classes."""
     known: Any = module
 
     # `before` is not overridden: whatever fails in it turns the evaluation into its default.
@@ -33,15 +33,20 @@ def install(module: ModuleType) -> None:
         def error(self, hook_context: Any, exception: Any, hints: Any) -> None:
             _flags.note("openfeature", hook_context.flag_key, hook_context.default_value)
 
-    _kept["module"], _kept["hook"] = known, FlagHook()
+    _kept["hook"] = FlagHook()
+
+
+def install(module: ModuleType) -> None:
+    """openfeature.api has been loaded: register our hook, for all clients."""
+    _kept["api"] = module
     add()
 
 
 def add() -> None:
     """Put our hook among those of the process."""
-    known, hook = _kept["module"], _kept["hook"]
-    if hook not in known.get_hooks():
-        known.add_hooks([hook])
+    api, hook = _kept.get("api"), _kept.get("hook")
+    if api is not None and hook is not None and hook not in api.get_hooks():
+        api.add_hooks([hook])
 
 
 def keep(call: Call) -> Advice:
@@ -58,5 +63,5 @@ INSTRUMENTATION = Instrumentation(
         Patch("openfeature.hook", "clear_hooks", keep),
         Patch("openfeature.api", "clear_hooks", keep),
     ],
-    on_import=[OnImport("openfeature.hook", install)],
+    on_import=[OnImport("openfeature.hook", make_hook), OnImport("openfeature.api", install)],
 )
