@@ -12,7 +12,7 @@ import functools
 from errtrack import client as _client
 from errtrack.context import scope as scopes
 from errtrack.context import trace as _trace
-from errtrack.context.propagation import PropagationContext
+from errtrack.context.propagation import PropagationContext, of_process
 from errtrack.context.span import NOT_RECORDED, Span, Transaction, Unrecorded
 from errtrack.instrumentation import is_async
 
@@ -49,17 +49,19 @@ def start_transaction(
 ) -> Transaction | Unrecorded:
     """A unit of work of your own: ``with errtrack.start_transaction(name="import", op="task"):``.
 
-    It is a trace of its own, or the one that *transaction* (of :func:`continue_trace`) continues. *sampled* decides
+    It is a trace of its own, or the one that the process was started in, or that *transaction* (of
+    :func:`continue_trace`) continues. *sampled* decides
     for itself; *custom_sampling_context* is what ``traces_sampler`` is shown beside.
     """
-    propagation = PropagationContext()
+    scope = scopes.get_isolation_scope()
     if transaction is not None:
         propagation = transaction.propagation
         name, op = name or transaction.name, op or transaction.op
         origin = transaction.origin if origin == "manual" else origin
         source = transaction.source if source == "custom" else source
+    else:
+        propagation = PropagationContext() if scope.is_unit else of_process()
     _client.get_client()  # it may not have been needed until now
-    scope = scopes.get_isolation_scope()
     tracer = _trace.tracer
     made = None
     if tracer is not None:
