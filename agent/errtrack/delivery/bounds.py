@@ -118,7 +118,10 @@ def _empty(reader: Reader, spool: Spool, lost: Lost, may_carry: int) -> int:
     kept = 0
     reader.look()
     for record in list(reader.pending.values()):
-        payload = reader.payload(record)
+        try:
+            payload = reader.payload(record)
+        except OSError:
+            payload = None
         is_fatal = record.flags & segment.FATAL_FLAG and payload is not None
         if is_fatal and kept + record.length <= may_carry and spool.put(payload or b"", fatal=True):
             kept += record.length + segment.HEAD

@@ -82,7 +82,7 @@ class Drain:
             if self.stopped:
                 return False
             batch = records[start : start + _BATCH]
-            payloads = [payload for payload in map(reader.payload, batch) if payload is not None]
+            batch, payloads = _read(reader, batch)
             if not self._add(payloads):
                 return False
             for record in batch:
@@ -91,8 +91,8 @@ class Drain:
 
     def carry_one(self, reader: Reader, record: segment.Record) -> bool:
         """Fill one record into the store."""
-        payload = reader.payload(record)
-        done = payload is None or self._add([payload])
+        read, payloads = _read(reader, [record])
+        done = bool(read) and self._add(payloads)
         if done:
             reader.mark(record, segment.DONE)
         return done
@@ -180,14 +180,16 @@ def drain_to_store(options: Options, environ: Any = None) -> int:
                 try:
                     for reader in orphans:
                         reader.look()
-                        added += _add_all(store, reader)
-                        for record in list(reader.pending.values()):
+                        read, payloads = _read(reader, list(reader.pending.values()))
+                        added += store.add(payloads)
+                        for record in read:
                             reader.mark(record, segment.DONE)
-                        claims.discard(reader)
+                        if not reader.pending:
+                            claims.discard(reader)
                 finally:
                     for reader in orphans:
                         reader.close()
-                if len(orphans) < _BATCH:
+                if len(orphans) < _BATCH or any(reader.pending for reader in orphans):
                     break
             added += _read_live(store, waiting)
     finally:
@@ -206,12 +208,21 @@ def _read_live(store: Store, waiting: str) -> int:
             continue
         try:
             reader.look()
-            added += _add_all(store, reader)
+            added += store.add(_read(reader, list(reader.pending.values()))[1])
         finally:
             reader.close()
     return added
 
 
-def _add_all(store: Store, reader: Reader) -> int:
-    payloads = [reader.payload(record) for record in reader.pending.values()]
-    return store.add([payload for payload in payloads if payload is not None])
+def _read(reader: Reader, records: list[segment.Record]) -> tuple[list[segment.Record], list[bytes]]:
+    """Those of *records* that the disk gives, and what they hold; what is damaged holds nothing."""
+    read, payloads = [], []
+    for record in records:
+        try:
+            payload = reader.payload(record)
+        except OSError:
+            continue
+        read.append(record)
+        if payload is not None:
+            payloads.append(payload)
+    return read, payloads

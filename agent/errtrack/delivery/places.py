@@ -131,6 +131,8 @@ def distrust(folder: str) -> str | None:
         return "its name cannot be a path"
     try:
         status = os.fstat(descriptor)
+    except OSError as error:
+        return error.strerror or "it cannot be looked at"
     finally:
         os.close(descriptor)
     if status.st_uid != _uid():

@@ -120,7 +120,10 @@ class Post:
 
     def carry_one(self, reader: Reader, record: segment.Record) -> bool:
         """Deliver one record; False when there is no use in going on with the next."""
-        data = reader.payload(record)
+        try:
+            data = reader.payload(record)
+        except OSError:
+            return True  # the others may do better; this one stays
         if data is None:
             self.lost("invalid", "default")
             reader.mark(record, segment.REFUSED)

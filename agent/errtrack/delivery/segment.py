@@ -36,14 +36,20 @@ COMPRESS_ABOVE = 65_536
 #: No record is longer; a head that says so is damaged.
 LONGEST = 16 * 1024 * 1024
 
+#: How often a record that the disk does not give is asked for again.
+_FAILURES = 3
+
 _READ_AT_ONCE = 4 * LONGEST
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class Record:
-    """Where a pending record lies: ``offset`` of its head, ``length`` of its payload; its ``tries``."""
+    """Where a pending record lies: ``offset`` of its head, ``length`` of its payload; ``tries`` to send it.
 
-    __slots__ = ("flags", "kind", "length", "offset", "tries")
+    ``failures`` counts how often it could not be read.
+    """
+
+    __slots__ = ("failures", "flags", "kind", "length", "offset", "tries")
 
     def __init__(self, offset: int, length: int, kind: int, flags: int) -> None:
         self.offset = offset
@@ -51,6 +57,7 @@ class Record:
         self.kind = kind
         self.flags = flags
         self.tries = 0
+        self.failures = 0
 
 
 def frame(payload: bytes, kind: int, flags: int = 0) -> bytes:
@@ -159,16 +166,25 @@ class Reader:
                 self._scanned += len(data) - LONGEST - HEAD
 
     def payload(self, record: Record) -> bytes | None:
-        """The payload of *record*, or None when it cannot be read back any more."""
+        """The payload of *record*, or None when it cannot be read back any more.
+
+        Raises ``OSError`` where the disk fails, the first few times: it may do better later.
+        """
         try:
             data = pread(self.descriptor, record.length, record.offset + HEAD)
-            if len(data) != record.length:
-                return None
-            if record.flags & ZLIB:
-                return decompressobj().decompress(data, 4 * LONGEST)
-            return data
-        except Exception:  # OSError, zlib.error
+        except OSError:
+            record.failures += 1
+            if record.failures <= _FAILURES:
+                raise
             return None
+        if len(data) != record.length:
+            return None
+        if record.flags & ZLIB:
+            try:
+                return decompressobj().decompress(data, 4 * LONGEST)
+            except Exception:  # zlib.error
+                return None
+        return data
 
     def mark(self, record: Record, state: bytes) -> None:
         """Mark *record* ``DONE`` or ``REFUSED``; if the disk refuses, we at least do not read it again."""

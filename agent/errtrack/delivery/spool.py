@@ -181,7 +181,10 @@ class Spool:
         if nameless and not current.writers:
             current.reader.look()
             for record in list(current.reader.pending.values()):
-                payload = current.reader.payload(record)
+                try:
+                    payload = current.reader.payload(record)
+                except OSError:
+                    continue
                 if payload is not None and self.put(payload):
                     current.reader.mark(record, segment.DONE)
 
