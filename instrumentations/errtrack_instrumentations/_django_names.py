@@ -91,6 +91,8 @@ def _group(route: str, at: int) -> tuple[str, int]:
     inside = at + 1
     if route.startswith("(?P<", at):
         stop = route.find(">", at)
+        if stop < 0:
+            return "", len(route)
         return "{%s}" % route[at + 4 : stop], _simplified(route, stop + 1, ")")[1]
     if route.startswith("(?:", at):
         return _simplified(route, at + 3, ")")

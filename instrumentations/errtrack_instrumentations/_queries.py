@@ -51,46 +51,44 @@ def text_of(statement: Any, cursor: Any) -> str:
 
 
 def tell(
-    text: str, origin: str, facts: Callable[[], dict[str, Any]], many: bool = False, locates: bool = True
+    text: str,
+    origin: str,
+    facts: Callable[[Any], dict[str, Any]],
+    connection: Any,
+    many: bool = False,
+    locates: bool = True,
 ) -> Advice:
-    """What a handler does around a query: its breadcrumb, and where tracing is on its span with *facts*.
+    """What a handler does around a query: its breadcrumb, and where tracing is on its span.
 
-    The breadcrumb comes first, so that a query that fails is among those of its error. A slow span names the line of
-    the application that made the query, if *locates*.
+    *facts* of *connection* are the span's data. The breadcrumb comes first, so that a query that fails is among those
+    of its error. A slow span names the line of the application that made the query, if *locates*.
     """
     if guard.is_inside():
-        return (yield)
-    note(text, many)
-    parent = tracing.recording()
-    token = is_told.set(True)
-    if parent is None:
-        try:
-            return (yield)
-        finally:
-            is_told.reset(token)
-    span = parent.start_child(op="db", name=text, origin=origin)
-    try:
-        return (yield)
-    except BaseException:
-        span.set_status("internal_error")
-        raise
-    finally:
-        is_told.reset(token)
-        finish(span, facts, locates)
-
-
-def note(text: str, many: bool = False) -> None:
-    """Leave the breadcrumb of a query."""
+        yield
+        return
     crumb: dict[str, Any] = {"category": "query", "message": text}
     if many:
         crumb["data"] = {"db.executemany": True}
     _breadcrumbs.keep(crumb)
+    parent = tracing.recording()
+    span = parent.start_child(op="db", name=text, origin=origin) if parent is not None else None
+    token = is_told.set(True)
+    try:
+        yield
+    except BaseException:
+        if span is not None:
+            span.set_status("internal_error")
+        raise
+    finally:
+        is_told.reset(token)
+        if span is not None:
+            finish(span, facts, connection, locates)
 
 
-def finish(span: Span, facts: Callable[[], dict[str, Any]], locates: bool) -> None:
+def finish(span: Span, facts: Callable[[Any], dict[str, Any]], connection: Any, locates: bool) -> None:
     """The query of *span* is over."""
     try:
-        span.update_data(facts())
+        span.update_data(facts(connection))
     except Exception as error:
         guard.debug("query: %s" % type(error).__name__)
     span.finish()

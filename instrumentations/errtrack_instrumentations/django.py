@@ -35,7 +35,7 @@ _REPORTED = "_errtrack_reported"
 def attend(call: Call) -> Advice:
     """BaseHandler.get_response(self, request) -> HttpResponse; get_response_async is the same"""
     request = call.args[1] if len(call.args) > 1 else call.get(1, "request")
-    record = _django.record_of(request)
+    record = request.META.get(_wsgi.KEY) or _django.record_of(request)
     if record is None:
         return (yield from attend_alone(request))
     # Held until the response has been sent: a body that fails while it is streamed still knows its route.

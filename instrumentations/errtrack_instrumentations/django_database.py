@@ -7,8 +7,6 @@ made them. COMMIT and ROLLBACK have spans with ``django.db_transaction_spans``.
 
 from __future__ import annotations
 
-from functools import partial
-
 from errtrack import options
 from errtrack.context import trace as tracing
 from errtrack.instrumentation import Call, Instrumentation, Patch
@@ -29,41 +27,39 @@ _FACTS = "_errtrack_facts"
 
 def query(call: Call) -> Advice:
     """CursorWrapper.execute(self, sql, params=None)"""
-    yield from tell(call, "sql")
+    cursor = call.args[0]
+    text = _queries.text_of(call.args[1] if len(call.args) > 1 else call.get(1, "sql", ""), cursor.cursor)
+    return _queries.tell(text, _ORIGIN, facts_of, cursor.db)
 
 
 def query_many(call: Call) -> Advice:
     """CursorWrapper.executemany(self, sql, param_list)"""
-    yield from tell(call, "sql", many=True)
+    cursor = call.args[0]
+    text = _queries.text_of(call.get(1, "sql", ""), cursor.cursor)
+    return _queries.tell(text, _ORIGIN, facts_of, cursor.db, many=True)
 
 
 def call_procedure(call: Call) -> Advice:
     """CursorWrapper.callproc(self, procname, params=None, kparams=None)"""
-    yield from tell(call, "procname")
-
-
-def tell(call: Call, name: str, many: bool = False) -> Advice:
-    """The statement is the argument called *name*."""
     cursor = call.args[0]
-    text = _queries.text_of(call.get(1, name, ""), cursor.cursor)
-    yield from _queries.tell(text, _ORIGIN, partial(facts_of, cursor.db), many)
+    return _queries.tell(str(call.get(1, "procname", "")), _ORIGIN, facts_of, cursor.db)
 
 
 def connect(call: Call) -> Advice:
     """BaseDatabaseWrapper.connect(self)"""
     db = call.args[0]
     vars(db).pop(_FACTS, None)
-    yield from _queries.tell("connect", _ORIGIN, partial(facts_of, db), locates=False)
+    return _queries.tell("connect", _ORIGIN, facts_of, db, locates=False)
 
 
 def commit(call: Call) -> Advice:
     """BaseDatabaseWrapper._commit(self)"""
-    yield from end_transaction(call, "COMMIT")
+    return end_transaction(call, "COMMIT")
 
 
 def roll_back(call: Call) -> Advice:
     """BaseDatabaseWrapper._rollback(self)"""
-    yield from end_transaction(call, "ROLLBACK")
+    return end_transaction(call, "ROLLBACK")
 
 
 def end_transaction(call: Call, name: str) -> Advice:
@@ -77,7 +73,7 @@ def end_transaction(call: Call, name: str) -> Advice:
         yield
     finally:
         span.set_data("db.operation", name.lower())
-        _queries.finish(span, partial(facts_of, call.args[0]), False)
+        _queries.finish(span, facts_of, call.args[0], False)
 
 
 def facts_of(db: Any) -> dict[str, Any]:

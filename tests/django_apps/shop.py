@@ -61,6 +61,7 @@ try:
     from asgiref.sync import iscoroutinefunction
 except ImportError:  # an old asgiref
     from asyncio import iscoroutinefunction
+from django.conf.urls.i18n import i18n_patterns  # noqa: E402
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
@@ -371,6 +372,23 @@ def through_the_cache(request):
     return HttpResponse(str([missed, found, sorted(cache.get_many(["a", "b"]).items())]))
 
 
+def traced_page(request):
+    errtrack.capture_message("rendered")
+    return render(request, "meta.html")
+
+
+async def left(request):
+    """Waits for a client that goes away."""
+    with open(os.path.join(FOLDER, "begun"), "w"):
+        pass
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        with open(os.path.join(FOLDER, "left"), "w"):
+            pass
+        raise
+
+
 def cached_page(request):
     return render(request, "fragment.html")
 
@@ -450,6 +468,8 @@ urlpatterns = [
     path("many/", many),
     path("slow-query/", slow_query),
     path("atomic/", atomic),
+    path("traced-page/", traced_page),
+    path("left/", left),
     path("cached-page/", cache_page(60)(cached_page)),
     path("template-response/", template_response),
     path("signal/", through_a_signal),
@@ -461,6 +481,8 @@ urlpatterns = [
 ]
 
 post_save.connect(on_group_saved, sender="auth.Group")
+
+urlpatterns += i18n_patterns(path("greeting/<str:name>/", fail))
 
 application = WSGIHandler()
 asgi = ASGIHandler()

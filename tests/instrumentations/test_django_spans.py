@@ -23,6 +23,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "cached-page": {"path": "/cached-page/"},
     "cached-page-again": {"path": "/cached-page/"},
     "template": {"path": "/template-response/"},
+    "atomic": {"path": "/atomic/"},
+    "slow": {"path": "/slow-query/"},
+    "head": {"path": "/ok/1/", "method": "HEAD"},
 }
 TRACED = {"ERRTRACK_TRACES_SAMPLE_RATE": "1", "ERRTRACK_BEFORE_SEND_TRANSACTION": "spy:keep"}
 
@@ -50,7 +53,13 @@ def story(request: pytest.FixtureRequest, sandbox_in: Any, tmp_path_factory: pyt
 @pytest.fixture(scope="module")
 def plain(sandbox_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """The defaults, but for signals."""
-    return told(sandbox_in, tmp_path_factory, ERRTRACK_DJANGO_SIGNALS_SPANS="0")
+    return told(
+        sandbox_in,
+        tmp_path_factory,
+        ERRTRACK_DJANGO_SIGNALS_SPANS="0",
+        ERRTRACK_ENABLE_DB_QUERY_SOURCE="0",
+        ERRTRACK_HTTP_METHODS_TO_CAPTURE="HEAD,GET",
+    )
 
 
 def names(spans: list[dict[str, Any]]) -> list[str]:
@@ -119,6 +128,14 @@ def test_spans_are_left_out_by_option(plain: Story) -> None:
     for op in ("middleware.django", "view.render", "event.django", "cache.get", "cache.put"):
         for case in ("ok", "signal", "cache"):
             assert plain.spans(case, op) == [], (case, op)
+
+
+def test_transactions_slow_queries_and_methods_by_option(plain: Story, story: Story) -> None:
+    for told in (plain, story):
+        assert told.spans("atomic", "db")
+        assert not {"COMMIT", "ROLLBACK"} & set(names(told.spans("atomic", "db")))
+    assert not any("code.filepath" in span["data"] for span in plain.spans("slow", "db"))
+    assert len(plain.transactions("head")) == 1 and story.transactions("head") == []
 
 
 def test_caches_are_spans_with_hits(story: Story) -> None:

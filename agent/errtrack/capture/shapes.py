@@ -94,7 +94,7 @@ class Shape:
         self._learn(cls)
 
     def _learn(self, cls: type) -> None:
-        show = _standard(cls)
+        show = _standard(cls) or _unevaluated(cls)
         if show is not None:
             self.kind, self.show = STANDARD, show
             self.is_harmless = show is _moment or show is _decimal
@@ -228,6 +228,17 @@ def _standard(cls: type) -> Callable[[Any], str] | None:
     if module is None:
         return show if not _flags_of(cls) & _HEAPTYPE else None
     return show if is_named(cls, module, name) else None
+
+
+def _unevaluated(cls: type) -> Callable[[Any], str] | None:
+    """How to show a query of Django's that its own repr would ask the database for; of subclasses as well."""
+    if any(names_of(base) == ("QuerySet", "django.db.models.query") for base in mro_of(cls)):
+        return _query_set
+    return None
+
+
+def _query_set(value: Any) -> str:
+    return "<QuerySet from %s at 0x%x>" % (label_of(type(value)), id(value))
 
 
 def _moment(value: Any) -> str:
