@@ -14,7 +14,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python="3.9")
-@nox.parametrize("libraries", ["flask<2.3 werkzeug<2.3 gunicorn<21", "urllib3<2", "wrapt<1.15"])
+@nox.parametrize(
+    "libraries",
+    [
+        "flask<2.3 werkzeug<2.3 gunicorn<21",
+        "urllib3<2",
+        "wrapt<1.15",
+        "django<4 djangorestframework<3.15 channels<4.1",
+    ],
+)
 def frameworks(session: nox.Session, libraries: str) -> None:
     """The oldest releases that the catalogue says are supported."""
     session.install("-e", ".[test]", *libraries.split())
@@ -38,3 +46,21 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+
+
+@nox.session(python="3.11")
+def faults(session: nox.Session) -> None:
+    """Every fault at every call, within an hour; CI takes samples of it."""
+    session.install("-e", ".[test]")
+    env = {"ERRTRACK_TEST_LEVEL": "faults", "ERRTRACK_TEST_KILLS": "2000"}
+    session.run(
+        "pytest", "tests/faults", "tests/agent/delivery", "-p", "no:randomly", *session.posargs, env=env
+    )
+
+
+@nox.session(python="3.11")
+def soak(session: nox.Session) -> None:
+    """Storms of a minute and 20,000 kills: hours."""
+    session.install("-e", ".[test]")
+    env = {"ERRTRACK_TEST_LEVEL": "soak", "ERRTRACK_TEST_KILLS": "20000"}
+    session.run("pytest", "tests/faults", "tests/agent/delivery", "-s", *session.posargs, env=env)
