@@ -99,12 +99,16 @@ class Transport:
             if worker.destination.turns_away(category):
                 worker.destination.lost("ratelimit_backoff", category)
                 return False
-            spool = self._spool()
-            kept = spool is not None and spool.put(envelope, fatal=fatal)
+            kept = False
+            try:
+                spool = self._spool()
+                kept = spool is not None and spool.put(envelope, fatal=fatal)
+                if not kept and spool is not None:
+                    self._tell_full(spool)
+            except Exception as error:
+                guard.fault("delivery.spool", error)
             if not kept:
                 worker.keep(envelope, category)
-                if spool is not None:
-                    self._tell_full(spool)
             if not self._closed:
                 worker.start()
                 worker.wake()
