@@ -32,6 +32,7 @@ _PUBLIC = frozenset(
         "capture_message",
         "close",
         "continue_trace",
+        "dismiss_exception",
         "end_session",
         "flush",
         "get_baggage",

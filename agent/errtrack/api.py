@@ -53,6 +53,7 @@ __all__ = [
     "capture_message",
     "close",
     "continue_trace",
+    "dismiss_exception",
     "end_session",
     "flush",
     "get_baggage",
@@ -170,6 +171,13 @@ def report_exception(
     if client is None:
         return None
     return client.capture_exception(error, tb, {"type": mechanism, "handled": handled}, level, hint, scope)
+
+
+def dismiss_exception(error: BaseException) -> None:
+    """Let no later layer report *error*: whoever saw it knows that it is no failure."""
+    client = _client.get_client()
+    if client is not None:
+        client.dismiss(error)
 
 
 def report_message(

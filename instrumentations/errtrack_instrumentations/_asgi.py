@@ -10,10 +10,13 @@ watched: the answer's status where it is traced, and the few messages of ``lifes
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import errtrack
 from errtrack import guard, options
 from errtrack.context import scope as scopes
+from errtrack.context import trace as tracing
+from errtrack.context import unit as units
 from errtrack.instrumentation import Call, driven, is_async
 
 from . import _request, _watched
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 KEY = _request.KEY
 
+_NAME = "generic ASGI request"
+
 _TRACE_HEADERS = frozenset((b"sentry-trace", b"baggage", b"traceparent"))
 
 #: How frameworks tell an application that the client has gone: no failure of the application.
@@ -36,22 +41,20 @@ _GONE = frozenset(("ClientDisconnect", "ClientDisconnected", "WebSocketDisconnec
 class Request(_request.Record):
     """The request or connection in hand, of an ASGI scope."""
 
-    __slots__ = ("body",)
+    mechanism = "asgi"
+    #: What a framework has read of the body, for the application: bytes, or a form.
+    body: Any = None
 
     def __init__(self, asgi: dict[str, Any]) -> None:
-        #: What a framework has read of the body, for the application: bytes, or a form.
-        self.body: Any = None
-        op = "http.server" if asgi["type"] == "http" else asgi["type"] + ".server"
-        _request.Record.__init__(
-            self,
-            asgi,
-            op,
-            "generic ASGI request",
-            "asgi",
-            trace_of(asgi),
-            {"asgi_scope": asgi},
-            asgi.get("method", ""),
-        )
+        kind = asgi["type"]
+        op = "http.server" if kind == "http" else kind + ".server"
+        if tracing.tracer is None:
+            units.Unit.__init__(self, op, _NAME, "route", "auto.http.asgi", trace_of(asgi))
+        else:
+            asked, method = {"asgi_scope": asgi}, asgi.get("method") or "" if kind == "http" else ""
+            units.Unit.__init__(self, op, _NAME, "route", "auto.http.asgi", trace_of(asgi), asked, method)
+            self.named = partial(name_of, asgi)
+        self.begin(asgi)
 
     def describe(self, event: dict[str, Any], what: dict[str, Any]) -> None:
         describe(event, what)
@@ -141,7 +144,11 @@ def handle_lifespan(call: Call) -> Advice:
     try:
         yield
     except Exception as error:
-        if state["asked"] and not state["reported"]:
+        if state["reported"]:
+            errtrack.dismiss_exception(
+                error
+            )  # the same in other words, such as hypercorn's LifespanFailureError
+        elif state["asked"]:
             report(error, send, "asgi")
         raise
     finally:
@@ -166,10 +173,7 @@ def report(error: Exception, send: Any, mechanism: str, record: Request | None =
     these are what is told of it.
     """
     if is_disconnect(error, send):
-        try:
-            error.__errtrack_gone__ = True  # type: ignore[attr-defined]
-        except Exception:
-            pass
+        errtrack.dismiss_exception(error)  # or the server's log of it would be an event
     elif record is None or record.raised is None or record.raised[0] != id(error):
         errtrack.report_exception(error, mechanism)
     else:
@@ -178,12 +182,6 @@ def report(error: Exception, send: Any, mechanism: str, record: Request | None =
             errtrack.report_exception(error, mechanism)
         finally:
             scopes.leave(token)
-
-
-def is_gone(record: Any) -> bool:
-    """Whether a log record shows an exception that says no more than that the client has gone."""
-    error = record.exc_info[1] if record.exc_info else None
-    return type(error).__name__ in _GONE or hasattr(error, "__errtrack_gone__")
 
 
 def is_disconnect(error: BaseException, send: Any) -> bool:
@@ -241,7 +239,7 @@ def name_of(asgi: dict[str, Any]) -> tuple[str, str]:
     endpoint = asgi.get("endpoint")
     if endpoint is not None:
         return name_of_endpoint(endpoint), "component"
-    return path_of(asgi) or "generic ASGI request", "url"
+    return path_of(asgi) or _NAME, "url"
 
 
 def name_of_endpoint(endpoint: Any) -> str:

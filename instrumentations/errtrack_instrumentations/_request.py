@@ -39,35 +39,28 @@ class Record(units.Unit):
     thread may hold on to the scope. *mechanism* names the layer that reports what escapes the application.
     """
 
-    __slots__ = ("enrich", "http_status", "mechanism", "named", "raised", "status", "what")
+    # Defaults that the class has: a healthy request sets next to none of them.
     touches_frames = False
+    mechanism = ""
+    #: What a framework adds: called with the event.
+    enrich: Callable[[dict[str, Any]], None] | None = None
+    #: What a framework calls it, once it is over: answers a name and its source.
+    named: Callable[[], tuple[str, str] | None] | None = None
+    #: The identity of an exception on its way out, and the scopes that it was raised in.
+    raised: tuple[int, Any] | None = None
+    #: Of the answer, and of the work (a span status); 0 and empty where nothing is known.
+    http_status = 0
+    status = ""
 
-    def __init__(
-        self,
-        what: dict[str, Any],
-        op: str,
-        name: str,
-        mechanism: str,
-        trace: tuple[str, str, str] | None,
-        sampling: dict[str, Any] | None = None,
-        method: str = "",
-    ) -> None:
-        units.Unit.__init__(self, op, name, "route", "auto.http." + mechanism, trace, sampling, method)
+    what: dict[str, Any] | None = None
+
+    def begin(self, what: dict[str, Any]) -> None:
+        """The unit has been made: this is the request of *what* from now on."""
+        scope = self.scope
         # A request made inside of a request (a test client in a view) is described by its own data alone.
-        others = self.scope.processors
-        others = others and tuple([p for p in others if not isinstance(p, Record)])
-        self.scope.processors = (*others, self)
-        self.what: dict[str, Any] | None = what
-        #: What a framework adds: called with the event.
-        self.enrich: Callable[[dict[str, Any]], None] | None = None
-        #: What a framework calls it, once it is over: answers a name and its source.
-        self.named: Callable[[], tuple[str, str]] | None = None
-        #: The identity of an exception on its way out, and the scopes that it was raised in.
-        self.raised: tuple[int, Any] | None = None
-        #: Of the answer, and of the work (a span status); 0 and empty where nothing is known.
-        self.http_status = 0
-        self.status = ""
-        self.mechanism = mechanism
+        others = scope.processors
+        scope.processors = (*[p for p in others if not isinstance(p, Record)], self) if others else (self,)
+        self.what = what
         what[KEY] = self
 
     def __call__(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
@@ -84,11 +77,12 @@ class Record(units.Unit):
         what = self.what
         if what is not None:
             what.pop(KEY, None)
-            if self.span is not None and self.named is not None and self.scope.transaction is None:
-                self.scope.set_transaction_name(*self.named())
-            self.end(
-                status or self.status, self.http_status
-            )  # a transaction is an event, and described like one
+            if self.span is not None and self.scope.transaction is None:
+                name = self.named() if self.named is not None else None
+                if name is not None:
+                    self.scope.set_transaction_name(*name)
+            # A transaction is an event, and described like one.
+            self.end(status or self.status, self.http_status)
             self.what = self.enrich = self.named = self.raised = None
 
 

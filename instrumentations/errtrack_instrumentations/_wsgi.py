@@ -11,6 +11,8 @@ from __future__ import annotations
 import errtrack
 from errtrack import options
 from errtrack.context import scope as scopes
+from errtrack.context import trace as tracing
+from errtrack.context import unit as units
 from errtrack.instrumentation import Call, driven, is_async
 
 from . import _request, _watched
@@ -24,33 +26,32 @@ if TYPE_CHECKING:
 
 KEY = _request.KEY
 
+_NAME = "generic WSGI request"
+
 
 class Request(_request.Record):
     """The request in hand, of a WSGI environ."""
 
-    __slots__ = ()
+    mechanism = "wsgi"
 
     def __init__(self, environ: dict[str, Any]) -> None:
         trace = None
         if "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
             get = environ.get
             trace = (get("HTTP_SENTRY_TRACE", ""), get("HTTP_BAGGAGE", ""), get("HTTP_TRACEPARENT", ""))
-        _request.Record.__init__(
-            self,
-            environ,
-            "http.server",
-            "generic WSGI request",
-            "wsgi",
-            trace,
-            {"wsgi_environ": environ},
-            environ.get("REQUEST_METHOD", ""),
-        )
+        if tracing.tracer is None:
+            units.Unit.__init__(self, "http.server", _NAME, "route", "auto.http.wsgi", trace)
+        else:
+            asked = {"wsgi_environ": environ}
+            method = environ.get("REQUEST_METHOD", "")
+            units.Unit.__init__(self, "http.server", _NAME, "route", "auto.http.wsgi", trace, asked, method)
+        self.begin(environ)
 
     def describe(self, event: dict[str, Any], what: dict[str, Any]) -> None:
         describe(event, what)
         if self.enrich is not None:
             self.enrich(event)
-        event.setdefault("transaction", "generic WSGI request")
+        event.setdefault("transaction", _NAME)
         event.setdefault("transaction_info", {"source": "route"})
 
 

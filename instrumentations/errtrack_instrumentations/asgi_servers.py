@@ -8,23 +8,13 @@ a bridge (of uvicorn, hypercorn, Starlette, asgiref) are part of the request tha
 
 from __future__ import annotations
 
-from errtrack import loggers
-from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch
+from errtrack.instrumentation import Call, Instrumentation, Patch
 
 from . import _asgi, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from errtrack.instrumentation import Advice
-
-#: Where servers log what an application let out: logger and template.
-_LOGGED = (
-    ("uvicorn.error", "Exception in ASGI application\n"),
-    ("hypercorn.error", "Error in ASGI Framework"),
-    ("daphne.server", "Exception inside application: %s"),
-)
 
 
 def watch_loaded_app(call: Call) -> Advice:
@@ -53,14 +43,8 @@ def hand_record_on(call: Call) -> Advice:
     environ = yield
     for asgi in call.args[:2]:
         record = asgi.get(_asgi.KEY) if type(asgi) is dict else None
-        if record is not None:
+        if isinstance(record, _asgi.Request):
             environ[_wsgi.KEY] = record
-
-
-def cover(server: ModuleType) -> None:
-    """What servers log of clients that have gone is no event."""
-    for logger, template in _LOGGED:
-        loggers.cover(logger, template, _asgi.is_gone)
 
 
 INSTRUMENTATION = Instrumentation(
@@ -79,10 +63,5 @@ INSTRUMENTATION = Instrumentation(
         Patch("a2wsgi.wsgi", "build_environ", hand_record_on),
         Patch("asgiref.wsgi", "WsgiToAsgi.__init__", watch_bridged_app),
         Patch("asgiref.wsgi", "WsgiToAsgiInstance.build_environ", hand_record_on),
-    ],
-    on_import=[
-        OnImport("uvicorn.config", cover),
-        OnImport("hypercorn.app_wrappers", cover),
-        OnImport("daphne.server", cover),
     ],
 )

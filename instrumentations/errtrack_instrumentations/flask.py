@@ -2,7 +2,8 @@
 """Failed Flask requests are reported with their endpoint, whichever server runs the application.
 
 Reported is what no error handler took. ``abort(...)`` and other HTTP exceptions are answers, not errors. The request's
-form or JSON is shown when the view had already read it; it is never read for the event's sake.
+form or JSON is shown when the view had already read it; it is never read for the event's sake. Who is logged in
+(flask-login) is told with ``send_default_pii``, where the application knows it already.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 from functools import partial
 
 import errtrack
+from errtrack import loggers, options
 from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, shielded
 
-from . import _wsgi
+from . import _flask, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,12 +30,16 @@ def remember_request(call: Call) -> Advice:
     record = call.get(1, "environ").get(_wsgi.KEY)
     if record is not None:
         # Held as long as the response is: a body that fails while it is streamed still knows its endpoint.
-        record.enrich = partial(describe, context.request)
+        record.enrich = partial(describe, call.args[0], context)
+        if record.span is not None:
+            record.named = partial(name_of, context.request)
 
 
 def capture_unhandled(call: Call) -> Advice:
     """Flask.handle_exception(self, e) -> Response"""
     capture(None, call.get(1, "e"))
+    # What follows every request follows the answer to a failure, too: what has failed there fails once more.
+    loggers.cover(call.args[0].name, _flask.FINALIZING, _flask.is_same_again)
     yield
 
 
@@ -49,33 +55,28 @@ def connect(signals: ModuleType) -> None:
         signals.got_request_exception.connect(shielded("flask", capture), weak=False)
 
 
-def describe(request: Any, event: dict[str, Any]) -> None:
-    """Name the transaction and add the body, from what the request object already holds."""
-    from errtrack import options
-
-    state = vars(request)
-    rule = state.get("url_rule")
-    if rule is not None:
-        by_url = options.current().flask_transaction_style == "url"
-        event.setdefault("transaction", rule.rule if by_url else rule.endpoint)
-        event.setdefault("transaction_info", {"source": "route" if by_url else "component"})
-    data = body_of(state)
-    if data is not None and isinstance(event.get("request"), dict):
-        event["request"].setdefault("data", data)
+def name_of(request: Any) -> tuple[str, str] | None:
+    """What the transaction is called, and the source of that name; None where no rule matched."""
+    rule = vars(request).get("url_rule")
+    if rule is None:
+        return None
+    if options.current().flask_transaction_style == "url":
+        return rule.rule, "route"
+    return rule.endpoint, "component"
 
 
-def body_of(state: dict[str, Any]) -> Any:
-    """The parsed body out of the request's instance state (werkzeug caches it there), or None."""
-    cached_json = state.get("_cached_json")
-    if isinstance(cached_json, tuple) and cached_json[0] is not Ellipsis:
-        return cached_json[0]
-    form = state.get("form")
-    if form is not None and len(form):
-        fields = {key: values[0] if len(values) == 1 else list(values) for key, values in form.lists()}
-        for name in state.get("files") or ():
-            fields[name] = "[uploaded file]"
-        return fields
-    return None
+def describe(app: Any, context: Any, event: dict[str, Any]) -> None:
+    """Name the transaction, add body and user, from what the request object already holds."""
+    name = name_of(context.request)
+    if name is not None:
+        event.setdefault("transaction", name[0])
+        event.setdefault("transaction_info", {"source": name[1]})
+    _flask.add_body(event, context.request)
+    _flask.filter_session(event, app)
+    if errtrack.should_send_default_pii():
+        user = _flask.user_of(context)
+        if user:
+            event["user"] = {**user, **(event.get("user") or {})}
 
 
 INSTRUMENTATION = Instrumentation(

@@ -155,9 +155,10 @@ def test_error_while_streaming_has_the_requests_tags(sandbox) -> None:
     assert event["request"]["url"] == "http://localhost/stream"
 
 
-def test_failing_after_request_and_teardown(sandbox) -> None:
+def test_failing_after_request_is_one_event(sandbox) -> None:
     asked(sandbox, "client.get('/after')")
-    assert {main_exception(e)["value"] for e in sandbox.events()} == {"after_request"}
+    # Flask runs what has failed once more for its answer to the failure, and logs that: no second event.
+    assert main_exception(sandbox.event())["value"] == "after_request"
 
 
 def test_exit_in_a_view_is_reported(sandbox) -> None:
