@@ -28,7 +28,11 @@ while True:
 """
 
 
-@pytest.mark.parametrize("kills", [200])
+#: ``nox -s soak`` kills 20,000 times.
+KILLS = int(os.environ.get("ERRTRACK_TEST_KILLS", "200"))
+
+
+@pytest.mark.parametrize("kills", [KILLS])
 def test_no_accepted_event_is_lost_by_kill_9(child: Child, sink: Sink, kills: int) -> None:
     seed = int(os.environ.get("ERRTRACK_TEST_SEED", "0")) or random.randrange(10**6)
     chance = random.Random(seed)
@@ -68,6 +72,7 @@ def test_no_accepted_event_is_lost_by_kill_9(child: Child, sink: Sink, kills: in
     # Sent twice is only what was killed between the answer and the mark.
     twice = len(delivered) - len(set(delivered))
     assert twice <= kills // 10, (seed, twice)
+    print("%d kills, %d accepted, %d lost, %d twice" % (kills, len(accepted), len(lost), twice))
     sink.ok()
     last = child.run(
         "put(); transport._worker()\nwhile not transport.flush(5) or transport.worker()._orphans: pass\n"
