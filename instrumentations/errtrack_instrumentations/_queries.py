@@ -53,14 +53,13 @@ def text_of(statement: Any, cursor: Any) -> str:
 def tell(
     text: str,
     origin: str,
-    facts: Callable[[Any], dict[str, Any]],
-    connection: Any,
+    facts: Callable[[], dict[str, Any]],
     many: bool = False,
     locates: bool = True,
 ) -> Advice:
     """What a handler does around a query: its breadcrumb, and where tracing is on its span.
 
-    *facts* of *connection* are the span's data. The breadcrumb comes first, so that a query that fails is among those
+    What *facts* returns is the span's data. The breadcrumb comes first, so that a query that fails is among those
     of its error. A slow span names the line of the application that made the query, if *locates*.
     """
     if guard.is_inside():
@@ -82,13 +81,13 @@ def tell(
     finally:
         is_told.reset(token)
         if span is not None:
-            finish(span, facts, connection, locates)
+            finish(span, facts, locates)
 
 
-def finish(span: Span, facts: Callable[[Any], dict[str, Any]], connection: Any, locates: bool) -> None:
+def finish(span: Span, facts: Callable[[], dict[str, Any]], locates: bool) -> None:
     """The query of *span* is over."""
     try:
-        span.update_data(facts(connection))
+        span.update_data(facts())
     except Exception as error:
         guard.debug("query: %s" % type(error).__name__)
     span.finish()

@@ -7,6 +7,8 @@ made them. COMMIT and ROLLBACK have spans with ``django.db_transaction_spans``.
 
 from __future__ import annotations
 
+from functools import partial
+
 from errtrack import options
 from errtrack.context import trace as tracing
 from errtrack.instrumentation import Call, Instrumentation, Patch
@@ -29,27 +31,27 @@ def query(call: Call) -> Advice:
     """CursorWrapper.execute(self, sql, params=None)"""
     cursor = call.args[0]
     text = _queries.text_of(call.args[1] if len(call.args) > 1 else call.get(1, "sql", ""), cursor.cursor)
-    return _queries.tell(text, _ORIGIN, facts_of, cursor.db)
+    return _queries.tell(text, _ORIGIN, partial(facts_of, cursor.db))
 
 
 def query_many(call: Call) -> Advice:
     """CursorWrapper.executemany(self, sql, param_list)"""
     cursor = call.args[0]
     text = _queries.text_of(call.get(1, "sql", ""), cursor.cursor)
-    return _queries.tell(text, _ORIGIN, facts_of, cursor.db, many=True)
+    return _queries.tell(text, _ORIGIN, partial(facts_of, cursor.db), many=True)
 
 
 def call_procedure(call: Call) -> Advice:
     """CursorWrapper.callproc(self, procname, params=None, kparams=None)"""
     cursor = call.args[0]
-    return _queries.tell(str(call.get(1, "procname", "")), _ORIGIN, facts_of, cursor.db)
+    return _queries.tell(str(call.get(1, "procname", "")), _ORIGIN, partial(facts_of, cursor.db))
 
 
 def connect(call: Call) -> Advice:
     """BaseDatabaseWrapper.connect(self)"""
     db = call.args[0]
     vars(db).pop(_FACTS, None)
-    return _queries.tell("connect", _ORIGIN, facts_of, db, locates=False)
+    return _queries.tell("connect", _ORIGIN, partial(facts_of, db), locates=False)
 
 
 def commit(call: Call) -> Advice:
@@ -73,7 +75,7 @@ def end_transaction(call: Call, name: str) -> Advice:
         yield
     finally:
         span.set_data("db.operation", name.lower())
-        _queries.finish(span, facts_of, call.args[0], False)
+        _queries.finish(span, partial(facts_of, call.args[0]), False)
 
 
 def facts_of(db: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Django's databases and templates: breadcrumbs, spans, and the template's own lines."""
+"""django_database, django_templates: breadcrumbs and spans of queries, and the lines of a failing template."""
 
 from __future__ import annotations
 
