@@ -17,7 +17,7 @@ from typing import Any
 from celery_apps import SHOP, SPY
 from web import free_port
 
-_PATIENCE = 90.0
+_PATIENCE = 60.0
 
 
 class Broker:

@@ -44,7 +44,7 @@ app.conf.beat_schedule = {
     "odd-times": {"task": "shop.again", "schedule": Soon(90.0)},
     "too-often": {"task": "shop.add", "schedule": Soon(30.0), "args": (2,)},
     "quiet-1": {"task": "shop.add", "schedule": Soon(60.0), "args": (3,)},
-    "unsendable": {"task": "shop.add", "schedule": Soon(60.0), "args": (object(),)},
+    "unsendable": {"task": "shop.add", "schedule": Soon(120.0), "args": (object(),)},
 }
 """
 
