@@ -58,6 +58,7 @@ def test_every_option_has_an_environment_variable_that_works() -> None:
             "gcp",
             "some,text",
             "function_name",
+            "endpoint",
         ):
             try:
                 value = option.convert(text)
