@@ -79,6 +79,7 @@ def test_instrumentations_import_only_the_face_the_kit_and_the_ground(path: Path
                     "guard",
                     "instrumentation",
                     "loggers",
+                    "reserves",
                     "options",
                 }
 

@@ -93,6 +93,9 @@ def meet(finder: Finder, name: str, module: "ModuleType", files: "Iterable[str]"
 def touch(place: str, file: str, previous: "Callable[..., Any]", args: "tuple[Any, ...]") -> "Any":
     """The wire at *place* was touched: call *previous*, once, with the instrumentation around it."""
     called = False
+    reserves = sys.modules.get("errtrack.reserves")
+    if reserves is not None and place == "sys.excepthook":
+        reserves.free()  # memory and descriptors may be what the program ends for
 
     def call_previous(*given: "Any") -> "Any":
         nonlocal called

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from errtrack import options
+from errtrack import options, reserves
 from errtrack.instrumentation import Instrumentation, OnImport, shielded
 
 TYPE_CHECKING = False
@@ -26,6 +26,7 @@ def install(ours: ModuleType) -> None:
     """
     import faulthandler
 
+    reserves.hold()
     if getattr(getattr(sys.modules.get("sitecustomize"), "__spec__", None), "_initializing", False):
         return
     now = options.current()
