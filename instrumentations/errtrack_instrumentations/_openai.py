@@ -48,9 +48,11 @@ def observe(api: requests.Api, call: Call) -> Advice:
 
 def observe_async(api: requests.Api, call: Call) -> Advice:
     """Around a call of an async client: a coroutine function, or one that a decorator has made a plain one of."""
-    if call.awaited:
-        yield from observe(api, call)
-        return None
+    return observe(api, call) if call.awaited else observe_awaitable(api, call)
+
+
+def observe_awaitable(api: requests.Api, call: Call) -> Advice:
+    """Around a call that returns a coroutine: the request begins when that is awaited, where it is awaited."""
     if is_misused(api, call) or not errtrack.is_initialized():
         yield
         return None
