@@ -25,7 +25,15 @@ if os.environ.get("EAGER"):
     app.conf.task_always_eager = True
 
 os.makedirs("marks", exist_ok=True)
+if os.environ.get("EARLY") and "worker" in sys.argv:
+    errtrack.capture_message("before there was a pool")
 
+
+@app.task
+def either(n):
+    if n % 2:
+        raise RuntimeError("odd one")
+    return n
 
 @app.task
 def add(x, y=0):
