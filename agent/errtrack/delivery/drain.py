@@ -50,6 +50,7 @@ class Drain:
         """Import what filling the store needs."""
         with self.unforkable:
             try:
+                import json  # noqa: F401
                 import sqlite3  # noqa: F401
                 import zlib  # noqa: F401
 

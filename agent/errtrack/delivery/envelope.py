@@ -8,6 +8,7 @@ written at the moment of sending, so that servers can correct the clock however 
 
 from __future__ import annotations
 
+from errtrack.capture.wire import dumps, utf8
 from errtrack.version import VERSION
 
 TYPE_CHECKING = False
@@ -74,11 +75,11 @@ def build(
     if event_id:
         head = '{"event_id":"%s",%s' % (event_id, head[1:])
     if trace:
-        head += ',"trace":' + _line(trace)[:-1].decode("ascii")
+        head += ',"trace":' + dumps(trace)
     item = '{"type":"%s","content_type":"application/json","length":%d}' % (item_type, len(payload))
-    parts = [head.encode("utf-8"), b"}\n", item.encode("ascii"), b"\n", payload, b"\n"]
+    parts = [utf8(head), b"}\n", item.encode("ascii"), b"\n", payload, b"\n"]
     for headers, body in extra_items:
-        parts += (_line(dict(headers, length=len(body))), body, b"\n")
+        parts += (utf8(dumps(dict(headers, length=len(body)))), b"\n", body, b"\n")
     return b"".join(parts)
 
 

@@ -8,6 +8,7 @@ from _io import FileIO
 from errno import ENOSPC
 from time import monotonic, time_ns
 
+from errtrack.capture.wire import dumps, utf8
 from errtrack.delivery import claims, segment
 from errtrack.delivery.segment import Reader
 
@@ -86,8 +87,6 @@ def create(folder: str, header: dict[str, Any]) -> Segment:
 
 
 def _header_text(header: dict[str, Any]) -> bytes:
-    import json
-
     pid = os.getpid()
     own = {
         "boot_id": claims.boot_id(),
@@ -95,4 +94,6 @@ def _header_text(header: dict[str, Any]) -> bytes:
         "starttime": claims.start_time(pid),
         "host": claims.host(),
     }
-    return json.dumps(dict(header, **own), default=str).encode("ascii")
+    told = {**header, **own}
+    # Without the json package, which would be a fifth of what the first event costs.
+    return utf8(dumps({name: v if type(v) is int or v is None else str(v) for name, v in told.items()}))

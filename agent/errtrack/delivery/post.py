@@ -80,6 +80,7 @@ class Post:
                 import calendar  # noqa: F401
                 import email.utils  # noqa: F401
                 import encodings.idna  # noqa: F401  (getaddrinfo needs it)
+                import json  # noqa: F401
 
                 import errtrack.delivery.connection  # noqa: F401
             except ImportError as error:

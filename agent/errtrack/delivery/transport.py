@@ -57,17 +57,12 @@ class Transport:
     def __init__(self, options: Options, dsn: Dsn | None) -> None:
         # Whatever ``put`` needs is imported here, in the thread that makes us. Were it imported by the first put of
         # some thread while another one forks, the child would wait for that import for ever.
-        import json  # noqa: F401
         import threading  # noqa: F401
 
         self._options = options
         self._dsn = dsn
         self._make: Callable[[], Destination]
         if dsn is not None:
-            # urllib3 imports it, and asks it for loggers under a lock that its own fork hook takes. Hooks run from the
-            # last registered to the first: known before ours, it takes that lock only after our import has ended.
-            import logging  # noqa: F401
-
             from errtrack.delivery.post import Post
             from errtrack.delivery.quarantine import Quarantine
 
@@ -294,10 +289,20 @@ def _register(transport: Transport) -> None:
 
 def _before_fork() -> None:
     """Let an import or a transaction of the worker end: the child could never finish it, and would hang."""
-    for transport in _live[:]:
-        worker = transport.worker()
-        if worker is not None and worker.destination.unforkable.acquire(True, FORK_WAITS):
-            _held.append(worker)
+    workers = [worker for worker in map(Transport.worker, _live[:]) if worker is not None]
+    if not workers:
+        return
+    # Fork hooks run from the last registered to the first. Of a logging that was imported after us the forking thread
+    # holds the lock by now; an import of the worker's (urllib3 asks for loggers) could not end before it gets it.
+    lock: Any = getattr(sys.modules.get("logging"), "_lock", None)
+    held = bool(lock and lock._is_owned())
+    if held:
+        lock.release()
+    try:
+        _held.extend(one for one in workers if one.destination.unforkable.acquire(True, FORK_WAITS))
+    finally:
+        if held:
+            lock.acquire()
 
 
 def _after_fork() -> None:

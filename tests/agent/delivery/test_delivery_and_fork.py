@@ -128,6 +128,28 @@ transport.close(5)
     assert len(sink.event_ids()) == 13
 
 
+def test_a_fork_does_not_hold_up_an_import_of_ours_that_asks_for_loggers(child: Child, sink: Sink) -> None:
+    """logging takes its lock in a fork hook; imported after us, it has it before we wait for the import."""
+    done = child.run(
+        """
+assert "logging" not in sys.modules
+put()
+while not hasattr(sys.modules.get("urllib3"), "logging"):
+    pass                         # the thread has imported logging, and will ask it for loggers
+began = time.monotonic()
+pid = os.fork()
+longest = time.monotonic() - began
+if pid == 0:
+    os._exit(0)
+os.waitpid(pid, 0)
+print(longest > 2.9)             # FORK_WAITS
+transport.close(5)
+""",
+        sink.dsn,
+    )
+    assert done.stdout.split() == ["False"], done
+
+
 def test_the_parents_connection_survives_its_children(child: Child, sink: Sink) -> None:
     done = child.run(
         """
@@ -190,3 +212,22 @@ print(*sorted(row["event_id"] for row in store.events(100)))
     words = done.stdout.split()
     assert words[10] == "0", done
     assert sorted(words[:10]) == words[11:]
+
+
+def test_forks_while_the_thread_imports_what_it_needs_are_silent(child: Child, sink: Sink) -> None:
+    """A module with fork hooks of its own (logging) must not be imported by the thread: a fork that waits for it would
+    run the second half of its hooks without the first, and Python would complain on stderr."""
+    done = child.run(
+        """
+put()
+for _ in range(60):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    time.sleep(0.001)
+print(transport.close(9))
+""",
+        sink.dsn,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
