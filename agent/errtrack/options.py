@@ -86,6 +86,15 @@ def errors(value: Any) -> tuple[Any, ...]:
     return tuple(v.strip() if isinstance(v, str) else v for v in value)
 
 
+def names_or_objects(value: Any) -> tuple[Any, ...]:
+    """Like :func:`names`, but the objects themselves may stand among the texts (in code)."""
+    if isinstance(value, str):
+        return names(value)
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise BadValue("a list of texts (in the environment: separated by commas)")
+    return tuple(v.strip() if isinstance(v, str) else v for v in value)
+
+
 def pairs(value: Any) -> dict[str, str]:
     """A table of texts; in the environment ``key=value,key=value``."""
     if isinstance(value, str):
@@ -348,6 +357,9 @@ _TABLE: tuple[Option, ...] = (
     Option("enable_db_query_source", True, boolean, "true/false", "Note on slow spans of queries which line of the application made them."),
     Option("db_query_source_threshold_ms", 100.0, milliseconds, "milliseconds", "From how long on a query is slow."),
     Option("enable_backpressure_handling", True, boolean, "true/false", "Halve traces_sample_rate every ten seconds while little can be delivered."),
+    Option("ignore_transactions", (), names, "list", "Transactions that are not sent: names, or prefixes with *: [\"health\", \"/internal/*\"]."),
+    Option("strict_trace_continuation", False, boolean, "true/false", "Continue only traces of the same Sentry organisation."),
+    Option("org_id", "", text, "text", "Sentry organisation, for strict_trace_continuation. Empty: as the DSN's host has it."),
     Option("max_spans", 1000, count, "spans", "Most spans kept in one transaction; the others are counted."),
     # Child processes and other services
     Option("propagate", True, boolean, "true/false", "Instrument child Python processes too."),
@@ -364,7 +376,7 @@ _TABLE: tuple[Option, ...] = (
     Option("django.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "Exceptions that Django answers with one of these are reported: [\"403\", \"500-599\"]."),
     Option("django.middleware_spans", False, boolean, "true/false", "Spans for each middleware and for the view."),
     Option("django.signals_spans", True, boolean, "true/false", "Spans for the receivers of Django's signals."),
-    Option("django.signals_denylist", (), names, "list", "Signals whose receivers get no spans: [\"django.db.models.signals.post_save\"]."),
+    Option("django.signals_denylist", (), names_or_objects, "list", "Signals whose receivers get no spans: [\"django.db.models.signals.post_save\"]."),
     Option("django.cache_spans", False, boolean, "true/false", "Spans for what is read from caches and written to them."),
     Option("django.db_transaction_spans", False, boolean, "true/false", "Spans for COMMIT and ROLLBACK."),
     Option("excepthook.always_run", False, boolean, "true/false", "Report errors typed at an interactive prompt as well."),

@@ -7,8 +7,11 @@ around each, and only where it would call it. Rendering a ``TemplateResponse`` h
 
 from __future__ import annotations
 
+from _thread import get_ident
+
 from errtrack import options
-from errtrack.instrumentation import Call, Instrumentation, Patch
+from errtrack.context import trace as tracing
+from errtrack.instrumentation import Call, Instrumentation, Patch, driven
 
 from . import _django_spans
 
@@ -64,11 +67,20 @@ def wrapped(middleware: Any, method: Any, hook: str) -> Any:
 
 
 def wrap_view(call: Call) -> Advice:
-    """BaseHandler.make_view_atomic(self, view) -> view"""
+    """BaseHandler.make_view_atomic(self, view) -> view, which another thread may run than the request's"""
     view = yield
-    if not options.current().django_middleware_spans:
-        return None
-    return _django_spans.spanned(_NAME, view, "view.render", name_of_view)
+    view = driven(_NAME, note_thread, view, _django_spans.is_off)
+    if options.current().django_middleware_spans:
+        view = _django_spans.spanned(_NAME, view, "view.render", name_of_view)
+    return view
+
+
+def note_thread(call: Call) -> Advice:
+    """view(request, *args, **kwargs)"""
+    span = tracing.recording()
+    if span is not None:
+        span.transaction.set_data("thread.id", str(get_ident()))
+    yield
 
 
 def name_of_view(call: Call) -> str:

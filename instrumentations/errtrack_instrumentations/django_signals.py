@@ -36,7 +36,8 @@ def wrap_receivers(call: Call) -> Advice:
     now = options.current()
     if not now.django_signals_spans:
         return None
-    if now.django_signals_denylist and name_of(signal) in now.django_signals_denylist:
+    denied = now.django_signals_denylist
+    if denied and any(one is signal or one == name_of(signal) for one in denied):
         return None
     if isinstance(found, tuple):
         return tuple([wrapped(one, signal) for one in part] for part in found)

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import sys
+import threading
 import time
 
 import django
@@ -34,8 +35,23 @@ if not settings.configured:
                 "ATOMIC_REQUESTS": os.environ.get("SHOP_ATOMIC") == "1",
                 "OPTIONS": {"timeout": 30},
             }
+            if "SHOP_POSTGRES" not in os.environ
+            else {
+                "ENGINE": "django.db.backends.postgresql",
+                "NAME": "postgres",
+                "USER": "test",
+                "HOST": "127.0.0.1",
+                "PORT": os.environ["SHOP_POSTGRES"],
+            }
         },
-        CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
+        CACHES={
+            "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+            if "SHOP_REDIS" not in os.environ
+            else {
+                "BACKEND": "django.core.cache.backends.redis.RedisCache",
+                "LOCATION": "redis://:@127.0.0.1:%s/1" % os.environ["SHOP_REDIS"],
+            }
+        },
         TEMPLATES=[
             {
                 "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -350,8 +366,15 @@ def through_a_signal(request):
     def ship(sender, **kwargs):
         return "shipped"
 
+    async def bill(sender, **kwargs):
+        return "billed"
+
     ordered.connect(pack)
     ordered.connect(ship)
+    if django.VERSION >= (5, 0):
+        later = Signal()
+        later.connect(bill)
+        assert later.send("shop") == [(bill, "billed")]
     answers = ordered.send("shop") + ordered.send_robust("shop")
     Group.objects.create(name="signal %d" % time.time_ns())
     return HttpResponse(str([(receiver in (pack, ship), answer) for receiver, answer in answers]))
@@ -387,6 +410,10 @@ async def left(request):
         with open(os.path.join(FOLDER, "left"), "w"):
             pass
         raise
+
+
+def in_thread(request):
+    return HttpResponse(str(threading.get_ident()))
 
 
 def cached_page(request):
@@ -468,6 +495,7 @@ urlpatterns = [
     path("many/", many),
     path("slow-query/", slow_query),
     path("atomic/", atomic),
+    path("thread/", in_thread),
     path("traced-page/", traced_page),
     path("left/", left),
     path("cached-page/", cache_page(60)(cached_page)),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from databases import Postgres, Redis
 from web import main_exception
 
 pytest.importorskip("django")
 
 from djangos import Story, gunicorn, shop_in
+
+DJANGO = pytest.importorskip("django").VERSION
 
 PAGE = "/page/?template="
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -155,3 +159,60 @@ def test_templates_are_spans(traced: Story) -> None:
     assert span["data"]["context.sentry"] == "mine"
     assert "Boom" in span["data"]["context.boom"]
     assert traced.spans("boom", "template.render")[0]["status"] == "internal_error"
+
+
+SERVERS = """
+import errtrack, shop
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+try:
+    from psycopg import sql
+except ImportError:
+    from psycopg2 import sql
+with errtrack.start_transaction(op="test", name="servers"):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s", ["plain"])
+        cursor.execute(sql.SQL("SELECT {} AS {}").format(sql.Literal(1), sql.Identifier("one")))
+        cursor.executemany("SELECT %s", [["a"], ["b"]])
+        try:
+            cursor.execute("SELECT 1 FROM nowhere")
+        except DatabaseError as error:
+            errtrack.capture_exception(error)
+    cache.set("k", "value")
+    print(cache.get("k"))
+"""
+
+
+def test_postgres_and_redis_behind_django(sandbox_in: Any, tmp_path: Any) -> None:
+    pytest.importorskip("redis")
+    if DJANGO < (4, 2):
+        pytest.skip("Django 4.2 came with psycopg 3 and a cache in Redis")
+    with Postgres() as postgres, Redis(tmp_path) as redis:
+        sandbox = shop_in(
+            sandbox_in,
+            tmp_path,
+            ERRTRACK_TRACES_SAMPLE_RATE="1",
+            ERRTRACK_BEFORE_SEND_TRANSACTION="spy:keep",
+            ERRTRACK_DJANGO_CACHE_SPANS="1",
+            migrated=False,
+        )
+        done = sandbox.python(SERVERS, SHOP_POSTGRES=str(postgres.port), SHOP_REDIS=str(redis.port))
+    assert done.stdout == "value\n", done.stderr
+    transaction = json.loads((sandbox.folder / "transactions").read_text())
+    spans = sorted(transaction["spans"], key=lambda span: span["start_timestamp"])
+    queries_told = [span for span in spans if span["op"] == "db" and "SELECT" in span["description"]]
+    told = [(span["description"], span["origin"]) for span in queries_told]
+    assert told == [
+        ("SELECT %s", "auto.db.django"),
+        ('SELECT 1 AS "one"', "auto.db.django"),
+        ("SELECT %s", "auto.db.django"),
+        ("SELECT 1 FROM nowhere", "auto.db.django"),
+    ]
+    data = queries_told[0]["data"]
+    assert (data["db.system"], data["db.name"]) == ("postgresql", "postgres")
+    assert (data["server.address"], data["server.port"]) == ("127.0.0.1", postgres.port)
+    messages = [crumb["message"] for crumb in queries(sandbox.event()) if "SELECT" in crumb["message"]]
+    assert messages == [name for name, _ in told]
+    (got,) = [span for span in spans if span["op"] == "cache.get"]
+    assert got["data"]["network.peer.address"] == "redis://127.0.0.1/1"
+    assert (got["data"]["network.peer.port"], got["data"]["cache.hit"]) == (redis.port, True)

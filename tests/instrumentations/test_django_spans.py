@@ -23,6 +23,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "cached-page": {"path": "/cached-page/"},
     "cached-page-again": {"path": "/cached-page/"},
     "template": {"path": "/template-response/"},
+    "thread": {"path": "/thread/"},
     "atomic": {"path": "/atomic/"},
     "slow": {"path": "/slow-query/"},
     "head": {"path": "/ok/1/", "method": "HEAD"},
@@ -68,7 +69,7 @@ def names(spans: list[dict[str, Any]]) -> list[str]:
 
 def test_answers_are_the_same(story: Story, plain: Story) -> None:
     for case, (status, body) in plain.answers.items():
-        if not case.startswith("cached-page"):
+        if not case.startswith(("cached-page", "thread")):
             assert story.answers[case] == (status, body), case
     assert (
         story.answers["signal"][1]
@@ -104,6 +105,11 @@ def test_views_are_spans(story: Story) -> None:
     assert lasted["timestamp"] - lasted["start_timestamp"] >= 0.01  # the whole of the coroutine
 
 
+def test_thread_of_a_view_is_told(story: Story) -> None:
+    trace = story.transaction("thread")["contexts"]["trace"]
+    assert trace["data"]["thread.id"] == story.answers["thread"][1].decode()
+
+
 def test_rendering_a_response_is_a_span(story: Story, plain: Story) -> None:
     for told in (story, plain):
         assert names(told.spans("template", "view.response.render")) == ["serialize response"]
@@ -112,7 +118,9 @@ def test_rendering_a_response_is_a_span(story: Story, plain: Story) -> None:
 
 def test_receivers_of_signals_are_spans(story: Story) -> None:
     spans = story.spans("signal", "event.django")
-    assert [name for name in names(spans) if "through_a_signal" in name].count("shop.through_a_signal") == 4
+    assert names(spans).count("shop.through_a_signal") == (5 if DJANGO >= (5, 0) else 4)
+    billed = [span for span in spans if span["data"]["signal"].endswith("Signal")]
+    assert len(billed) == (5 if DJANGO >= (5, 0) else 4)
     saved = [span for span in spans if span["description"] == "shop.on_group_saved"]
     assert [span["data"]["signal"] for span in saved] == ["django.db.models.signals.post_save"]
 
@@ -211,6 +219,17 @@ Client(raise_request_exception=False).get("/fail/1/")
         "process_view fail",
         "process_exception failed 1",
     ], done.stderr
+
+
+def test_signals_may_be_denied_by_themselves() -> None:
+    from django.db.models.signals import post_save
+
+    from errtrack.options import BadValue, names_or_objects
+
+    assert names_or_objects([post_save, " a.b "]) == (post_save, "a.b")
+    assert names_or_objects("a.b, c") == ("a.b", "c")
+    with pytest.raises(BadValue):
+        names_or_objects(1)
 
 
 def test_tasks_are_spans(sandbox_in: Any, tmp_path: Any) -> None:
