@@ -77,6 +77,9 @@ class Pipeline:
             event["extra"] = {**(extra if type(extra) is dict else {}), storms.COUNT: held_back}
         if name is not None and not event.get("transaction"):
             event["transaction"], event["transaction_info"] = name[0], {"source": name[1]}
+        if is_transaction and self._options.ignore_transactions and self._is_ignored(event):
+            self._lose("event_processor", event)
+            return None
         self._add_defaults(event, chain)
         events.finish(event, self._options, self._scrubber)
         trace = self._trace_of(event, chain) if self._dsn is not None else None
@@ -103,6 +106,13 @@ class Pipeline:
         if not is_transaction:
             self._count_errors_of(event)
         return event, trace
+
+    def _is_ignored(self, event: Event) -> bool:
+        name = str(event.get("transaction"))
+        return any(
+            name.startswith(rule[:-1]) if rule.endswith("*") else name == rule
+            for rule in self._options.ignore_transactions
+        )
 
     def _run_processors(
         self, event: Event, hint: Hint, processors: Iterable[scopes.Processor]
@@ -153,6 +163,8 @@ class Pipeline:
     def _add_defaults(self, event: Event, chain: tuple[Scope, ...]) -> None:
         for key, value in self.static().items():
             if key == "contexts":
+                if event.get("type") == "transaction":  # there are many; the machine is on its errors
+                    value = {"runtime": value["runtime"]} if "runtime" in value else {}
                 event["contexts"] = {**value, **(event.get("contexts") or {})}
             elif key == "tags":
                 event["tags"] = {**value, **(event.get("tags") or {})}

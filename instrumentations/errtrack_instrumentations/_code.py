@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import _thread
 import sys
 
 from . import _outgoing
@@ -36,3 +37,12 @@ def locate(span: Span, threshold: float) -> None:
         if frame.f_back is None:
             return
         frame = frame.f_back
+
+
+def thread() -> dict[str, str]:
+    """Which thread this is, as spans tell it."""
+    threading = sys.modules.get("threading")
+    found = {"thread.id": str(_thread.get_ident())}
+    if threading is not None:
+        found["thread.name"] = threading.current_thread().name
+    return found

@@ -111,7 +111,7 @@ def note(connection: Any, line: bytes, response: Any = None) -> None:
             crumb["level"] = "error" if status >= 500 else "warning"
     span = held.pop(_SPAN, None)
     if span is not None:
-        span.data = dict(data)
+        span.data = {**data, **_code.thread()}
         if response is None:
             span.status = "internal_error"
         else:

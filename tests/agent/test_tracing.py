@@ -545,3 +545,70 @@ def test_transactions_never_take_the_room_of_errors(running: Running, sink: Sink
     messages = [tree["logentry"]["formatted"] for tree in running.trees(sink, "event")]
     assert messages == ["kept", "kept as well"]
     assert 0 < len(transactions(running, sink)) < 30
+
+
+def test_transaction_that_is_too_large_keeps_what_there_is_room_for(running: Running, sink: Sink) -> None:
+    running.send_to(sink, traces_sample_rate=1.0)
+    with errtrack.start_transaction(name="large", op="task"):
+        for index in range(900):
+            with errtrack.start_span(op="db", name="%d " % index + "select " * 250) as span:
+                span.update_data({str(n): "x" * 200 for n in range(10)})
+    ((_, body),) = running.items(sink, "transaction")
+    sent = json.loads(body)
+    assert len(body) <= 1_000_000
+    assert len(sent["spans"]) == 900 and sent["spans"][899]["description"].startswith("899 select")
+    assert "data" not in sent["spans"][0]
+    assert sent["contexts"]["trace"]["op"] == "task" and sent["transaction"] == "large"
+
+
+def test_transaction_with_too_many_spans_keeps_the_first(running: Running, sink: Sink) -> None:
+    running.send_to(sink, traces_sample_rate=1.0, max_spans=20_000)
+    with errtrack.start_transaction(name="many", op="task"):
+        for _ in range(10_000):
+            errtrack.start_span(op="db", name="select " * 20).finish()
+    ((_, body),) = running.items(sink, "transaction")
+    sent = json.loads(body)
+    assert len(body) <= 1_000_000
+    assert 1000 < len(sent["spans"]) < 10_000
+    assert sent["_meta"]["spans"][""]["len"] == 10_000
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "strict", "continues"),
+    [
+        ("1", "1", False, True), ("", "1", False, True), ("1", "", False, True), ("", "", False, True),
+        ("1", "2", False, False), ("1", "1", True, True), ("", "", True, True), ("", "1", True, False),
+        ("1", "", True, False), ("1", "2", True, False),
+    ],
+)  # fmt: skip
+def test_traces_of_other_organisations(
+    running: Running, theirs: str, ours: str, strict: bool, continues: bool
+) -> None:
+    running.start(traces_sample_rate=1.0, org_id=ours, strict_trace_continuation=strict)
+    baggage = "sentry-org_id=" + theirs if theirs else "sentry-sample_rate=1"
+    unit = Unit("http.server", "x", "route", "test", ("%s-%s-1" % (TRACE, PARENT), baggage, ""))
+    assert (unit.scope.get_propagation().trace_id == TRACE) is continues
+    if not continues and ours:
+        token = unit.enter()
+        assert "sentry-org_id=" + ours in trace.outgoing_headers()[1]
+        unit.leave(token)
+
+
+def test_ignored_transactions_are_counted(running: Running, sink: Sink) -> None:
+    client = running.send_to(sink, traces_sample_rate=1.0, ignore_transactions=["health", "/internal/*"])
+    for name in ("health", "/internal/a", "healthy"):
+        with errtrack.start_transaction(name=name, op="task"):
+            pass
+    assert [t["transaction"] for t in transactions(running, sink)] == ["healthy"]
+    client.close(5)
+    assert sink.reports() == {("event_processor", "transaction"): 2, ("event_processor", "span"): 2}
+
+
+def test_breadcrumbs_are_for_errors(running: Running, sink: Sink) -> None:
+    running.send_to(sink, traces_sample_rate=1.0)
+    with errtrack.start_transaction(name="x", op="task"):
+        errtrack.add_breadcrumb(message="before")
+        errtrack.capture_message("inside")
+    (event,) = running.trees(sink, "event")
+    assert event["breadcrumbs"]["values"][0]["message"] == "before"
+    assert "breadcrumbs" not in transactions(running, sink)[0]

@@ -59,6 +59,11 @@ step("unread", lambda: ask("/drip", read=False) and None)
 step("urllib", lambda: urllib.request.urlopen("http://127.0.0.1:%%d/200" %% PORT).read())
 step("slow", lambda: ask("/slow"))
 step("tunnel", lambda: ask("/200", tunnel="target.test"))
+def signed():
+    connection = http.client.HTTPConnection("127.0.0.1", PORT)
+    connection.request("GET", "/200?signed", headers={"Authorization": "AWS4-HMAC-SHA256 Credential=x"})
+    connection.getresponse().read()
+step("signed", signed)
 def twice():
     connection = http.client.HTTPConnection("127.0.0.1", PORT)
     for path in ("/200", "/404"):
@@ -185,6 +190,7 @@ def test_request_is_a_span_without_its_query(run: Run) -> None:
     assert span["description"] == "GET %s/200" % run.answers.url
     assert (span["status"], span["tags"]) == ("ok", {"http.status_code": "200"})
     data = dict(span["data"])
+    assert (data.pop("thread.name"), data.pop("thread.id").isdigit()) == ("MainThread", True)
     assert data == {
         "url": run.answers.url + "/200", "http.method": "GET", "http.query": "token=[Filtered]&a=b",
         "http.fragment": "part", "http.response.status_code": 200, "reason": "OK",
@@ -230,6 +236,12 @@ def test_each_request_carries_its_own_span(run: Run) -> None:
         "sentry-trace_id": span["trace_id"], "sentry-environment": "production", "sentry-release": "shop%401",
         "sentry-sample_rate": "1", "sentry-sampled": "true", "sentry-transaction": "query",
     }  # fmt: skip
+
+
+def test_signed_request_is_left_as_it_is(run: Run) -> None:
+    (sent,) = run.answers.headers["/200?signed"]
+    assert not {"sentry-trace", "baggage", "traceparent"} & set(sent)
+    assert run.span("signed")["status"] == "ok"
 
 
 def test_requests_on_one_connection_have_spans_of_their_own(run: Run) -> None:

@@ -30,6 +30,8 @@ def shed(event: Tree, limit: int, encode: Callable[[Tree], bytes]) -> bytes:
     small = dict(event)
     notes = Notes(_copy(small.get("_meta")))
     small["_meta"] = notes.tree
+    if small.get("type") == "transaction":
+        return _fewer_spans(small, notes, limit, encode)
     for step in _STEPS:
         step(small, notes)
         data = encode(small)
@@ -40,6 +42,30 @@ def shed(event: Tree, limit: int, encode: Callable[[Tree], bytes]) -> bytes:
         if len(data) <= limit:
             return data
     return encode({key: event[key] for key in ("event_id", "timestamp", "platform", "level") if key in event})
+
+
+def _fewer_spans(event: Tree, notes: Notes, limit: int, encode: Callable[[Tree], bytes]) -> bytes:
+    """A transaction with as many of its first spans as there is room for."""
+    spans = event.get("spans")
+    spans = spans if type(spans) is list else []
+    told = _copy(notes.tree.get("spans", {})).get("", {}).get("len")
+    notes.tree["spans"] = {"": {"len": told or len(spans)}}
+    kept = [{**span, "description": str(span.get("description", ""))[:200]} for span in spans]
+    for stripped in (kept, [{k: v for k, v in span.items() if k != "data"} for span in kept]):
+        event["spans"] = stripped
+        data = encode(event)
+        if len(data) <= limit:
+            return data
+    while event["spans"]:
+        event["spans"] = event["spans"][: len(event["spans"]) // 2]
+        data = encode(event)
+        if len(data) <= limit:
+            return data
+    bare = ("event_id", "type", "transaction", "transaction_info", "start_timestamp", "timestamp", "platform")
+    trace = event["contexts"]["trace"] if "contexts" in event else {}
+    return encode(
+        {**{key: event[key] for key in bare if key in event}, "contexts": {"trace": trace}, "spans": []}
+    )
 
 
 def _copy(tree: Any) -> Tree:

@@ -19,6 +19,7 @@ def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
     crumbs: list[dict[str, Any]] = []
     flags: dict[str, Any] = {}
     sources = 0
+    is_transaction = event.get("type") == "transaction"
     for scope in scopes:
         tags.update(scope.tags)
         extra.update(scope.extra)
@@ -27,7 +28,7 @@ def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
             for flag, result in scope.flags.items():
                 flags.pop(flag, None)  # the order is that of evaluation
                 flags[flag] = result
-        if scope.breadcrumbs:
+        if scope.breadcrumbs and not is_transaction:  # that has spans
             # A copy of each: what a hook changes in an event must not change the next event's breadcrumb.
             crumbs.extend(dict(crumb) for crumb in tuple(scope.breadcrumbs))
             sources += 1

@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 
 from errtrack import options as settings
+from errtrack.context import propagation
 from errtrack.context import scope as scopes
-from errtrack.context.propagation import PropagationContext, continue_trace, members_of
+from errtrack.context.propagation import PropagationContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,27 @@ def recording() -> Span | None:
     return None if pair is None else pair[0].span
 
 
+def continue_trace(
+    sentry_trace: str = "", baggage: str = "", traceparent: str = ""
+) -> PropagationContext | None:
+    """The context that incoming headers continue, or None when they hold no valid trace, or a trace of another
+    organisation's (``strict_trace_continuation``).
+    """
+    found = propagation.continue_trace(sentry_trace, baggage, traceparent)
+    if found is None:
+        return None
+    options = settings.current()
+    strict: bool = options.strict_trace_continuation
+    if strict or "sentry-org_id" in baggage:
+        theirs, ours = (
+            propagation.members_of(baggage).get("org_id", ""),
+            _of_options(options).get("org_id", ""),
+        )
+        if theirs != ours and (strict or (theirs and ours)):
+            return None
+    return found
+
+
 def outgoing_headers(span: Span | None = None) -> tuple[str, str]:
     """``sentry-trace`` and ``baggage`` of *span*, by default the one in hand, else of the unit of work; empty texts
     for none.
@@ -48,11 +70,11 @@ def outgoing_headers(span: Span | None = None) -> tuple[str, str]:
         return NO_HEADERS
     scope = scopes.get_isolation_scope()
     span = span or scope.span
-    propagation = scope.get_propagation()
-    known = propagation.headers
+    carried = scope.get_propagation()
+    known = carried.headers
     if known is None:
-        known = propagation.headers = (_header(propagation, propagation.span_id), _baggage(scope, options))
-    return known if span is None else (_header(propagation, span.span_id), known[1])
+        known = carried.headers = (_header(carried, carried.span_id), _baggage(scope, options))
+    return known if span is None else (_header(carried, span.span_id), known[1])
 
 
 def traceparent_of(header: str) -> str:
@@ -65,36 +87,36 @@ def dynamic_context(scope: Scope, options: Options, freeze: bool = True) -> dict
     """What servers sample the trace of *scope* by, as its head has said; a head says it here, and for good if
     *freeze*.
     """
-    propagation = scope.get_propagation()
-    if propagation.frozen:
-        return members_of(propagation.baggage)
-    values = {"trace_id": propagation.trace_id, **_of_options(options)}
-    if propagation.sample_rate is not None:
-        values["sample_rate"] = "%.10g" % propagation.sample_rate
-        values["sample_rand"] = "%.6f" % propagation.sample_rand
-        values["sampled"] = "true" if propagation.sampled else "false"
+    carried = scope.get_propagation()
+    if carried.frozen:
+        return propagation.members_of(carried.baggage)
+    values = {"trace_id": carried.trace_id, **_of_options(options)}
+    if carried.sample_rate is not None:
+        values["sample_rate"] = "%.10g" % carried.sample_rate
+        values["sample_rand"] = "%.6f" % carried.sample_rand
+        values["sampled"] = "true" if carried.sampled else "false"
         name = scope.span.transaction.name_in(scope) if scope.span is not None else None
         if name is not None:
             values["transaction"] = name
     if not freeze:
         return values
-    propagation.baggage = ",".join("sentry-%s=%s" % (key, _quoted(value)) for key, value in values.items())
-    propagation.frozen = True
+    carried.baggage = ",".join("sentry-%s=%s" % (key, _quoted(value)) for key, value in values.items())
+    carried.frozen = True
     return values
 
 
-def _header(propagation: PropagationContext, span_id: str) -> str:
-    sampled = propagation.sampled
+def _header(carried: PropagationContext, span_id: str) -> str:
+    sampled = carried.sampled
     flag = "" if sampled is None else "-1" if sampled else "-0"
-    return "%s-%s%s" % (propagation.trace_id, span_id, flag)
+    return "%s-%s%s" % (carried.trace_id, span_id, flag)
 
 
 def _baggage(scope: Scope, options: Options) -> str:
-    propagation = scope.get_propagation()
-    if not propagation.frozen:
+    carried = scope.get_propagation()
+    if not carried.frozen:
         dynamic_context(scope, options)
     # Members of other vendors are not ours to pass on.
-    members = [member.strip() for member in propagation.baggage.split(",")]
+    members = [member.strip() for member in carried.baggage.split(",")]
     return ",".join(member for member in members if member.startswith("sentry-"))
 
 
@@ -105,11 +127,14 @@ def _of_options(options: Options) -> dict[str, str]:
     if _known and _known[0][0] is options:
         return _known[0][1]
     values: dict[str, Any] = {}
+    org_id = None
     if options.dsn:
         from errtrack.dsn import Dsn
 
-        values["public_key"] = Dsn.parse(options.dsn).public_key
+        dsn = Dsn.parse(options.dsn)
+        values["public_key"], org_id = dsn.public_key, dsn.org_id
     values["environment"], values["release"] = options.environment, options.release
+    values["org_id"] = options.org_id or org_id
     found = {key: str(value) for key, value in values.items() if value}
     _known[:] = [(options, found)]
     return found
