@@ -82,7 +82,7 @@ def ok():
 """
 
 ASGI = """
-import asyncio, errtrack
+import asyncio, errtrack, os
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -91,19 +91,74 @@ async def app(scope, receive, send):
     errtrack.set_tag("query", n)
     errtrack.set_user({"id": n})
     errtrack.add_breadcrumb(message=n)
+    if scope["type"] == "websocket":
+        return await websocket(path, receive, send)
     await asyncio.sleep(0.02)
     if path == "/fail":
         raise RuntimeError("failed " + n)
+    if path == "/cause":
+        try:
+            raise KeyError("cause")
+        except KeyError as error:
+            raise RuntimeError("caused") from error
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     if path == "/stream":
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
         raise RuntimeError("mid-stream " + n)
+    if path == "/endless":
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+                if (await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(receive())), 0.05) or {}).get("type") == "http.disconnect":
+                    break
+        except asyncio.TimeoutError:
+            pass
+        finally:
+            os.write(1, b"left " + n.encode() + bytes([10]))
+        raise OSError("not of the server's making")
     await send({"type": "http.response.body", "body": b"fine " + n.encode()})
+
+async def websocket(path, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    message = await receive()
+    if path == "/ws" and message["type"] == "websocket.receive":
+        raise RuntimeError("websocket")
 
 async def lifespan(receive, send):
     while True:
         message = await receive()
+        if message["type"] == "lifespan." + os.environ.get("FAILING", ""):
+            try:
+                raise RuntimeError("in " + message["type"])
+            except RuntimeError:
+                if os.environ.get("SILENT"):
+                    raise
+                import traceback
+                await send({"type": message["type"] + ".failed", "message": traceback.format_exc()})
+                raise
         await send({"type": message["type"] + ".complete"})
         if message["type"] == "lifespan.shutdown":
             return
+
+async def without_lifespan(scope, receive, send):
+    assert scope["type"] == "http"
+    await app(scope, receive, send)
+
+def double(scope):
+    async def instance(receive, send):
+        await app(scope, receive, send)
+    return instance
+
+class Own:
+    async def __call__(self, scope, receive, send):
+        await app(scope, receive, send)
+own = Own()
+
+def wsgi(environ, start_response):
+    errtrack.set_tag("query", environ["QUERY_STRING"])
+    if environ["PATH_INFO"] == "/fail":
+        raise RuntimeError("failed " + environ["QUERY_STRING"])
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"fine ", environ["QUERY_STRING"].encode()]
 """

@@ -116,6 +116,10 @@ def handle_request(call: Call, adopt: Callable[[Request, dict[str, Any]], None] 
         record.close(status)
 
 
+#: What is known of the lifespan of this process' application.
+lifespan = {"asked": False, "reported": False}
+
+
 def handle_lifespan(call: Call) -> Advice:
     """app([self,] scope, receive, send), once in a server's life: no request, hence no scope.
 
@@ -124,7 +128,8 @@ def handle_lifespan(call: Call) -> Advice:
     """
     asgi, receive, send = call.args[-3:]
     asgi[KEY] = None
-    state = {"asked": False, "reported": False}
+    state = lifespan
+    state.update(asked=False, reported=False)
 
     async def watched_receive() -> Any:
         state["asked"] = True

@@ -8,12 +8,15 @@ a bridge (of uvicorn, hypercorn, Starlette, asgiref) are part of the request tha
 
 from __future__ import annotations
 
-from errtrack.instrumentation import Call, Instrumentation, Patch
+from errtrack import loggers
+from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch
 
 from . import _asgi, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from errtrack.instrumentation import Advice
 
 
@@ -47,6 +50,13 @@ def hand_record_on(call: Call) -> Advice:
             environ[_wsgi.KEY] = record
 
 
+def cover(config: ModuleType) -> None:
+    """uvicorn.config has been loaded: what it logs after a failing lifespan that was reported is no second event"""
+    for when in ("startup", "shutdown"):
+        template = "Application %s failed. Exiting." % when
+        loggers.cover("uvicorn.error", template, lambda record: _asgi.lifespan["reported"])
+
+
 INSTRUMENTATION = Instrumentation(
     "asgi_servers",
     patches=[
@@ -64,4 +74,5 @@ INSTRUMENTATION = Instrumentation(
         Patch("asgiref.wsgi", "WsgiToAsgi.__init__", watch_bridged_app),
         Patch("asgiref.wsgi", "WsgiToAsgiInstance.build_environ", hand_record_on),
     ],
+    on_import=[OnImport("uvicorn.config", cover)],
 )
