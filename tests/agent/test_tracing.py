@@ -612,3 +612,16 @@ def test_breadcrumbs_are_for_errors(running: Running, sink: Sink) -> None:
     (event,) = running.trees(sink, "event")
     assert event["breadcrumbs"]["values"][0]["message"] == "before"
     assert "breadcrumbs" not in transactions(running, sink)[0]
+
+
+def test_block_of_its_own_is_in_the_trace_around_it(running: Running, sink: Sink) -> None:
+    running.send_to(sink, traces_sample_rate=1.0)
+    unit = Unit("http.server", "x", "route", "test", method="HEAD")  # not recorded
+    token = unit.enter()
+    with errtrack.isolation_scope():
+        errtrack.capture_message("inside")
+    errtrack.capture_message("outside")
+    unit.leave(token)
+    unit.end()
+    inside, outside = running.trees(sink, "event")
+    assert inside["contexts"]["trace"]["trace_id"] == outside["contexts"]["trace"]["trace_id"]

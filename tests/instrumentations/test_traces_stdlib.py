@@ -417,3 +417,60 @@ def test_named_functions_are_spans(sandbox: Any, place: str) -> None:
     assert spans["price"]["parent_span_id"] == spans["ask"]["span_id"]
     assert spans["total"]["parent_span_id"] == spans["fee"]["parent_span_id"] == spans["price"]["span_id"]
     assert {span["op"] for span in work["spans"]} == {"function"}
+
+
+CONCURRENT = """
+import asyncio, errtrack, threading
+from concurrent.futures import ThreadPoolExecutor
+
+def work(name):
+    with errtrack.start_span(op="test", name=name):
+        errtrack.capture_message(name)
+
+async def task(name, others):
+    with errtrack.start_span(op="test", name=name):
+        others.append(name)
+        while len(others) < 3:  # all of them are at it at once
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        with errtrack.start_span(op="test", name="in " + name):
+            await asyncio.sleep(0)
+
+async def tasks():
+    others = []
+    await asyncio.gather(*(task("task %d" % n, others) for n in range(3)))
+
+with errtrack.start_transaction(name="work", op="test"):
+    thread = threading.Thread(target=work, args=("thread",))
+    thread.start()
+    thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, ["pool 1", "pool 2"]))
+    asyncio.run(tasks())
+    assert errtrack.get_current_span().op == "test"
+work("outside")
+"""
+
+
+def test_threads_and_tasks_begin_below_the_span_that_started_them(sandbox: Any) -> None:
+    sandbox.write("spy.py", SPY)
+    done = sandbox.python(
+        CONCURRENT,
+        ERRTRACK_TRACES_SAMPLE_RATE="1",
+        ERRTRACK_BEFORE_SEND_TRANSACTION="spy:keep",
+        PYTHONPATH=str(sandbox.folder),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (work,) = map(json.loads, (sandbox.folder / "transactions").read_text().splitlines())
+    spans = {span["description"]: span for span in work["spans"]}
+    root = work["contexts"]["trace"]
+    for name in ("thread", "pool 1", "pool 2", "task 0", "task 1", "task 2"):
+        assert spans[name]["parent_span_id"] == root["span_id"]
+    for number in range(3):
+        assert spans["in task %d" % number]["parent_span_id"] == spans["task %d" % number]["span_id"]
+    for event in sandbox.events():
+        trace, name = event["contexts"]["trace"], event["logentry"]["formatted"]
+        if name == "outside":
+            assert trace["trace_id"] != root["trace_id"]
+        else:
+            assert trace["span_id"] == spans[name]["span_id"]

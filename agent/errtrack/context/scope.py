@@ -298,6 +298,7 @@ def isolation_scope() -> entered:
     pair = _scopes.get()
     if pair is None:
         return entered(Scope())
+    pair[0].get_propagation()  # the same inside of the block
     return entered(pair[0].fork(), pair[1].fork() if pair[1] is not None else None)
 
 
