@@ -301,6 +301,10 @@ def _before_fork() -> None:
     try:
         _held.extend(one for one in workers if one.destination.unforkable.acquire(True, FORK_WAITS))
     finally:
+        if lock is None:
+            # Imported while we waited, it will release its lock after a fork before which it did not take it.
+            lock = getattr(sys.modules.get("logging"), "_lock", None)
+            held = lock is not None
         if held:
             lock.acquire()
 
