@@ -21,6 +21,8 @@ def tests(session: nox.Session) -> None:
         "urllib3<2",
         "wrapt<1.15",
         "django<4 djangorestframework<3.15 channels<4.1",
+        "openai<1.67 launchdarkly-server-sdk<9.5 statsig<0.56 statsig-python-core<0.5 openfeature-sdk<0.8",
+        "openai<2",
     ],
 )
 def frameworks(session: nox.Session, libraries: str) -> None:

@@ -17,6 +17,19 @@ def flags(watching: Any) -> list[tuple[str, Any]]:
     return [(value["flag"], value["result"]) for value in values]
 
 
+def on_a_span(watching: Any, evaluate: Callable[[str], Any]) -> None:
+    """Of a span the first ten are on it; the transaction has no flags of its own."""
+    kept: list[Any] = []
+    watching(traces_sample_rate=1.0, before_send_transaction=lambda event, hint: kept.append(event))
+    names = ["flag-%02d" % number for number in range(12)]
+    with errtrack.start_transaction(name="work"), errtrack.start_span(op="function", name="evaluate"):
+        expected = {"flag.evaluation." + name: evaluate(name) for name in names}
+    (transaction,) = kept
+    assert transaction["spans"][0]["data"] == dict(list(expected.items())[:10])
+    assert "flags" not in transaction["contexts"]
+    assert [name for name, _ in flags(watching)] == names
+
+
 def in_threads(watching: Any, evaluate: Callable[[str], Any]) -> None:
     """Units of work on threads: each sees what was evaluated before it, and what it did itself; the parent neither."""
     evaluate("hello")

@@ -123,6 +123,11 @@ def test_threads_and_tasks_keep_to_themselves(watching, client) -> None:
         flagging.in_tasks(watching, lambda flag: client.variation(flag, USER, False))
 
 
+def test_spans_have_their_first_ten(watching, client) -> None:
+    watching.apply("launchdarkly")
+    flagging.on_a_span(watching, lambda flag: client.variation(flag, USER, False))
+
+
 def test_a_failure_of_ours_changes_nothing_and_is_not_logged(
     watching, client, faults_counted, monkeypatch, caplog
 ) -> None:
@@ -165,7 +170,7 @@ def test_a_program_under_the_launcher(sandbox) -> None:
     sandbox.write("flags.json", '{"flagValues": {"hello": true, "colour": "red"}}')
     result = sandbox.python(
         "import sys\n"
-        "assert 'errtrack_instrumentations.launchdarkly' not in sys.modules\n"
+        "assert not {'ldclient', 'errtrack_instrumentations.launchdarkly'} & set(sys.modules)\n"
         "from ldclient import Config, Context, LDClient\n"
         "from ldclient.integrations import Files\n"
         "source = Files.new_data_source(paths=['flags.json'])\n"

@@ -226,6 +226,32 @@ def test_roles_are_made_common_and_the_callers_messages_left_alone(talk, client)
     assert messages == given
 
 
+def test_no_file_is_shown(talk, client) -> None:
+    data = "QUJD" * 100
+    parts = [
+        {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64," + data, "filename": "a.pdf"}},
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+        {"type": "text", "text": "what is this?"},
+    ]
+    with talk.work():
+        client.chat.completions.create(model="ok", messages=[{"role": "user", "content": parts}])
+    audio, file, image, words = talk.data()["gen_ai.request.messages"][0]["content"]
+    assert audio["input_audio"] == {"data": "[Blob substitute]", "format": "wav"}
+    assert file["file"] == {"file_data": "[Blob substitute]", "filename": "a.pdf"}
+    assert (image, words) == (parts[2], parts[3])
+
+
+def test_secrets_in_what_was_said_are_filtered(talk, client) -> None:
+    said = [
+        {"role": "user", "content": "x", "api_key": "abcdefghijkl"},
+        {"role": "user", "content": "use api_key=abcdefghijkl"},
+    ]
+    with talk.work():
+        client.chat.completions.create(model="ok", messages=said)
+    assert "abcdefghijkl" not in talk.span()["data"]["gen_ai.request.messages"]
+
+
 def test_messages_that_are_models_are_shown_as_their_fields(talk, client) -> None:
     with talk.work():
         answer = client.chat.completions.create(model="tools", messages=MESSAGES)

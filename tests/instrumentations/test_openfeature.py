@@ -75,6 +75,10 @@ def test_a_failure_of_ours_changes_nothing(watching, client, faults_counted, mon
     assert faults_counted == {"openfeature": 2}
 
 
+def test_spans_have_their_first_ten(watching, client) -> None:
+    flagging.on_a_span(watching, lambda flag: client.get_boolean_value(flag, True))
+
+
 def test_threads_and_tasks_keep_to_themselves(watching, client) -> None:
     flagging.in_threads(watching, lambda flag: client.get_boolean_value(flag, False))
     with errtrack.isolation_scope() as scope:

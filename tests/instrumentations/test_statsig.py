@@ -107,6 +107,10 @@ def test_threads_and_tasks_keep_to_themselves(watching, library, server) -> None
         flagging.in_tasks(watching, lambda flag: server.check_gate(library.user, flag))
 
 
+def test_spans_have_their_first_ten(watching, library, server) -> None:
+    flagging.on_a_span(watching, lambda flag: server.check_gate(library.user, flag))
+
+
 def test_a_failure_of_ours_changes_nothing(watching, library, server, faults_counted, monkeypatch) -> None:
     def broken(flag, result):
         raise RuntimeError("ours")

@@ -77,6 +77,10 @@ def test_a_failure_of_ours_changes_nothing(watching, client, faults_counted, mon
     assert faults_counted == {"unleash": 1}
 
 
+def test_spans_have_their_first_ten(watching, client) -> None:
+    flagging.on_a_span(watching, client.is_enabled)
+
+
 def test_threads_and_tasks_keep_to_themselves(watching, client) -> None:
     flagging.in_threads(watching, client.is_enabled)
     with errtrack.isolation_scope() as scope:
