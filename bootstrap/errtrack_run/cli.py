@@ -217,8 +217,14 @@ def _parser() -> argparse.ArgumentParser:
         "For init containers, Lambda layers and images: mount it anywhere, read-only if you like.",
         "errtrack export /opt/errtrack",
         "errtrack export layer --python python3.11 --python python3.12",
+        "errtrack export --layer layer.zip --python python3.12",
     )
-    made.add_argument("folder", metavar="DIR", help="a folder that is not there yet, or is empty")
+    made.add_argument(
+        "folder", metavar="DIR", help="a folder that is not there yet, or is empty; FILE.zip with --layer"
+    )
+    made.add_argument(
+        "--layer", action="store_true", help="write an AWS Lambda layer: a zip of the folder `errtrack`"
+    )
     made.add_argument(
         "--python",
         action="append",

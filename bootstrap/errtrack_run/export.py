@@ -52,12 +52,46 @@ print("%d.%d" % sys.version_info[:2])
 
 
 def run(settings: Settings) -> int:
-    """Write the folder. Exit status 1 when something could not be done."""
+    """Write the folder, or a layer. Exit status 1 when something could not be done."""
     arguments = settings.arguments
-    folder = os.path.abspath(arguments.folder)
+    target = os.path.abspath(arguments.folder)
+    pythons = arguments.python or [sys.executable]
+    if not arguments.layer:
+        inject = os.path.join(target, "errtrack_run", "inject")
+        terminal = Terminal()
+        terminal.print(_write(target, pythons))
+        terminal.print("Start a command with it:  %s" % os.path.join(target, "errtrack-run COMMAND"))
+        terminal.print("Or in the environment:    PYTHONPATH=%s" % inject)
+        return 0
+    if os.path.exists(target):
+        raise CommandError("%s is there already" % target)
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as temporary:
+        _write(os.path.join(temporary, "errtrack"), pythons)
+        _zip(temporary, target)
+    terminal = Terminal()
+    terminal.print("Wrote %s (%s), a Lambda layer." % (target, size(os.path.getsize(target))))
+    terminal.print("In the environment of the function:  AWS_LAMBDA_EXEC_WRAPPER=/opt/errtrack/errtrack-run")
+    return 0
+
+
+def _zip(folder: str, target: str) -> None:
+    """Pack *folder* with the modes of its files: the launcher stays executable."""
+    import zipfile
+
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for parent, folders, files in os.walk(folder):
+            folders.sort()
+            for name in sorted(files):
+                path = os.path.join(parent, name)
+                archive.write(path, os.path.relpath(path, folder))
+
+
+def _write(folder: str, pythons: Sequence[str]) -> str:
+    """Write *folder*, compiled for *pythons*; return what to say of it."""
     if os.path.exists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
         raise CommandError("%s is there already, and not empty" % folder)
-    pythons = arguments.python or [sys.executable]
     found = [_version(python) for python in pythons]
     _copy_packages(folder)
     _add_dependencies(folder, min(found))
@@ -69,13 +103,8 @@ def run(settings: Settings) -> int:
     total = sum(
         os.path.getsize(os.path.join(parent, name)) for parent, _, files in os.walk(folder) for name in files
     )
-    terminal = Terminal()
     versions = ", ".join("%d.%d" % version for version in sorted(set(found)))
-    terminal.print("Wrote %s (%s), compiled for Python %s." % (folder, size(total), versions))
-    terminal.print("Start a command with it:  %s" % os.path.join(folder, "errtrack-run COMMAND"))
-    inject = os.path.join(folder, "errtrack_run", "inject")
-    terminal.print("Or in the environment:    PYTHONPATH=%s" % inject)
-    return 0
+    return "Wrote %s (%s), compiled for Python %s." % (folder, size(total), versions)
 
 
 def _copy_packages(folder: str) -> None:

@@ -39,10 +39,8 @@ def add_body(
     request = event.get("request")
     if not isinstance(request, dict) or "data" in request or not (raw or form):
         return
-    size = max(int(length) if length.isdigit() else 0, len(raw))
-    allowed = _LARGEST.get(options.current().max_request_body_size)
     kind = content_type.partition(";")[0].strip().lower()
-    if allowed is not None and size > allowed:
+    if not fits(length, raw):
         request["data"] = ""
         _note(event, (), "!config")
     elif form is not None or (kind in _FORMS and parse is not None):
@@ -58,8 +56,20 @@ def add_body(
     else:
         request["data"] = _json(raw) if is_json(kind) else None
         if request["data"] is None:
-            request["data"] = ""
-            _note(event, (), "!raw")
+            leave_out(event)
+
+
+def leave_out(event: dict[str, Any]) -> None:
+    """Say that there is a body that cannot or must not be shown."""
+    event["request"]["data"] = ""
+    _note(event, (), "!raw")
+
+
+def fits(length: str, raw: bytes) -> bool:
+    """Whether a body is no larger than ``max_request_body_size`` says; *length* is its Content-Length."""
+    allowed = _LARGEST.get(options.current().max_request_body_size)
+    size = max(int(length) if length.isdigit() else 0, len(raw))
+    return allowed is None or size <= allowed
 
 
 def is_json(kind: str) -> bool:

@@ -8,6 +8,8 @@ Adding a library: its file, its rows here, a row in ``table.py``, a test, and a 
 
 #: Import name: the files loaded once it was imported. Name the module that defines what is patched.
 _HOOKS = """
+awslambdaric.bootstrap: aws_lambda
+awslambdaric.lambda_runtime_client: aws_lambda
 flask.app: flask
 flask.signals: flask
 tornado.web: tornado

@@ -76,6 +76,10 @@ INSTRUMENTATIONS = {
     "rest_framework": ("Django REST framework", "the data that it parsed; spans of authentication"),
     "channels": ("Django Channels", "failing websocket consumers, by name"),
     "sanic": ("Sanic", "failed requests with route and body, websockets, background tasks, exception handlers"),
+    "aws_lambda": (
+        "AWS Lambda",
+        "failed invocations with their event, delivered in time; functions that cannot be loaded; timeouts",
+    ),
     "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),
     "openai": ("OpenAI", "errors of requests to models; spans with models, tokens and times"),
     "sqlite3": ("sqlite3", "with tracing on, statements as spans"),
