@@ -30,6 +30,10 @@ MOST_FAULTS = 3
 breakers: dict[str, Callable[[BaseException], None]] = {}
 tripped: set[str] = set()
 
+#: Names of exceptions that signal handlers of libraries raise into whatever code runs just then, such as a time limit
+#: of the application's task. Where that is ours they are no fault of ours, and go on to the application.
+passing: set[str] = set()
+
 #: Tests set this, so that an internal fault fails them instead of being counted.
 raise_faults = False
 
@@ -75,7 +79,7 @@ def fault(where: str, error: BaseException) -> bool:
 
     True when *where* (up to a colon) names an instrumentation that has been switched off, by this fault or before.
     """
-    if raise_faults:
+    if raise_faults or type(error).__name__ in passing:
         raise error
     faults[where] = faults.get(where, 0) + 1
     if debug_enabled:

