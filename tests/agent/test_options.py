@@ -59,6 +59,7 @@ def test_every_option_has_an_environment_variable_that_works() -> None:
             "some,text",
             "function_name",
             "endpoint",
+            "breadcrumb",
         ):
             try:
                 value = option.convert(text)
