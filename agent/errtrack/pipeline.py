@@ -48,6 +48,7 @@ class Pipeline:
         self.error_sampler = Hook("error_sampler", options.error_sampler, hooks.IGNORED)
         self._own_processors = hooks.processors(options.processors)
         self._static: dict[str, Any] | None = None
+        self._cleaned: tuple[dict[str, Any], Event] | None = None
         self._integrations: tuple[str, ...] = ()
 
     def run(
@@ -82,6 +83,8 @@ class Pipeline:
             return None
         self._add_defaults(event, chain)
         events.finish(event, self._options, self._scrubber)
+        if is_transaction:
+            self._add_cleaned(event)
         trace = self._trace_of(event, chain) if self._dsn is not None else None
         if self.error_sampler and not is_transaction and not self._sampler_keeps(event, hint):
             self._count_errors_of(event)
@@ -161,23 +164,39 @@ class Pipeline:
             self._count_error(values[-1].get("mechanism"))
 
     def _add_defaults(self, event: Event, chain: tuple[Scope, ...]) -> None:
+        is_transaction = event.get("type") == "transaction"
         for key, value in self.static().items():
             if key == "contexts":
-                if event.get("type") == "transaction":  # there are many; the machine is on its errors
-                    value = {"runtime": value["runtime"]} if "runtime" in value else {}
-                event["contexts"] = {**value, **(event.get("contexts") or {})}
+                known = {} if is_transaction else value
+                event["contexts"] = {**known, **(event.get("contexts") or {})}
             elif key == "tags":
                 event["tags"] = {**value, **(event.get("tags") or {})}
             else:
                 event.setdefault(key, value)
-        # Children of a fork share what was described once; the PID is their own.
-        event["contexts"].setdefault("process", {"pid": os.getpid(), "executable": sys.executable or ""})
+        if is_transaction:
+            event.pop("sdk", None)
+        else:
+            # Children of a fork share what was described once; the PID is their own.
+            event["contexts"].setdefault("process", {"pid": os.getpid(), "executable": sys.executable or ""})
         if "trace" not in event["contexts"]:
             unit = chain[1] if len(chain) > 1 else chain[0]
             span = unit.span
             event["contexts"]["trace"] = (
                 unit.get_propagation().as_context() if span is None else span.get_trace_context()
             )
+
+    def _add_cleaned(self, event: Event) -> None:
+        """Put on a transaction what all of them have, made right once: there are many. The machine is on errors."""
+        static, cleaned = self.static(), self._cleaned
+        if cleaned is None or cleaned[0] is not static:
+            runtime = {"runtime": static.get("contexts", {}).get("runtime")}
+            made: Event = {"sdk": static.get("sdk"), "contexts": runtime}
+            events.finish(made, self._options, self._scrubber)
+            cleaned = self._cleaned = (static, made)
+        made = cleaned[1]
+        if "sdk" in made:
+            event["sdk"] = made["sdk"]
+        event["contexts"] = {**made.get("contexts", {}), "process": {"pid": os.getpid()}, **event["contexts"]}
 
     def _trace_of(self, event: Event, chain: tuple[Scope, ...]) -> dict[str, Any]:
         """The ``trace`` of the envelope: what servers sample the whole trace by."""
