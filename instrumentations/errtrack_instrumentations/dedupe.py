@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType, TracebackType
 
 _MARK = "__errtrack__"
+_OWN = frozenset(("errtrack", "errtrack_instrumentations"))
 _FUTURES = (
     "concurrent/futures/_base.py",
     "concurrent\\futures\\_base.py",
@@ -26,7 +27,12 @@ def is_repeat(error: BaseException, tb: TracebackType | None, event_id: str) -> 
     """True when *error* was captured before and has not been raised anew since; else it is marked as captured."""
     # Through the descriptor of BaseException: a class with its own __setattr__ or __dict__ has no say here.
     state = BaseException.__dict__["__dict__"].__get__(error)
-    head = id(tb)
+    # The entries of our own handlers, which stand in front while they report, are gone when they have: the address
+    # of one may then be that of any other entry.
+    seen = tb
+    while seen is not None and _is_ours(seen):
+        seen = seen.tb_next
+    head = id(seen or tb)
     innermost = tb
     while innermost is not None and innermost.tb_next is not None:
         innermost = innermost.tb_next
@@ -35,6 +41,10 @@ def is_repeat(error: BaseException, tb: TracebackType | None, event_id: str) -> 
         return True
     state[_MARK] = (event_id, head, id(innermost))
     return False
+
+
+def _is_ours(tb: TracebackType) -> bool:
+    return str(tb.tb_frame.f_globals.get("__name__")).partition(".")[0] in _OWN
 
 
 def _raised_anew(tb: TracebackType | None, seen_head: int, seen_innermost: int, innermost: int) -> bool:

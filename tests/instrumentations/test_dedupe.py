@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import types
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -50,6 +51,49 @@ def test_equal_exceptions_are_two() -> None:
 def test_interleaved_exceptions_are_remembered() -> None:
     a, b = raised(ValueError("a")), raised(ValueError("b"))
     assert [seen(a), seen(b), seen(a)] == [False, False, True]
+
+
+def test_failure_reported_by_handlers_on_its_way_is_one() -> None:
+    """The traceback that a handler sees begins with the handler itself, and is another when it has gone on."""
+    from errtrack.instrumentation import Call, driven
+
+    found: list[bool] = []
+
+    def handler(call: Call) -> Any:
+        try:
+            yield
+        except Exception as error:
+            found.append(is_repeat(error, error.__traceback__, "id"))
+            raise
+
+    handler = types.FunctionType(
+        handler.__code__,
+        {**globals(), "__name__": "errtrack_instrumentations.x"},
+        closure=handler.__closure__,
+    )
+
+    def fail() -> None:
+        raise ValueError
+
+    def pass_on() -> None:
+        kept = []
+        try:
+            driven("test", handler, fail)()
+        except ValueError as error:
+            for _ in range(50):  # entries of tracebacks, at addresses that have become free
+                try:
+                    raise KeyError
+                except KeyError as other:
+                    kept.append(other)
+            raise error
+
+    for _ in range(50):
+        found.clear()
+        try:
+            driven("test", handler, pass_on)()
+        except ValueError as error:
+            found.append(is_repeat(error, error.__traceback__, "id"))
+        assert found == [False, True, True]
 
 
 def test_never_raised_exception_captured_twice_is_one() -> None:
