@@ -12,7 +12,7 @@ import sys
 from time import monotonic, sleep
 
 from errtrack import guard
-from errtrack.delivery import places, quarantine
+from errtrack.delivery import away, places, quarantine
 from errtrack.delivery.bounds import Bounds
 from errtrack.delivery.drain import drain_to_store
 from errtrack.delivery.spool import Spool
@@ -31,6 +31,9 @@ __all__ = ["Transport", "drain_to_store"]
 
 #: Exit waits this long (seconds) for what others left behind, when the server is well.
 BACKLOG_AT_EXIT = 0.3
+
+#: Exit waits this long (seconds) where another process has waited in vain within the last minute.
+AWAY_AT_EXIT = 0.1
 
 #: How often a place for the spool is looked for when there was none, seconds.
 _LOOK_FOR_PLACE = 60.0
@@ -206,9 +209,14 @@ class Transport:
             # The store needs no waiting: nothing is faster at exit than the file in which the events lie
             # already.
             if self._dsn is not None:
+                folder, was_over = self._folder(), worker.destination.stopped
+                if away.is_known(folder):
+                    timeout = min(timeout, AWAY_AT_EXIT)
                 settled = (
                     timeout > 0 and not worker.destination.is_in_trouble(began) and worker.wait(OWN, timeout)
                 )
+                if timeout > 0 and not was_over:
+                    away.tell(folder, not settled)
                 left = BACKLOG_AT_EXIT - (monotonic() - began)
                 if settled and left > 0:
                     worker.wait(BACKLOG, min(left, timeout))
