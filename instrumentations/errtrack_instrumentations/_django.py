@@ -158,7 +158,17 @@ def _add_user(request: Any, event: dict[str, Any]) -> None:
         user = next(
             (state[name] for name in ("_cached_user", "_acached_user", "user") if name in state), None
         )
-        add_facts(resolved(user), event)
+        user = resolved(user)
+        add_facts(user, event)
+        if user is None:
+            _add_session(state.get("session"), event)
+
+
+def _add_session(session: Any, event: dict[str, Any]) -> None:
+    """Who has logged in, as a session says that was loaded already."""
+    loaded = getattr(session, "__dict__", {}).get("_session_cache")
+    if isinstance(loaded, dict) and loaded.get("_auth_user_id"):
+        event["user"] = {"id": str(loaded["_auth_user_id"]), **(event.get("user") or {})}
 
 
 def add_facts(user: Any, event: dict[str, Any]) -> None:

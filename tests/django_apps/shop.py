@@ -271,6 +271,11 @@ def looked_at(request):
     raise RuntimeError("looked at")
 
 
+def session_looked_at(request):
+    request.session.get("language")
+    raise RuntimeError("session looked at")
+
+
 def not_looked_at(request):
     raise RuntimeError("not looked at")
 
@@ -486,6 +491,7 @@ urlpatterns = [
     path("async-thing/", AsyncThing.as_view()),
     path("log-in/", log_in),
     path("looked-at/", looked_at),
+    path("session-looked-at/", session_looked_at),
     path("not-looked-at/", not_looked_at),
     path("queries/", queries_of_a_capture),
     path("write/", write_and_fail),

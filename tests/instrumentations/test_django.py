@@ -264,6 +264,7 @@ PERSONAL: dict[str, dict[str, Any]] = {
     "answers-500": {"path": "/answers-500/"},
     "cookies": {"path": "/who/", "headers": {"Cookie": "basket=sesame; forgery=sesame; theme=dark"}},
     "looked-at": {"path": "/looked-at/", "headers": {"Cookie": "basket=SESSION"}},
+    "session-looked-at": {"path": "/session-looked-at/", "headers": {"Cookie": "basket=SESSION"}},
     "not-looked-at": {"path": "/not-looked-at/", "headers": {"Cookie": "basket=SESSION"}},
     "queries": {"path": "/queries/", "headers": {"Cookie": "basket=SESSION"}},
     "said-by-the-app": {"path": "/fail/9/?look", "headers": {"Cookie": "basket=SESSION"}},
@@ -326,6 +327,11 @@ def test_session_and_csrf_cookies_are_never_shown(personal: Story) -> None:
 def test_user_that_the_application_looked_at_is_shown(personal: Story) -> None:
     user = personal.event("looked-at")["user"]
     assert (user["id"], user["email"], user["username"]) == ("1", "ada@example.com", "ada")
+
+
+def test_user_of_a_session_that_was_loaded(personal: Story) -> None:
+    user = personal.event("session-looked-at")["user"]
+    assert user["id"] == "1" and "username" not in user
 
 
 def test_user_that_nobody_looked_at_is_not_asked_for(personal: Story) -> None:
