@@ -154,18 +154,26 @@ class Request:
     def answered(self, answer: Any) -> None:
         """The call has returned *answer*: whole, or a stream whose pieces are looked at as the application reads."""
         try:
-            if self._raw == "true" and not is_async(getattr(type(answer), "parse", None)):
-                # What is parsed is kept: the application is given the same object when it asks.
-                answer = answer.parse()
-            if self.api.streams(self._kwargs):
-                if self._raw in (None, "true") and streams.watch(answer, self):
-                    return
-            elif self._raw in (None, "true") and self.answer is not None:
-                self.answer.take(answer)
+            if self._looked_at(answer):
+                return
         except Exception as error:
             if self._raw is None:
                 guard.fault("openai", error)  # else it is one of parsing, which the application will see
         self.end()
+
+    def _looked_at(self, answer: Any) -> bool:
+        """Take what there is to know of *answer*; True where more is to come."""
+        is_stream = self.api.streams(self._kwargs)
+        if self._raw not in (None, "true") or (self.answer is None and not is_stream):
+            return False  # its body is the application's to read, or there is no span
+        if self._raw and not is_async(getattr(type(answer), "parse", None)):
+            # What is parsed is kept: the application is given the same object when it asks.
+            answer = answer.parse()
+        if is_stream:
+            return streams.watch(answer, self)
+        if self.answer is not None:
+            self.answer.take(answer)
+        return False
 
     def fail(self, error: BaseException) -> None:
         """The request has ended in *error*, which goes on to the application. Never raises ``Exception``."""

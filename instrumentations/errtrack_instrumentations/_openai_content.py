@@ -79,7 +79,7 @@ def text(value: str) -> str:
 
 
 def listed(messages: Any) -> list[Any] | None:
-    """*messages* as a list of their own copy-free items, or None where they are none: a dict, nothing."""
+    """*messages* as a list, a text as its one item; None where they are no messages: a dict, nothing."""
     if isinstance(messages, str):
         return [messages]
     if isinstance(messages, (list, tuple)):
@@ -188,7 +188,7 @@ def texts_of(message: Any) -> list[str]:
 def tool_definitions(tools: Any) -> list[dict[str, Any]]:
     """The tools that the model may call: what they are called, what they do, and what they take."""
     found: list[dict[str, Any]] = []
-    for tool in tools if isinstance(tools, (list, tuple)) else ():
+    for tool in tools[:_MOST_ITEMS] if isinstance(tools, (list, tuple)) else ():
         if not isinstance(tool, dict):
             continue
         kind = tool.get("type")

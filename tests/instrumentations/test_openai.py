@@ -432,6 +432,13 @@ def test_raw_answers(talk, client) -> None:
     assert talk.data()["gen_ai.response.text"]["content"] == "hello world"
 
 
+def test_raw_answers_are_not_parsed_for_nothing(watching, client, monkeypatch) -> None:
+    Talk(watching, traces_sample_rate=None)
+    raw = client.chat.completions.with_raw_response.create(model="ok", messages=MESSAGES)
+    assert vars(raw).get("_parsed_by_type", {}) == {}
+    assert raw.parse().choices
+
+
 def test_raw_answers_whose_body_is_streamed_are_not_read(talk, client) -> None:
     streaming = client.chat.completions.with_streaming_response
     with talk.work(), streaming.create(model="ok", messages=MESSAGES) as response:
