@@ -114,7 +114,7 @@ class Platform:
                     "Lambda-Runtime-Aws-Request-Id": "request-%d" % number,
                     "Lambda-Runtime-Invoked-Function-Arn": ARN,
                     "Content-Type": "application/json",
-                    "X-Seconds": str(seconds),
+                    "X-Seconds": str(event.get("given", seconds) if isinstance(event, dict) else seconds),
                     **(headers or {}),
                 }
                 body = event if isinstance(event, bytes) else json.dumps(event).encode()
