@@ -72,14 +72,21 @@ class AwaitedCall(Call):
 class Patch:
     """One patch point: *attribute* (``function`` or ``Class.method``) of *module*, and the handler for its calls.
 
-    ``skip(args)`` tells calls apart that are none of the handler's business, such as the inner of two layers.
+    ``skip(args)`` tells calls apart that are none of the handler's business, such as the inner of two layers. A
+    handler that is to run *after* calls that happen all the time is a plain function (args, kwargs), which is cheaper.
     """
 
-    __slots__ = ("attribute", "handler", "module", "skip")
+    __slots__ = ("after", "attribute", "handler", "module", "skip")
 
     def __init__(
-        self, module: str, attribute: str, handler: Handler, skip: Callable[[Any], bool] | None = None
+        self,
+        module: str,
+        attribute: str,
+        handler: Callable[..., Any],
+        skip: Callable[[Any], bool] | None = None,
+        after: bool = False,
     ) -> None:
+        self.after = after
         self.module = module
         self.attribute = attribute
         self.handler = handler
@@ -359,6 +366,24 @@ def driven(
     return _dressed(wrapper, original)
 
 
+def followed(name: str, handler: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls *original* and then, however that ended, *handler* with args and kwargs."""
+    from errtrack import guard
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        nonlocal handler
+        try:
+            return original(*args, **kwargs)
+        finally:
+            try:
+                handler(args, kwargs)
+            except Exception as error:
+                if guard.fault(name, error):
+                    handler = _nothing
+
+    return _dressed(wrapper, original)
+
+
 def is_async(function: Any) -> bool:
     """True for what ``await`` is needed on: a coroutine function, or an object whose ``__call__`` is one."""
     for candidate in (function, _static(type(function), "__call__")):
@@ -455,6 +480,8 @@ def _replacement(name: str, patch: Patch, original: Any) -> Any:
     kind = type(original)
     if kind in (classmethod, staticmethod):
         return kind(driven(name, patch.handler, original.__func__, patch.skip))
+    if patch.after:
+        return followed(name, patch.handler, original)
     if getattr(original, "__code__", None) is not None or kind in _BOUND_AS_FUNCTIONS:
         return driven(name, patch.handler, original, patch.skip)
     if kind is type(len) and "." not in patch.attribute:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from errtrack.context.scope import Scope
+    from errtrack.options import Options
 
+_settings: Options | None = None
+_most = 0  # breadcrumbs that are kept; less than none: the client decides
 _scope_in_hand: Callable[[], Scope] | None = None
 
 
@@ -27,11 +30,14 @@ def note(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
 
 def keep(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
     """As :func:`note`, for those who know already that this is not our own work."""
+    global _settings, _most
     now = options.current()
-    if now.before_breadcrumb is not None:
+    if now is not _settings:  # reading an option costs more than all the rest
+        _settings, _most = now, -1 if now.before_breadcrumb is not None else now.max_breadcrumbs
+    if _most > 0:
+        (_scope_in_hand or _load())().add_breadcrumb(crumb, _most)
+    elif _most:
         errtrack.add_breadcrumb(crumb, hint)
-    elif now.max_breadcrumbs:
-        (_scope_in_hand or _load())().add_breadcrumb(crumb, now.max_breadcrumbs)
 
 
 def _load() -> Callable[[], Scope]:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 #: Of these, making text runs nothing of the program's, and a breadcrumb that holds them keeps nothing alive.
 PLAIN = frozenset((str, int, float, bool, type(None)))
 
+_LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "fatal"}
+
 
 def note(name: str, levelno: int, text: str, created: float, extra: dict[str, Any], record: Any) -> None:
     """Keep a log line as a breadcrumb; of *extra*, what is no plain value is named by its type."""
     crumb: dict[str, Any] = {
         "type": "log",
-        "level": loggers.protocol_level(levelno),
+        "level": _LEVELS.get(levelno) or loggers.protocol_level(levelno),
         "category": name,
         "message": text,
         "timestamp": created,

@@ -12,7 +12,7 @@ import os
 import sys
 
 from errtrack import guard, loggers, options
-from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch
+from errtrack.instrumentation import Instrumentation, OnImport, Patch
 
 from . import _logs
 
@@ -21,24 +21,21 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
     from typing import Any
 
-    from errtrack.instrumentation import Advice
-
 # What a record holds by itself; message and asctime are put there by formatters, taskName from Python 3.12 on.
 _OWN = frozenset((
     "args", "asctime", "created", "exc_info", "exc_text", "filename", "funcName", "levelname", "levelno", "lineno",
     "message", "module", "msecs", "msg", "name", "pathname", "process", "processName", "relativeCreated",
     "stack_info", "taskName", "thread", "threadName",
 ))  # fmt: skip
+_PLAIN = _logs.PLAIN
 _FEWEST = len(_OWN) - (2 if sys.version_info >= (3, 12) else 3)
 
 
-def watch(call: Call) -> Advice:
+def watch(args: Any, kwargs: Any) -> None:
     """Logger.callHandlers(self, record)"""
-    try:
-        yield
-    finally:  # a handler that raises does not lose the event
-        record = call.args[1] if len(call.args) > 1 else call.get(1, "record")
-        uses = loggers.uses("logging", record.name, record.levelno)
+    record = args[1] if len(args) > 1 else kwargs["record"]
+    uses = loggers.uses("logging", record.name, record.levelno)
+    if uses:
         if uses >= loggers.EVENT and not loggers.is_covered(record):
             capture(record)  # before the breadcrumb: an event does not list itself
         if uses & loggers.CRUMB:
@@ -62,8 +59,14 @@ def text_of(record: Any) -> str:
     """The message with its arguments; as it stands where they do not fit, which the program has been told."""
     message, args = record.msg, record.args
     try:
-        if type(message) is str and type(args) is tuple and _logs.PLAIN.issuperset(map(type, args)):
-            return message % args if args else message
+        if not args and type(message) is str:
+            return message
+        if type(message) is str and type(args) is tuple:
+            for arg in args:
+                if type(arg) not in _PLAIN:
+                    break
+            else:
+                return message % args
         with guard.Inside():  # what a __str__ logs that is called for our sake is not the program's doing
             return str(record.getMessage())
     except Exception:
@@ -72,7 +75,7 @@ def text_of(record: Any) -> str:
 
 def extra_of(record: Any) -> dict[str, Any]:
     """What the program put on *record*, and the name of a level of its own."""
-    held = vars(record)
+    held = record.__dict__
     extra: dict[str, Any] = {}
     if len(held) > _FEWEST and len(held) - ("message" in held) - ("asctime" in held) > _FEWEST:
         extra = {str(k): held[k] for k in held.keys() - _OWN if str(k)[:1] != "_"}
@@ -98,6 +101,7 @@ def hide(logging: ModuleType) -> None:
 
 INSTRUMENTATION = Instrumentation(
     "logging",
-    patches=[Patch("logging", "Logger.callHandlers", watch)],
+    # After the call, also where a handler raises: that does not lose the event.
+    patches=[Patch("logging", "Logger.callHandlers", watch, after=True)],
     on_import=[OnImport("logging", hide)],
 )

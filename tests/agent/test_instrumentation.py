@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from errtrack import options
-from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, driven, is_async, shielded
+from errtrack.guard import MOST_FAULTS
+from errtrack.instrumentation import (
+    Call,
+    Instrumentation,
+    OnImport,
+    Patch,
+    driven,
+    followed,
+    is_async,
+    shielded,
+)
 
 calls: list[Any] = []
 
@@ -49,6 +59,30 @@ def test_handler_changes_arguments_and_result() -> None:
 
     assert driven("x", handler, target)(1, b=5) == 60
     assert calls == [(10, 20)]
+
+
+@pytest.mark.parametrize("a", [1, -1])
+def test_a_handler_after_the_call_sees_its_arguments_however_it_ended(
+    a: int, faults_counted: dict[str, int]
+) -> None:
+    seen = []
+
+    def after(args: Any, kwargs: Any) -> None:
+        seen.append((args, kwargs, list(calls)))
+        raise RuntimeError("ours")
+
+    function = followed("x", after, target)
+    for _ in range(MOST_FAULTS + 2):  # then it is switched off
+        if a < 0:
+            with pytest.raises(ValueError) as found:
+                function(a, b=5)
+            assert found.value.__context__ is None
+        else:
+            assert function(a, b=5) == 6
+    assert seen[0] == ((a,), {"b": 5}, [(a, 5)])
+    assert len(seen) == MOST_FAULTS
+    assert faults_counted == {"x": MOST_FAULTS}
+    assert (function.__name__, inspect.signature(function)) == ("target", inspect.signature(target))
 
 
 def test_get_finds_positional_and_keyword() -> None:

@@ -66,7 +66,7 @@ class Describer:
     """
 
     __slots__ = (
-        "_always", "_calls_repr", "_custom", "prefixes", "_known", "_limits", "_scrubber", "_sensitive",
+        "_always", "_calls_repr", "_custom", "_known", "_limits", "_scrubber", "_sensitive", "prefixes",
         "texts",
     )  # fmt: skip
 

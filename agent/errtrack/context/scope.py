@@ -155,7 +155,8 @@ class Scope:
         crumbs = self.breadcrumbs
         if crumbs is None or crumbs.maxlen != maximum:
             crumbs = self.breadcrumbs = deque(crumbs or (), maximum)
-        crumb.setdefault("timestamp", time.time())
+        if "timestamp" not in crumb:
+            crumb["timestamp"] = time.time()
         crumbs.append(crumb)
 
     def clear_breadcrumbs(self) -> None:
