@@ -402,13 +402,17 @@ Command().run_from_argv(["manage.py", "work", *sys.argv[1:]])
     assert (value["value"], value["mechanism"]["type"]) == ("in a command", "excepthook")
 
 
-@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+@pytest.mark.parametrize("kind", ["gthread", "gevent", "uvicorn"])
 def test_requests_at_once_keep_apart(sandbox_in: Any, tmp_path: Any, kind: str) -> None:
     sandbox = shop_in(sandbox_in, tmp_path)
-    if kind == "asgi":
-        pytest.importorskip("uvicorn")
-    server = uvicorn(sandbox) if kind == "asgi" else gunicorn(sandbox, "--threads", "20")
-    paths = ["/%s/%d/" % (("fail", "afail")[n % 2], n) for n in range(200)]
+    if kind == "gthread":
+        server = gunicorn(sandbox, "--threads", "20")
+    else:
+        pytest.importorskip(kind)
+        server = gunicorn(sandbox, "--worker-class", "gevent") if kind == "gevent" else uvicorn(sandbox)
+    # Greenlets of one thread cannot have an event loop each.
+    views = ("fail", "fail" if kind == "gevent" else "afail")
+    paths = ["/%s/%d/" % (views[n % 2], n) for n in range(200)]
     with server:
         assert {status for status, _ in server.get_all(paths)} == {500}
     events = sandbox.events()
@@ -480,6 +484,40 @@ def test_answers_are_byte_identical_with_and_without_us(sandbox_in: Any, tmp_pat
             )
             answers.append([server.get(path) for path in paths])
     assert answers[0] == answers[1]
+
+
+def test_requests_are_let_go(sandbox_in: Any, tmp_path: Any) -> None:
+    """WSGI, ASGI and test clients, traced and not: no request object outlives its request, but for caught errors."""
+    sandbox = shop_in(sandbox_in, tmp_path)
+    code = """
+import asyncio, errtrack, gc, io, shop
+from django.http import HttpRequest
+from django.test import AsyncClient, Client
+def ask(path):
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SERVER_NAME": "x", "SERVER_PORT": "80",
+               "wsgi.input": io.BytesIO(), "wsgi.url_scheme": "http", "HTTP_HOST": "x"}
+    body = shop.application(environ, lambda *_: None)
+    b"".join(body), body.close()
+    assert "errtrack.request" not in environ
+async def aask(path):
+    asgi = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [(b"host", b"x")]}
+    messages = [{"type": "http.request", "body": b""}]
+    async def receive():
+        return messages.pop() if messages else await asyncio.sleep(60)
+    async def send(message): pass
+    await shop.asgi(asgi, receive, send)
+    assert "errtrack.request" not in asgi
+for path in ("/ok/1/", "/fail/1/", "/thing/", "/query/", "/page/?template=boom.html"):
+    ask(path)
+    asyncio.run(aask(path))
+    Client(raise_request_exception=False).get(path)
+    asyncio.run(AsyncClient(raise_request_exception=False).get(path))
+gc.collect()
+print([one.path for one in gc.get_objects() if isinstance(one, HttpRequest)])
+"""
+    for env in ({}, {"ERRTRACK_TRACES_SAMPLE_RATE": "1", "ERRTRACK_DJANGO_MIDDLEWARE_SPANS": "1"}):
+        done = sandbox.python(code, **env)
+        assert done.stdout == "[]\n", done.stderr + done.stdout
 
 
 def test_disabled_by_name(sandbox_in: Any, tmp_path: Any) -> None:
