@@ -31,6 +31,16 @@ def request(lab: Lab) -> None:
             lab.each(5 if rate else 12, serve, peers_every=4)
 
 
+def task(lab: Lab) -> None:
+    """A good Celery task in process, and sending one, tracing off."""
+
+    def work(contestant: Contestant) -> dict[str, float]:
+        done = lab.work(contestant, "task", 5_000, 300)
+        return {"task.run": done.figures["run"], "task.send": done.figures["send"]}
+
+    lab.each(12, work, peers_every=4)
+
+
 def error(lab: Lab) -> None:
     """A Flask view that raises: the request's thread, and the whole process with sending."""
 

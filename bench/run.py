@@ -30,6 +30,7 @@ MEASUREMENTS = {
     "launcher": starts.launcher,
     "imports": starts.imports,
     "request": insides.request,
+    "task": insides.task,
     "gunicorn": servers.gunicorn,
     "capture": insides.capture,
     "throughput": insides.throughput,
