@@ -36,10 +36,15 @@ def server():
         yield started
 
 
-@pytest.fixture
-def client(server):
+@pytest.fixture(scope="module")
+def shared(server):
     with openai.OpenAI(api_key="k", base_url=server.url, max_retries=0) as made:
         yield made
+
+
+@pytest.fixture
+def client(shared):
+    return shared.copy()
 
 
 @pytest.fixture
