@@ -6,15 +6,19 @@ Told is the statement with its placeholders, never its parameters. Slow ones nam
 
 from __future__ import annotations
 
+from errtrack import guard
 from errtrack.context import trace as tracing
 from errtrack.instrumentation import Instrumentation, OnImport, shielded
 
-from . import _drivers, _queries
+from . import _breadcrumbs, _queries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
+
+#: In the place of True: truth enough for the drivers below.
+_US: Any = "sqlalchemy"
 
 _SYSTEMS = {
     "postgresql": "postgresql",
@@ -39,15 +43,21 @@ def begin(
     connection: Any, cursor: Any, statement: Any, parameters: Any, context: Any, executemany: bool, **_: Any
 ) -> None:
     """before_cursor_execute(connection, cursor, statement, parameters, context, executemany)"""
-    if _drivers.is_told(None):
+    told: Any = _queries.is_told.get()
+    if (
+        told is True or guard.is_inside()
+    ):  # what we have set ourselves may be left over: an exit tells no listener
         return
     text = _queries.text_of(statement, cursor)
-    _queries.note(text, bool(executemany))
+    crumb: dict[str, Any] = {"category": "query", "message": text}
+    if executemany:
+        crumb["data"] = {"db.executemany": True}
+    _breadcrumbs.keep(crumb)
     parent = tracing.recording()
     span = parent.start_child("db", text, "auto.db.sqlalchemy") if parent is not None else None
     if context is not None:
         context._errtrack_span = (span,)
-        _queries.is_told.set(True)
+        _queries.is_told.set(_US)
 
 
 def end(

@@ -236,6 +236,15 @@ def test_driver_below_sqlalchemy_says_nothing(traced: Run, part: str) -> None:
     assert [c["message"] for c in traced.crumbs(part)].count("select 40 + 2") == 1
 
 
+def test_sqlalchemy_is_told_again_after_an_exit_in_the_middle_of_a_statement(
+    traced: Run, untraced: Run
+) -> None:
+    assert "select 'after'" in traced.names("sqlalchemy_interrupted")
+    for run in (traced, untraced):
+        messages = [crumb["message"] for crumb in run.crumbs("sqlalchemy_interrupted")]
+        assert messages == ["select 'leave'", "select 'after'"]
+
+
 def test_redis_commands_are_told_without_their_values(
     traced: Run, untraced: Run, servers: dict[str, str]
 ) -> None:
