@@ -66,6 +66,8 @@ class Tracer:
         *sampling* is what ``traces_sampler`` is shown beside name and op, *sampled* a decision that stands already,
         *propagation* the trace where it is not the scope's.
         """
+        if not self._client.is_active:
+            return None
         propagation = propagation or scope.get_propagation()
         rate = self._rate_of(propagation, op, name, source, sampling, sampled)
         reason = "sample_rate"

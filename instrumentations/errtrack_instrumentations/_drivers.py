@@ -9,7 +9,12 @@ from . import _queries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+_MADE = "_errtrack_made"
+
+_made: dict[Any, Any] = {}
 
 
 def is_told(args: Any) -> bool:
@@ -17,12 +22,13 @@ def is_told(args: Any) -> bool:
     return _queries.is_told.get() or guard.is_inside()
 
 
-def tracked(base: Any, methods: dict[str, Any], known: dict[Any, Any]) -> Any:
-    """A subclass of *base*, a class of C, with *methods* in place of its own; *base* itself where none can be made.
+def tracked(base: Any, methods: Callable[[Any], dict[str, Any]]) -> Any:
+    """A subclass of *base*, a class of C, with *methods* (called with it) in place of its own; *base* itself where none can be
+    made. It looks like its base to whoever asks for its name.
 
-    *known* keeps what was made already. The subclass looks like its base to whoever asks for its name.
+    It lies in the class that it was made of, and goes with it; only classes of C, which take nothing, are kept here.
     """
-    made = known.get(base)
+    made = _made.get(base) or vars(base).get(_MADE)
     if made is None:
         try:
             names = {
@@ -30,8 +36,12 @@ def tracked(base: Any, methods: dict[str, Any], known: dict[Any, Any]) -> Any:
                 "__qualname__": base.__qualname__,
                 "__doc__": base.__doc__,
             }
-            made = type(base.__name__, (base,), {**names, **methods})
-        except TypeError:  # no class at all, or one that wants no children
+            made = type(base.__name__, (base,), {**names, **methods(base)})
+            setattr(made, _MADE, made)
+        except TypeError:  # it wants no children
             made = base
-        known[base] = known[made] = made
+        try:
+            setattr(base, _MADE, made)
+        except TypeError:
+            _made[base] = made
     return made

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from errtrack.instrumentation import Advice
 
-_connections: dict[Any, Any] = {}
-_cursors: dict[Any, Any] = {}
-
 
 def connect(call: Call) -> Advice:
     """psycopg2.connect(dsn=None, connection_factory=None, cursor_factory=None, **kwargs)"""
@@ -31,9 +28,7 @@ def connect(call: Call) -> Advice:
         if factory is None:
             factory = sys.modules["psycopg2.extensions"].connection
         if isinstance(factory, type):
-            base: Any = factory
-            methods = {"cursor": driven("psycopg2", give_factory, base.cursor)}
-            call.replace(1, "connection_factory", _drivers.tracked(base, methods, _connections))
+            call.replace(1, "connection_factory", _drivers.tracked(factory, connections_of))
     yield
 
 
@@ -44,14 +39,22 @@ def give_factory(call: Call) -> Advice:
     if factory is None:
         factory = sys.modules["psycopg2.extensions"].cursor
     if isinstance(factory, type):
-        base: Any = factory
-        methods = {
-            "execute": driven("psycopg2", execute, base.execute, _drivers.is_told),
-            "executemany": driven("psycopg2", execute_many, base.executemany, _drivers.is_told),
-            "callproc": driven("psycopg2", execute, base.callproc, _drivers.is_told),
-        }
-        call.replace(2, "cursor_factory", _cursors.get(base) or _drivers.tracked(base, methods, _cursors))
+        call.replace(2, "cursor_factory", _drivers.tracked(factory, cursors_of))
     yield
+
+
+def connections_of(base: Any) -> dict[str, Any]:
+    """The method of a class of connections, with our handler around it."""
+    return {"cursor": driven("psycopg2", give_factory, base.cursor)}
+
+
+def cursors_of(base: Any) -> dict[str, Any]:
+    """The methods of a class of cursors that take statements, with our handlers around them."""
+    return {
+        "execute": driven("psycopg2", execute, base.execute, _drivers.is_told),
+        "executemany": driven("psycopg2", execute_many, base.executemany, _drivers.is_told),
+        "callproc": driven("psycopg2", execute, base.callproc, _drivers.is_told),
+    }
 
 
 def execute(call: Call) -> Advice:

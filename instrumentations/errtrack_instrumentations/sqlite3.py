@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 _ORIGIN = "auto.db.sqlite3"
 
-_connections: dict[Any, Any] = {}
-_cursors: dict[Any, Any] = {}
-
 
 def connect(call: Call) -> Advice:
     """sqlite3.connect(database, timeout=5.0, ..., factory=Connection, ...): the sixth"""
@@ -34,20 +31,17 @@ def connect(call: Call) -> Advice:
     factory = call.get(5, "factory")
     if factory is None:
         from sqlite3 import Connection as factory
-    call.replace(5, "factory", connection_class(factory))
+    if isinstance(factory, type):
+        call.replace(5, "factory", _drivers.tracked(factory, connections_of))
     database = call.get(0, "database")
     connection = yield
     if isinstance(database, (str, bytes, os.PathLike)) and hasattr(connection, "__dict__"):
         connection._errtrack_name = os.path.basename(os.fsdecode(database).partition("?")[0])
 
 
-def connection_class(factory: Any) -> Any:
-    """*factory* with cursors that are watched; as it is where it is no class."""
-    if not isinstance(factory, type):
-        return factory
-    base: Any = factory
-    methods = {"cursor": driven("sqlite3", give_factory, base.cursor), **statements_of(base)}
-    return _connections.get(base) or _drivers.tracked(base, methods, _connections)
+def connections_of(base: Any) -> dict[str, Any]:
+    """The methods of a class of connections, with our handlers around them."""
+    return {"cursor": driven("sqlite3", give_factory, base.cursor), **statements_of(base)}
 
 
 def give_factory(call: Call) -> Advice:
@@ -56,8 +50,7 @@ def give_factory(call: Call) -> Advice:
     if factory is None:
         from sqlite3 import Cursor as factory
     if isinstance(factory, type):
-        made = _cursors.get(factory) or _drivers.tracked(factory, statements_of(factory), _cursors)
-        call.replace(1, "factory", made)
+        call.replace(1, "factory", _drivers.tracked(factory, statements_of))
     yield
 
 

@@ -293,3 +293,28 @@ errtrack.capture_message("done")
     assert (done.returncode, done.stderr) == (0, "")
     messages = [crumb["message"] for crumb in sandbox.event()["breadcrumbs"]["values"] if "message" in crumb]
     assert "SET 'name' 'Ada'" in messages and "AUTH [Filtered]" in messages
+
+
+def test_classes_that_connections_are_made_of_are_let_go(sandbox: Any) -> None:
+    code = """
+import errtrack, gc, sqlite3, weakref
+seen = []
+def use():
+    class Own(sqlite3.Connection):
+        pass
+    class Rows(sqlite3.Cursor):
+        pass
+    connection = sqlite3.connect(":memory:", factory=Own)
+    connection.cursor(Rows).execute("select 1")
+    connection.cursor(Rows).execute("select 2")
+    connection.close()
+    seen[:] += weakref.ref(Own), weakref.ref(Rows)
+errtrack.is_initialized()
+with errtrack.start_transaction(name="x", op="test") as transaction:
+    use()
+    assert len(transaction.spans) == 2
+gc.collect()
+print([found() for found in seen])
+"""
+    done = sandbox.python(code, ERRTRACK_TRACES_SAMPLE_RATE="1")
+    assert (done.stdout, done.stderr) == ("[None, None]\n", "")
