@@ -40,9 +40,8 @@ def attend(call: Call) -> Advice:
         return (yield from attend_alone(request))
     # Held until the response has been sent: a body that fails while it is streamed still knows its route.
     record.enrich = partial(_django.describe, request)
-    response = yield
     if record.span is not None:
-        name_span(record, request, response)
+        name_span(record, request, (yield))
     return None
 
 
