@@ -23,8 +23,8 @@ def is_told(args: Any) -> bool:
 
 
 def tracked(base: Any, methods: Callable[[Any], dict[str, Any]]) -> Any:
-    """A subclass of *base*, a class of C, with what *methods* makes for it in place of its own; *base* itself where none
-    can be made. It looks like its base to whoever asks for its name.
+    """A subclass of *base*, a class of C, with what *methods* makes for it in place of its own; *base* where there can
+    be none. It looks like its base to whoever asks for its name.
 
     It lies in the class that it was made of, and goes with it; only classes of C, which take nothing, are kept here.
     """
