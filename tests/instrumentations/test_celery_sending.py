@@ -328,3 +328,44 @@ tell(type(tracer("id-1", (1,), [2], {}).retval).__name__)
     event = sandbox.event()
     assert kind(event)[0] == "InvalidTaskError"
     assert event["tags"]["celery_task_id"] == "id-1"
+
+
+RUN_AS_A_WORKER_DOES = """
+import sqlite3
+from celery.app.trace import build_tracer
+
+@app.task
+def ask():
+    connection = sqlite3.connect(":memory:")
+    connection.execute("SELECT 1").fetchall()
+    connection.close()
+
+tracer = build_tracer(ask.name, ask, app=app)
+for exchange in ("", "shop"):
+    request = {"id": "id" + exchange, "delivery_info": {"exchange": exchange, "routing_key": "orders"},
+               "sentry-task-enqueued-time": "%f" % (time.time() - 2), "retries": 1,
+               "traceparent": "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"}
+    tracer(request["id"], (), {}, request)
+    tell(sorted(request))
+"""
+
+
+def test_run_is_described_by_its_message_and_what_the_task_asks_is_below_it(sandbox: Any) -> None:
+    left, _ = ran(sandbox, RUN_AS_A_WORKER_DOES, ERRTRACK_TRACES_SAMPLE_RATE="1")
+    assert left == ["delivery_info", "id", "retries", "traceparent"]
+    for transaction, destination in zip(transactions(sandbox), ("orders", None)):
+        assert transaction["contexts"]["trace"]["trace_id"] == TRACE
+        (process,) = [s for s in transaction["spans"] if s["op"] == "queue.process"]
+        assert process["data"].get("messaging.destination.name") == destination
+        assert process["data"]["messaging.message.retry.count"] == 1
+        assert process["data"]["messaging.system"] == "memory"
+        assert 2_000 <= process["data"]["messaging.message.receive.latency"] < 60_000
+        queries = [s for s in transaction["spans"] if "SELECT 1" in (s["description"] or "")]
+        assert {s["parent_span_id"] for s in queries} == {process["span_id"]}
+
+
+def test_without_propagation_a_task_run_on_the_spot_is_a_trace_of_its_own(sandbox: Any) -> None:
+    code = 'fail.delay(1); errtrack.capture_message("afterwards")'
+    ran(sandbox, code, EAGER="1", ERRTRACK_CELERY_PROPAGATE_TRACES="0")
+    failure, afterwards = sandbox.events()
+    assert failure["contexts"]["trace"]["trace_id"] != afterwards["contexts"]["trace"]["trace_id"]
