@@ -122,6 +122,74 @@ def test_a_start_executes_few_instructions(house: House, fast: dict[str, int]) -
 
 
 @needs_valgrind
+def test_a_start_without_compiled_files_executes_few_instructions(house: House, fast: dict[str, int]) -> None:
+    cold = house.folder / "cold"
+    shutil.copytree(house.site, cold, ignore=shutil.ignore_patterns("__pycache__"))
+    path = "%s:%s" % (cold / "errtrack_run" / "inject", cold)
+    ours = house.instructions({**house.ours, "PYTHONPATH": path}, "-c", "pass")
+    added = ours - house.instructions(house.bare, "-c", "pass")
+    # Python itself takes a third of it, for the classes of its syntax tree, whatever it compiles first.
+    assert 0 < added <= fast["boot_cold_instructions"]
+
+
+def test_the_launcher_imports_next_to_nothing(house: House) -> None:
+    script = ROOT / "bootstrap" / "bin" / "errtrack-run"
+    bare = imported(house, "-c", "pass")
+    ours = imported(house, str(script), "true")
+    assert ours - bare == {
+        "errtrack_run",
+        "errtrack_run.launcher",
+        "errtrack_run.cautions",
+        "errtrack_run.pythonpath",
+    }
+
+
+def imported(house: House, *arguments: str) -> set[str]:
+    command = [sys.executable, "-X", "importtime", *arguments]
+    done = subprocess.run(command, env=house.bare, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+
+def test_the_first_capture_leaves_what_only_delivery_needs_to_its_thread(house: House) -> None:
+    program = (
+        "import sys; sys.path.insert(0, %r)\n"
+        "import errtrack, failing\n"
+        "from errtrack.delivery import worker\n"
+        "worker.start_new_thread = lambda *a: None\n"
+        "assert errtrack.capture_exception(failing.error(0, 30, 1))\n"
+        "import os; print(*sys.modules, flush=True); os._exit(0)"
+    ) % str(processes.WORK)
+    for dsn in ("", "http://key@127.0.0.1:9/1"):
+        loaded = set(house.run({**house.ours, "ERRTRACK_DSN": dsn}, "-c", program).split())
+        assert "errtrack.delivery.transport" in loaded
+        assert not loaded & {
+            "json",
+            "re",
+            "logging",
+            "traceback",
+            "urllib3",
+            "socket",
+            "ssl",
+            "sqlite3",
+            "uuid",
+        }
+
+
+@needs_valgrind
+def test_a_log_line_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+    program = (
+        "import gc, logging, os; gc.disable()\n"
+        "logger = logging.getLogger('shop'); logger.setLevel(20); logger.addHandler(logging.NullHandler())\n"
+        "for number in range({}): logger.info('order %s of %s', number, 'Ada')\n"
+        "os._exit(0)"
+    )
+    bare = house.instructions_each(house.bare, 300, 1300, ["-c", program])
+    ours = house.instructions_each(house.ours, 300, 1300, ["-c", program])
+    assert 0 < ours - bare <= fast["log_instructions"]
+
+
+@needs_valgrind
 def test_the_import_of_a_module_that_nobody_watches_costs_next_to_nothing(
     house: House, fast: dict[str, int]
 ) -> None:
