@@ -25,7 +25,7 @@ _AFTERMATH = "Cannot send error response after headers written"
 
 def is_fallback(args: Any) -> bool:
     """Whether a handler only hands the request on: to a WSGI application, which has a unit of its own."""
-    return any(
+    return "fallback" in vars(args[0]) and any(
         cls.__name__ == "FallbackHandler" and cls.__module__ == "tornado.web" for cls in type(args[0]).__mro__
     )
 
