@@ -183,10 +183,18 @@ async def through_threads(request):
     await sync_to_async(inside)()
 
 
-async def slow(request):
-    errtrack.set_tag("slow", request.GET["slow"])
-    await asyncio.sleep(1)
-    raise RuntimeError("slow")
+in_flight = 0
+
+
+async def together(request):
+    """Fails once five requests are at this place at the same time; alone, if they never are."""
+    global in_flight
+    errtrack.set_tag("number", request.GET["number"])
+    in_flight += 1
+    deadline = time.monotonic() + 25
+    while in_flight < 5 and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    raise RuntimeError("together" if in_flight >= 5 else "alone")
 
 
 def raising(error):
@@ -472,7 +480,7 @@ urlpatterns = [
     path("afail/<int:n>/", afail),
     path("aforbidden/", aforbidden),
     path("through-threads/", through_threads),
-    path("slow/", slow),
+    path("together/", together),
     path("missing/", raising(Http404)),
     path("forbidden/", raising(PermissionDenied)),
     path("bad/", raising(BadRequest)),
