@@ -65,6 +65,8 @@ def _lay(inject: "str | None") -> None:
             _attempt("hook on " + name, finder.register, name, files)
         elif files:
             finder.hooks[name] = finder.hooks.get(name, ()) + files
+    if "uwsgi" in (sys.executable or ""):
+        _attempt("uwsgi", __import__, "errtrack_run.uwsgi_door")
     for place, file in catalogue.WIRES.items():
         if file not in off:
             _attempt("wire at " + place, _lay_wire, place, file)

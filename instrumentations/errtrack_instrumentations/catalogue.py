@@ -43,6 +43,7 @@ cherrypy._cprequest: wsgi_servers
 gevent.pywsgi: wsgi_servers
 eventlet.wsgi: wsgi_servers
 tornado.wsgi: wsgi_servers
+uwsgi: uwsgi
 uvicorn.config: asgi_servers
 hypercorn.app_wrappers: asgi_servers
 daphne.server: asgi_servers

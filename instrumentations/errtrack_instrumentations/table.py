@@ -46,6 +46,7 @@ INSTRUMENTATIONS = {
         "WSGI servers (gunicorn, waitress, wsgiref, werkzeug, cheroot, CherryPy, gevent, eventlet, tornado)",
         "failed requests of any WSGI application",
     ),
+    "uwsgi": ("uWSGI", "failed requests of any WSGI application that it loads, by module or by file"),
     "asgi_servers": (
         "ASGI servers (uvicorn, hypercorn, daphne)",
         "failed requests, websockets and start-ups of any ASGI application",
