@@ -108,7 +108,9 @@ def messaging_of(job: Job) -> dict[str, Any]:
     data: dict[str, Any] = {
         "messaging.message.id": job.request.get("id"),
         "messaging.message.retry.count": job.request.get("retries") or 0,
-        "messaging.system": system_of(job.task.app.conf.broker_url),
+        "messaging.system": system_of(
+            attribute_of(attribute_of(attribute_of(job.task, "app"), "conf"), "broker_url")
+        ),
     }
     if delivery.get("exchange") == "" and delivery.get("routing_key"):
         data["messaging.destination.name"] = delivery["routing_key"]

@@ -42,8 +42,11 @@ with errtrack.start_transaction(op="test", name="sender") as root:
     links = chain(add.s(1, 2).set(task_id="link-1"), member.si(2).set(task_id="link-2"),
                   add.s(1).set(task_id="link-3")).apply_async()
     trace = root.trace_id
+    ended_by_hand = busy.apply_async(task_id="revoked")
 
-ended = results([*sent, by_name, bare, delayed, waiting, *members.results, whole])
+await_mark("revoked")
+app.control.revoke("revoked", terminate=True)
+ended = results([*sent, by_name, bare, delayed, waiting, ended_by_hand, *members.results, whole])
 try:
     links.parent.get(timeout=90)
 except RuntimeError:
@@ -146,6 +149,11 @@ def test_healthy_tasks_and_declared_errors_are_no_events(ran: Ran) -> None:
 def test_ignore_and_reject_are_no_events(shop: Shop) -> None:
     assert [len(shop.transactions(task_id)) for task_id in ("ignore", "reject")] == [1, 1]
     assert shop.events("ignore") == shop.events("reject") == []
+
+
+def test_task_that_was_revoked_while_it_ran_is_no_event(ran: Ran) -> None:
+    assert ran.ended["revoked"] == "TaskRevokedError"
+    assert ran.shop.events("revoked") == []
 
 
 def test_retries_are_one_event_at_their_end(shop: Shop) -> None:

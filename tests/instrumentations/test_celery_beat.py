@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import time
@@ -179,13 +178,3 @@ with app.connection_for_write() as connection:
             assert done.stdout == "False 2 y\n", done.stdout + done.stderr
             found = [item[0]["type"] for request in sink.accepted for item in request.envelope.items]
             assert found.count("check_in") == (2 if monitored == "1" else 0)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("redbeat") is None, reason="celery-redbeat is not installed")
-def test_redbeat_is_told_once(sandbox: Any) -> None:
-    code = """
-from redbeat.schedulers import RedBeatScheduler
-from celery.beat import Scheduler
-print(RedBeatScheduler.apply_async is Scheduler.apply_async or "apply_async" in vars(RedBeatScheduler))
-"""
-    assert sandbox.python(code).stdout == "True\n"
