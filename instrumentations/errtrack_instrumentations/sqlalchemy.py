@@ -31,9 +31,8 @@ _SYSTEMS = {
 
 def listen(sqlalchemy: ModuleType) -> None:
     """sqlalchemy has been imported: its engines can be listened to."""
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
-
+    library: Any = sqlalchemy
+    event, Engine = library.event, library.engine.Engine
     event.listen(Engine, "before_cursor_execute", shielded("sqlalchemy", begin))
     event.listen(Engine, "after_cursor_execute", shielded("sqlalchemy", end))
     event.listen(Engine, "handle_error", shielded("sqlalchemy", fail))

@@ -205,9 +205,9 @@ URLS = [
     ({"server": ("s", 8000), "path": "/a"}, "http://s:8000/a"),
     ({"server": ("s", None), "path": "/a"}, "http://s/a"),
     ({"server": None, "path": "/a"}, "http://unknown/a"),
-    ({"server": ("s", 80), "path": "/a", "root_path": "/root"}, "http://s/root/a"),
-    ({"server": ("s", 80), "path": "/root/a", "root_path": "/root"}, "http://s/root/a"),
-    ({"server": ("s", 80), "path": "/rooted", "root_path": "/root"}, "http://s/root/rooted"),
+    ({"server": ("s", 80), "path": "/a", "root_path": "/mounted"}, "http://s/mounted/a"),
+    ({"server": ("s", 80), "path": "/mounted/a", "root_path": "/mounted"}, "http://s/mounted/a"),
+    ({"server": ("s", 80), "path": "/mountedness", "root_path": "/mounted"}, "http://s/mounted/mountedness"),
 ]
 
 
