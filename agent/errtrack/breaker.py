@@ -8,6 +8,7 @@ last error. No messages: they may hold what an application would not want on dis
 from __future__ import annotations
 
 import os
+import sys
 from time import time
 
 from errtrack.delivery import places
@@ -29,6 +30,8 @@ _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os
 
 def note(options: Options, name: str, error: BaseException) -> None:
     """Note that instrumentation *name* was switched off in this process. Raises ``OSError``."""
+    if "_pytest" in sys.modules and not options.pytest:
+        return
     folder = places.state_folder(options)
     if folder is None:
         return
@@ -46,7 +49,10 @@ def note(options: Options, name: str, error: BaseException) -> None:
 def noted(options: Options, environ: Mapping[str, str] | None = None) -> list[tuple[str, int, str, float]]:
     """What was noted in the last day, as (name, process, class of the error, seconds since 1970)."""
     found = []
-    for folder in places.state_folders(options, environ):
+    folders = places.state_folders(options, environ)
+    if options.store and os.path.isdir(folders[0]):
+        folders = [folder for folder in folders if folder.startswith(folders[0])]
+    for folder in folders:
         if places.distrust(folder) is not None:
             continue
         try:

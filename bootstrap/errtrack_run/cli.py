@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The ``errtrack`` command: look at what was caught, and at why something was not.
 
-``errtrack list | show | test | doctor | spool | config | export``. The settings are found as the launcher finds them: the
-environment, and ``errtrack.toml`` in the working directory when ``ERRTRACK_CONFIG`` names no other file. A
+``errtrack list | show | test | doctor | spool | config | export``. The settings are found as the launcher finds them:
+the environment, and ``errtrack.toml`` in the working directory when ``ERRTRACK_CONFIG`` names no other file. A
 command imports only what it needs. Exit status: 0 fine, 1 not found or a problem, 2 wrong usage or an
 unusable store.
 """

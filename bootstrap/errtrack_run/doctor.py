@@ -181,7 +181,7 @@ class Doctor:
             self.note("server", state, "reachable, answers HTTP %d" % answer.status)
 
     def _disk(self, facts: Facts) -> None:
-        from errtrack.delivery import places
+        from errtrack.delivery import left_behind, places, quarantine
         from errtrack.dsn import Dsn
         from errtrack_run import shelf
 
@@ -215,9 +215,18 @@ class Doctor:
         finally:
             store.close()
         destination = Dsn.parse(options.dsn).digest if options.dsn else places.STORE
-        waiting, unreadable = shelf.pending(places.existing_spools(options, destination, environ))
+        spools = places.existing_spools(options, destination, environ)
+        waiting, unreadable = shelf.pending(spools)
         target = "for the server" if options.dsn else "for the store"
         self.note("spool", OK if not waiting else NOTE, "%s waiting %s" % (plural(waiting, "event"), target))
+        refused = sum(len(quarantine.names(spool)) for spool in spools)
+        if refused:
+            text = "%s refused by the server in the last day; the reasons are in the folder refused/"
+            self.note("spool", NOTE, text % plural(refused, "event"))
+        crashes = sum(map(left_behind.crashes_in, places.existing_spools(options, places.CRASHES, environ)))
+        if crashes:
+            text = "fatal signals not yet reported: %d; the next process or `errtrack spool drain` does it"
+            self.note("crashes", NOTE, text % crashes)
         if unreadable:
             self.note("spool", PROBLEM, "%s cannot be read" % plural(unreadable, "file"))
 

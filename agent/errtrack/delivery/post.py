@@ -85,6 +85,7 @@ class Post:
                 import errtrack.delivery.connection  # noqa: F401
             except ImportError as error:
                 self._tell("import", "cannot send: %s; events are kept on disk" % error)
+                self._told["unreachable"] = monotonic()  # that is why, and has been said
 
     def after_fork_in_child(self) -> None:
         """Close the inherited connection without a word on it: the parent is using it."""

@@ -121,3 +121,14 @@ def test_what_the_server_refused_is_counted(sandbox: Any, sink: Sink) -> None:
     sandbox.python("1 / 0", ERRTRACK_DSN=sink.dsn)
     assert shown(sandbox, sink)["refused"] == 1
     assert "refused in the last day" in sandbox.errtrack("spool", ERRTRACK_DSN=sink.dsn).stdout
+    told = [
+        c["text"]
+        for c in json.loads(sandbox.errtrack("doctor", "--json", ERRTRACK_DSN=sink.dsn).stdout)["checks"]
+    ]
+    assert any("1 event refused by the server" in text for text in told)
+
+
+def test_doctor_tells_of_crashes_that_nobody_has_reported(sandbox: Any, sink: Sink) -> None:
+    sandbox.python("import logging, os; os.abort()", ERRTRACK_DSN=sink.dsn)
+    told = json.loads(sandbox.errtrack("doctor", "--json", ERRTRACK_DSN=sink.dsn).stdout)["checks"]
+    assert any(check["text"].startswith("fatal signals not yet reported: 1") for check in told)
