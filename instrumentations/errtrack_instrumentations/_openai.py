@@ -70,7 +70,7 @@ class Request:
     """What is known of a request, from its call on. Each end may be told more than once; the first counts."""
 
     __slots__ = (
-        "_kwargs", "_raw", "_resource", "_said", "_texts", "_token", "answer", "api", "counts", "is_over",
+        "_is_stream", "_kwargs", "_raw", "_resource", "_said", "_texts", "_token", "answer", "api", "counts", "is_over",
         "shows", "span",
     )  # fmt: skip
 
@@ -85,6 +85,7 @@ class Request:
         self._said: Any = None
         self._texts: list[str] = []
         self._kwargs = call.kwargs
+        self._is_stream = api.streams(call.kwargs)
         headers = call.kwargs.get("extra_headers")
         self._raw = headers.get(_RAW) if isinstance(headers, dict) else None
         if is_traced():
@@ -95,11 +96,20 @@ class Request:
                 self._said = requests.spoken(api, call.kwargs)
 
     def begin(self) -> None:
-        """Begin the span, below the one in hand or as a transaction of its own, and have it in hand."""
-        span = started(self.api.op, ("%s %s" % (self.api.operation, requests.model_of(self._kwargs))).strip())
-        if span is None:
-            return
-        self.span = span
+        """Begin the span, below the one in hand or as a transaction of its own, and have it in hand. Never raises
+        ``Exception``: an iterator that was read would be lost to the request.
+        """
+        try:
+            name = "%s %s" % (self.api.operation, requests.model_of(self._kwargs))
+            self.span = started(self.api.op, name.strip())
+            if self.span is not None:
+                self._describe_request(self.span)
+                self._token = self.span.enter()
+        except Exception as error:
+            guard.fault("openai", error)
+        self._kwargs, self._said, self._resource = {}, None, None
+
+    def _describe_request(self, span: Any) -> None:
         try:
             requests.describe(span, self.api, self._resource, self._kwargs)
             if self.shows:
@@ -107,14 +117,12 @@ class Request:
             if self.counts:
                 tokens.prepare()
                 self._texts = requests.texts(self.api, self._said, self._kwargs)
-            self._said = None
             self.answer = self.api.answer(self.shows or self.counts)
             self.answer.seconds = lambda: float(span.seconds)
             if self.counts:
                 self.answer.room = 100 * content.LONGEST
         except Exception as error:
             guard.fault("openai", error)
-        self._token = span.enter()
 
     def leave(self) -> None:
         """The call is over, though the answer may not be."""
@@ -123,7 +131,7 @@ class Request:
             self.span.leave(token)
 
     async def _await(self, coroutine: Any) -> Any:
-        self._call_begin()
+        self.begin()
         try:
             answer = await coroutine
         except BaseException as error:
@@ -145,12 +153,6 @@ class Request:
             pass
         return ours
 
-    def _call_begin(self) -> None:
-        try:
-            self.begin()
-        except Exception as error:
-            guard.fault("openai", error)
-
     def answered(self, answer: Any) -> None:
         """The call has returned *answer*: whole, or a stream whose pieces are looked at as the application reads."""
         try:
@@ -163,13 +165,12 @@ class Request:
 
     def _looked_at(self, answer: Any) -> bool:
         """Take what there is to know of *answer*; True where more is to come."""
-        is_stream = self.api.streams(self._kwargs)
-        if self._raw not in (None, "true") or (self.answer is None and not is_stream):
+        if self._raw not in (None, "true") or (self.answer is None and not self._is_stream):
             return False  # its body is the application's to read, or there is no span
         if self._raw and not is_async(getattr(type(answer), "parse", None)):
             # What is parsed is kept: the application is given the same object when it asks.
             answer = answer.parse()
-        if is_stream:
+        if self._is_stream:
             return streams.watch(answer, self)
         if self.answer is not None:
             self.answer.take(answer)
@@ -230,7 +231,7 @@ class Request:
 
     def _describe(self, span: Any, answer: Answer) -> None:
         answer.describe(span, self.shows)
-        if answer.first is not None and self.api.streams(self._kwargs):
+        if answer.first is not None and self._is_stream:
             span.set_data("gen_ai.response.time_to_first_token", answer.first)
         used = tokens.of_usage(answer.usage)
         into, out = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"

@@ -149,6 +149,21 @@ def test_a_generator_that_fails_fails_where_it_did(talk, client) -> None:
         client.chat.completions.create(model="ok", messages=messages())
 
 
+def test_a_generator_is_not_lost_to_a_failure_of_ours(
+    talk, client, server, faults_counted, monkeypatch
+) -> None:
+    from errtrack_instrumentations import _openai
+
+    def broken(op, name):
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(_openai, "started", broken)
+    with talk.work():
+        client.chat.completions.create(model="ok", messages=(message for message in MESSAGES))
+    assert server.requests[-1][1]["messages"] == MESSAGES
+    assert faults_counted == {"openai": 1}
+
+
 def test_without_tracing_nothing_is_read_or_made(watching, client, server) -> None:
     talk = Talk(watching, send_default_pii=True, traces_sample_rate=None)
 
