@@ -60,6 +60,7 @@ def test_failing_consumers_are_one_event_each(sandbox_in: Any, tmp_path: Any, se
 
 
 def test_consumer_under_a_communicator_is_reported(sandbox_in: Any, tmp_path: Any) -> None:
+    pytest.importorskip("daphne")  # channels.testing wants it
     sandbox = shop_in(sandbox_in, tmp_path)
     code = """
 import asyncio
