@@ -135,7 +135,14 @@ def cover_log(trace: ModuleType) -> None:
         return "celery" in active and (pid in _busy or pid in _explained)
 
     def of_a_member(record: Any) -> bool:
-        return "celery" in active and "Dependency " in str(record.args[1])
+        if "celery" not in active:
+            return False
+        error, tb = record.exc_info[1:]
+        while tb is not None and tb.tb_frame.f_globals.get("__name__") != "celery.result":
+            tb = tb.tb_next  # whoever waits for the members is told of theirs
+        return "Dependency " in str(record.args[1]) or (
+            tb is not None and type(error).__name__ != "TimeoutError"
+        )
 
     loggers.cover("celery.app.trace", _TASK_FAILED, always)
     loggers.cover("celery.worker.request", "Hard time limit (%ss) exceeded for %s[%s]", always)

@@ -216,7 +216,7 @@ def test_hard_time_limit_is_reported_by_the_parent(ran: Ran) -> None:
 def test_task_whose_process_was_killed_is_reported_by_the_parent(ran: Ran) -> None:
     event = ran.shop.event("busy")
     assert kind(event)[0] == "WorkerLostError"
-    assert "SIGKILL" in kind(event)[1]
+    assert "exited prematurely" in kind(event)[1]
     assert event["transaction"] == "shop.busy"
     assert event["contexts"]["trace"]["trace_id"] == ran.told["trace"]
     assert event["fingerprint"] == ["celery", "WorkerLostError", "shop.busy"]
@@ -376,7 +376,9 @@ def test_what_a_task_sends_continues_its_trace(ran: Ran) -> None:
     assert submits[0]["parent_span_id"] == span_of(parent)["span_id"]
 
 
-def test_parent_of_the_pool_starts_no_thread(ran: Ran) -> None:
+def test_parent_of_the_pool_starts_no_thread(ran: Ran, broker: Broker) -> None:
+    if not broker.is_redis:
+        pytest.skip("this broker has threads by itself")
     assert ran.threads_before == 1
 
 

@@ -75,7 +75,7 @@ class Ran:
             beat.await_output("Sending due task", 6)
             worker.await_output("succeeded in", 3)
             worker.await_output("raised unexpected", 2)
-            self.wait_for(7)
+            self.wait_for(8)
         self.output = beat.output + worker.output
 
     def wait_for(self, count: int) -> None:
