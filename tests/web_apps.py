@@ -64,6 +64,9 @@ class Closing:
 
 FLASK = """
 import errtrack, flask, time
+if not hasattr(flask.Flask, "get"):  # before Flask 2
+    flask.Flask.get = flask.Blueprint.get = lambda self, rule: self.route(rule)
+    flask.Flask.post = lambda self, rule: self.route(rule, methods=["POST"])
 app = flask.Flask(__name__)
 
 @app.get("/fail")

@@ -53,10 +53,12 @@ def modules(opt: "dict[str, Any]") -> "list[str]":
 
 def open_door(finder: "Finder") -> None:
     """Arrange that applications are watched as uWSGI finds them."""
-    import _frozen_importlib_external as external
+    import _frozen_importlib_external
 
-    sys.meta_path.insert(0, Door(finder))  # type: ignore[arg-type]
-    fix_up = external._fix_up_module  # type: ignore[attr-defined]
+    external: "Any" = _frozen_importlib_external
+
+    sys.meta_path.insert(0, Door(finder))
+    fix_up = external._fix_up_module
 
     def fix_up_module(namespace: "dict[str, Any]", name: str, *rest: "Any") -> None:
         fix_up(namespace, name, *rest)

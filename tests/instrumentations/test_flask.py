@@ -10,6 +10,9 @@ pytest.importorskip("flask")
 
 APP = """
 import errtrack, flask
+if not hasattr(flask.Flask, "get"):  # before Flask 2
+    flask.Flask.get = flask.Blueprint.get = lambda self, rule: self.route(rule)
+    flask.Flask.post = lambda self, rule: self.route(rule, methods=["POST"])
 app = flask.Flask(__name__)
 blueprint = flask.Blueprint("bp", __name__)
 
@@ -194,7 +197,7 @@ def test_app_made_with_flask_imported_early_and_subclassed(sandbox) -> None:
 from flask import Flask
 class Mine(Flask): pass
 app = Mine("x")
-@app.get("/")
+@app.route("/")
 def index(): raise RuntimeError("mine")
 print(app.test_client().get("/").status_code)
 """

@@ -1,0 +1,232 @@
+"""wsgi_servers: what is done to one request of a WSGI application, and to its body, in process."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import pickle
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+import errtrack
+from errtrack_instrumentations import _wsgi
+from web import main_exception
+
+
+def environ(path: str = "/", **more: Any) -> dict[str, Any]:
+    return {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "localhost",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        **more,
+    }
+
+
+def start_response(status: str, headers: Any) -> None:
+    """A server of the old kind, which takes no third argument."""
+
+
+def served(app: Any, given: dict[str, Any] | None = None) -> list[bytes]:
+    """What a server would send: every piece, then the end."""
+    body = _wsgi.watch(app)(given if given is not None else environ(), start_response)
+    try:
+        return list(body)
+    finally:
+        if hasattr(body, "close"):
+            body.close()
+
+
+def raising(error: BaseException) -> Any:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        yield b"first"
+        raise error
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("error", "count"), [(KeyboardInterrupt(), 1), (SystemExit(3), 1), (SystemExit(0), 0)]
+)
+def test_what_ends_programs_while_a_body_is_iterated(watching, error: BaseException, count: int) -> None:
+    watching()
+    with pytest.raises(type(error)) as raised:
+        served(raising(error))
+    assert raised.value is error
+    assert [main_exception(e)["mechanism"]["type"] for e in watching.events] == ["wsgi"] * count
+
+
+def test_end_of_a_generator_is_in_the_scope_of_its_request(watching) -> None:
+    watching()
+
+    def app(environ: Any, start_response: Any) -> Any:
+        errtrack.set_tag("mine", "yes")
+        try:
+            yield b"first"
+            yield b"second"
+        finally:
+            errtrack.capture_message("over")
+
+    body = _wsgi.watch(app)(environ("/left"), start_response)
+    assert next(iter(body)) == b"first"
+    body.close()
+    event = watching.event()
+    assert event["tags"] == {"mine": "yes"} and event["request"]["url"] == "http://localhost/left"
+
+
+class Plain:
+    def __iter__(self) -> Any:
+        return iter([b"x"])
+
+
+class File(Plain):
+    def fileno(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("wrapper", [True, False])
+@pytest.mark.parametrize("kind", [Plain, File])
+def test_files_go_to_the_server_as_they_are_where_it_sends_files(watching, wrapper: bool, kind: type) -> None:
+    watching()
+    body = kind()
+    given = environ(**({"wsgi.file_wrapper": lambda file: file} if wrapper else {}))
+    answer = _wsgi.watch(lambda environ, start_response: body)(given, start_response)
+    assert (answer is body) == (wrapper and kind is File)
+    assert list(answer) == list(answer) == [b"x"]  # what may be gone through twice, still may
+
+
+def test_lists_are_untouched_and_lengths_stay(watching) -> None:
+    watching()
+    pieces = [b"a"]
+    assert _wsgi.watch(lambda e, s: pieces)(environ(), start_response) is pieces
+
+    class Sized(Plain):
+        def __len__(self) -> int:
+            return 1
+
+    assert len(_wsgi.watch(lambda e, s: Sized())(environ(), start_response)) == 1
+    assert not hasattr(_wsgi.watch(lambda e, s: Plain())(environ(), start_response), "__len__")
+
+
+def test_interleaved_bodies_on_one_thread_and_a_body_in_another(watching) -> None:
+    watching()
+
+    def app(environ: Any, start_response: Any) -> Any:
+        errtrack.set_tag("path", environ["PATH_INFO"])
+        yield b"1"
+        errtrack.capture_message(environ["PATH_INFO"])
+        yield b"2"
+
+    watched = _wsgi.watch(app)
+    first, second, third = (iter(watched(environ(path), start_response)) for path in ("/a", "/b", "/c"))
+    for body in (first, second, third):
+        next(body)
+    next(first)
+    next(second)
+    thread = threading.Thread(target=next, args=(third,))
+    thread.start()
+    thread.join()
+    assert [(e["logentry"]["formatted"], e["tags"]) for e in watching.events] == [
+        (path, {"path": path}) for path in ("/a", "/b", "/c")
+    ]
+
+
+def test_request_inside_of_a_request_has_its_own_url_and_the_outer_one_goes_on(watching) -> None:
+    watching()
+
+    def inner(environ: Any, start_response: Any) -> Any:
+        raise ValueError("inner")
+
+    watched = _wsgi.watch(inner)
+
+    def outer(environ_: Any, start_response: Any) -> Any:
+        errtrack.set_tag("outer", "yes")
+        with pytest.raises(ValueError):
+            watched(environ("/inner"), start_response)
+        raise RuntimeError("outer")
+
+    with pytest.raises(RuntimeError):
+        served(outer, environ("/outer"))
+    assert [e["request"]["url"] for e in watching.events] == [
+        "http://localhost/inner",
+        "http://localhost/outer",
+    ]
+
+
+def test_no_client_address_is_no_user(watching) -> None:
+    watching(send_default_pii=True)
+    with pytest.raises(RuntimeError):
+        served(raising(RuntimeError()))
+    assert "user" not in watching.event()
+
+
+def test_trace_that_comes_in_is_continued_and_every_request_else_has_its_own(watching) -> None:
+    watching()
+    trace = "771a43a4192642f0b136d5159a501700"
+
+    def app(environ: Any, start_response: Any) -> Any:
+        errtrack.capture_message("x")
+        return []
+
+    for more in ({"HTTP_SENTRY_TRACE": trace + "-a0cfbde2bdff3adc-1"}, {}, {"REQUEST_METHOD": "HEAD"}):
+        served(app, environ(**more))
+    traces = [event["contexts"]["trace"] for event in watching.events]
+    assert (traces[0]["trace_id"], traces[0]["parent_span_id"]) == (trace, "a0cfbde2bdff3adc")
+    assert len({t["trace_id"] for t in traces}) == 3
+
+
+def test_environ_and_scopes_are_let_go(watching) -> None:
+    watching()
+
+    class Environ(dict):  # type: ignore[type-arg]
+        pass
+
+    scopes = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        scopes.append(weakref.ref(errtrack.get_isolation_scope()))
+        if environ["PATH_INFO"] == "/fail":
+            raise RuntimeError("x")
+        return Plain()
+
+    watched = _wsgi.watch(app)
+    references = []
+    for path in ["/fail"] + ["/ok"] * 1000:
+        given = Environ(environ(path))
+        references.append(weakref.ref(given))
+        try:
+            body = watched(given, start_response)
+            list(body)  # and never closed
+        except RuntimeError:
+            pass
+        body = None
+        del given
+    watching.events.clear()
+    watching.hints.clear()
+    gc.collect()
+    assert [r for r in references if r() is not None] == []
+    assert [r for r in scopes if r() is not None] == []
+
+
+def plain(environ: Any, start_response: Any) -> Any:
+    return [b"plain"]
+
+
+def test_watched_application_is_pickled_and_copied_as_itself() -> None:
+    watched = _wsgi.watch(plain)
+    assert pickle.loads(pickle.dumps(watched)) is plain
+    assert copy.copy(watched) is copy.deepcopy(watched) is plain
+    with pytest.raises(TypeError):
+        watched()
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        pickle.dumps(_wsgi.watch(lambda environ, start_response: []))
