@@ -370,6 +370,8 @@ _TABLE: tuple[Option, ...] = (
     Option("celery.report_retries", False, boolean, "true/false", "Report the error that a task is retried for as well, as a warning."),
     Option("celery.monitor_beat_tasks", False, boolean, "true/false", "Tell the server of each run of beat's schedule, as cron check-ins."),
     Option("celery.exclude_beat_tasks", (), patterns, "list", "Regular expressions: entries of beat's schedule, by their whole name, that are not told."),
+    Option("aiohttp.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "HTTP exceptions of aiohttp handlers with one of these are reported: [\"403\", \"500-599\"]."),
+    Option("aiohttp.transaction_style", "handler_name", choice("handler_name", "method_and_path_pattern"), "handler_name or method_and_path_pattern", "Name of an aiohttp request: its handler, or method and route."),
     Option("aws_lambda.timeout_warning", False, boolean, "true/false", "Report 1.5 seconds before a Lambda function runs out of time."),
     Option("cloud_resource_context.cloud_provider", "", choice("", "aws", "gcp"), "aws or gcp", "Whose metadata server to ask. Empty: found out."),
     Option("django.transaction_style", "url", choice("url", "function_name"), "url or function_name", "Name of a Django request: its URL pattern or its view."),

@@ -10,6 +10,10 @@ Adding a library: its file, its rows here, a row in ``table.py``, a test, and a 
 _HOOKS = """
 awslambdaric.bootstrap: aws_lambda
 awslambdaric.lambda_runtime_client: aws_lambda
+aiohttp.web_protocol: aiohttp
+aiohttp.web_app: aiohttp
+aiohttp.web_urldispatcher: aiohttp
+aiohttp.web_ws: aiohttp
 flask.app: flask
 flask.signals: flask
 tornado.web: tornado

@@ -81,6 +81,7 @@ INSTRUMENTATIONS = {
         "AWS Lambda",
         "failed invocations with their event, delivered in time; functions that cannot be loaded; timeouts",
     ),
+    "aiohttp": ("aiohttp", "failed requests of its server, with handler and the body that was read"),
     "typer": ("Typer", "errors that end a command, with pretty tracebacks or without"),
     "openai": ("OpenAI", "errors of requests to models; spans with models, tokens and times"),
     "sqlite3": ("sqlite3", "with tracing on, statements as spans"),
