@@ -22,7 +22,7 @@ def measure(call: Call) -> Advice:
 
 INSTRUMENTATION = Instrumentation(
     "django_tasks",
-    supports=">=6.0",
+    supports=">=3.2",
     distribution="django",
     patches=[
         Patch("django.tasks.base", "Task.enqueue", measure, _django_spans.is_off),
