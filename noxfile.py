@@ -20,7 +20,7 @@ def tests(session: nox.Session) -> None:
         "flask<2.3 werkzeug<2.3 gunicorn<21",
         "urllib3<2",
         "wrapt<1.15",
-        "tornado<6.1 sanic<23 websockets<11 awslambdaric<3 aiohttp<3.9",
+        "tornado<6.1 sanic<23 websockets<11 awslambdaric<3 aiohttp<3.9 yarl<1.9",
         "django<4 djangorestframework<3.15 channels<4.1",
         "openai<1.67 launchdarkly-server-sdk<9.5 statsig<0.56 statsig-python-core<0.5 openfeature-sdk<0.8",
         "openai<2",

@@ -29,8 +29,10 @@ def handle_request(call: Call) -> Advice:
     try:
         answer = yield
         code = getattr(answer[0], "status", 0)
-    except Exception:
+    except Exception as error:  # the server's own: of what the handler returned, or of a connection
         status = "internal_error"
+        if not record.settled and not isinstance(error, ConnectionError):
+            record.report(error)
         raise
     except BaseException:  # cancelled: the client has gone, or the server is going
         status = "cancelled"

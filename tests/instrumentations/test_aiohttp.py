@@ -110,7 +110,7 @@ def test_timeout_of_a_handler_is_a_failure(told: Told) -> None:
 
 
 def test_handler_that_returns_nothing_is_one_event(told: Told) -> None:
-    assert told.answers["none"][0] == 500
+    assert told.answers["none"][0] in (0, 500)  # older releases cut the connection
     assert told.event("/none")["transaction"] == "__main__.none"
 
 
