@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from errtrack import guard
-from errtrack.context import trace as tracing
 
 from . import _breadcrumbs, _code, _outgoing
 
@@ -31,7 +30,7 @@ def send_headers(call: Call) -> Advice:
     if settings.own is not None and _outgoing.is_to(settings.own, connection, _outgoing.split(line)[1]):
         yield
         return
-    parent = tracing.recording()
+    parent = (_outgoing.trace or _outgoing.load_trace()).recording()
     span = None
     if parent is not None:
         span = begin(parent, connection, line)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from errtrack import guard
 from errtrack import options as settings_in_force
-from errtrack.context import trace as tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Settings:
         """The trace of *span*, or of the unit of work, as lines of a request; none where the application has
         *given* its own.
         """
+        tracing = trace or load_trace()
         headers = tracing.outgoing_headers(span)
         known, lines = self._lines
         if known is not headers:
@@ -107,6 +108,21 @@ class Settings:
 
             self._patterns = [re.compile(p) for p in self.options.trace_propagation_targets]
         return any(pattern.search(url) for pattern in self._patterns)
+
+
+#: The module ``errtrack.context.trace``, once something goes out: a program that only imports what is patched here does
+#: not need it.
+trace: Any = None
+
+
+def load_trace() -> Any:
+    """Load :data:`trace`."""
+    global trace
+    with guard.Inside():  # a finaliser that asks for something may come in between
+        from errtrack.context import trace as loaded
+
+    trace = loaded
+    return loaded
 
 
 _known: list[Settings] = []

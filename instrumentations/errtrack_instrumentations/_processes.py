@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from errtrack import guard
-from errtrack.context import trace as tracing
 
 from . import _breadcrumbs, _outgoing
 
@@ -27,6 +26,7 @@ def begin(call: Call) -> Advice:
     cwd = call.get(10, "cwd")
     data = {"subprocess.cwd": _outgoing.command_text([cwd], settings.scrubber)} if cwd else {}
     _breadcrumbs.note({"type": "subprocess", "category": "subprocess", "message": message, "data": data})
+    tracing = _outgoing.trace or _outgoing.load_trace()
     parent = tracing.recording()
     span = None
     if parent is not None:
@@ -45,7 +45,7 @@ def begin(call: Call) -> Advice:
 
 def is_unwatched(args: Any) -> bool:
     """Whether nobody records, or the wait is a part of another: ``communicate`` waits twice, and so does ``run``."""
-    parent = tracing.recording()
+    parent = _outgoing.trace.recording() if _outgoing.trace is not None else None
     return parent is None or parent.op.startswith("subprocess.") or args[0].returncode is not None
 
 
@@ -61,7 +61,7 @@ def wait(call: Call) -> Advice:
 
 def waiting(call: Call, op: str) -> Advice:
     """Popen.communicate(...) or Popen.wait(...)"""
-    parent = tracing.recording()
+    parent = (_outgoing.trace or _outgoing.load_trace()).recording()
     if parent is None:
         yield
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from errtrack.context import trace as tracing
+from errtrack import options
 from errtrack.instrumentation import Call, Instrumentation, Patch, driven
 
 from . import _drivers, _queries
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def connect(call: Call) -> Advice:
     """psycopg2.connect(dsn=None, connection_factory=None, cursor_factory=None, **kwargs)"""
-    if tracing.tracer is not None:
+    now = options.current()
+    if now.traces_sample_rate is not None or now.traces_sampler is not None:
         factory = call.get(1, "connection_factory")
         if factory is None:
             factory = sys.modules["psycopg2.extensions"].connection

@@ -2,17 +2,15 @@
 """With tracing on, the statements of ``sqlite3`` are spans and breadcrumbs; slow ones name the line of the application.
 
 Connections that ``sqlite3.connect`` makes are then of a subclass, since those of C cannot be watched. Without tracing
-nothing is touched.
+nothing is touched, and nothing loaded.
 """
 
 from __future__ import annotations
 
 import os
 
-from errtrack.context import trace as tracing
+from errtrack import options
 from errtrack.instrumentation import Call, Instrumentation, Patch, driven
-
-from . import _drivers, _queries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,11 +21,16 @@ if TYPE_CHECKING:
 _ORIGIN = "auto.db.sqlite3"
 
 
+def is_off(args: Any) -> bool:
+    """Whether tracing is: then connections stay what they are."""
+    now = options.current()
+    return now.traces_sample_rate is None and now.traces_sampler is None
+
+
 def connect(call: Call) -> Advice:
     """sqlite3.connect(database, timeout=5.0, ..., factory=Connection, ...): the sixth"""
-    if tracing.tracer is None:
-        yield
-        return
+    from . import _drivers
+
     factory = call.get(5, "factory")
     if factory is None:
         from sqlite3 import Connection as factory
@@ -46,6 +49,8 @@ def connections_of(base: Any) -> dict[str, Any]:
 
 def give_factory(call: Call) -> Advice:
     """Connection.cursor(self, factory=Cursor)"""
+    from . import _drivers
+
     factory = call.get(1, "factory")
     if factory is None:
         from sqlite3 import Cursor as factory
@@ -56,6 +61,8 @@ def give_factory(call: Call) -> Advice:
 
 def statements_of(base: Any) -> dict[str, Any]:
     """The methods of a class of connections or of cursors that take statements, with our handlers around them."""
+    from . import _drivers
+
     return {
         "execute": driven("sqlite3", execute, base.execute, _drivers.is_told),
         "executemany": driven("sqlite3", execute_many, base.executemany, _drivers.is_told),
@@ -75,6 +82,8 @@ def execute_many(call: Call) -> Advice:
 
 def tell(call: Call, many: bool) -> Advice:
     """A statement"""
+    from . import _queries
+
     connection = getattr(call.args[0], "connection", call.args[0])
 
     def facts() -> dict[str, Any]:
@@ -84,4 +93,4 @@ def tell(call: Call, many: bool) -> Advice:
     return (yield from _queries.tell(_queries.text_of(call.args[1], None), _ORIGIN, facts, many))
 
 
-INSTRUMENTATION = Instrumentation("sqlite3", patches=[Patch("sqlite3.dbapi2", "connect", connect)])
+INSTRUMENTATION = Instrumentation("sqlite3", patches=[Patch("sqlite3.dbapi2", "connect", connect, is_off)])
