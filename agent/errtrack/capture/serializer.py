@@ -11,30 +11,23 @@ from __future__ import annotations
 
 from _collections import deque  # type: ignore[import-not-found]  # without the costs of collections
 
-from errtrack.capture import shapes
 from errtrack.capture.custom import custom_of
 from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.shapes import (
-    BYTES,
-    CLASS,
     DICT,
-    ENUM,
     ERROR,
-    FLOAT,
-    INT,
     LIST,
-    NAMED,
     OBJECT,
     RECORD,
     SET,
     STANDARD,
-    STR,
     TUPLE,
     first,
     shape_of,
     state_of,
 )
 from errtrack.capture.wire import quote
+from errtrack.capture.words import BREADTH, LARGE, OF_ONE_WORD, Words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,43 +39,26 @@ if TYPE_CHECKING:
     from errtrack.options import Options
 
 DEPTH = 3  # what is deeper, Sentry removes without a word
-BREADTH = 10
 
 _FILTERED = quote(FILTERED)
 _CYCLE = quote("<cycle>")
-_LARGE = 10**40
-_MARGIN = 250
 _HEAD = slice(0, BREADTH)
-_OF_ONE_WORD = frozenset((CLASS, NAMED, STR, BYTES, INT, FLOAT, ENUM))
 _OF_PARTS = frozenset((OBJECT, RECORD, ERROR))
 _SEQUENCES = {LIST: list, TUPLE: tuple, SET: set}
 _BUILTIN = frozenset((dict, list, tuple, set, frozenset, deque))
 
 
-class Describer:
-    """Describes values for one event; dies with it, and with it every reference to a value.
+class Describer(Words):
+    """Describes values for one event; dies with it, and with it every reference to a value."""
 
-    What stands at the top of a frame keeps *max_value_length* characters of a text, what is nested a quarter.
-    """
-
-    __slots__ = (
-        "_always", "_calls_repr", "_custom", "_known", "_limits", "_scrubber", "_sensitive", "prefixes",
-        "texts",
-    )  # fmt: skip
+    __slots__ = ("_calls_repr", "_custom", "_known")
 
     def __init__(self, options: Options, scrubber: Scrubber) -> None:
-        self._scrubber = scrubber
-        self._sensitive = scrubber.key_is_sensitive
+        super().__init__(options, scrubber)
         self._calls_repr = options.locals == "repr"
         self._custom = custom_of(options)
-        top = min(options.max_value_length, 1024)
-        self._limits = (top, max(top // 4, 16), max(top // 8, 16), max(top // 8, 16), 100, 100)
-        self._always = min(self._limits)  # a text of no more than this is never cut
         # id -> (the value, so that the address stays its own; depth; its text, or _CYCLE while it is described)
         self._known: dict[int, tuple[Any, int, str]] = {}
-        # The frames of one event show the same words again and again.
-        self.texts: dict[str, str] = {}
-        self.prefixes: dict[str, str | None] = {}
 
     def describe(self, value: Any, budget: int) -> str:
         """JSON text of *value* in about *budget* bytes. A value that cannot be read costs only itself."""
@@ -105,7 +81,7 @@ class Describer:
         if kind is str:
             return self.texts.get(value) or self._text(value, depth)
         if kind is int:
-            if -_LARGE < value < _LARGE:
+            if -LARGE < value < LARGE:
                 return '"%d"' % value
             return '"<int of %d bits>"' % value.bit_length()
         if value is None or kind is bool or kind is float:
@@ -119,26 +95,6 @@ class Describer:
             return self._whole(value, kind, None, depth, left)
         return self._compound(value, kind, depth, left)
 
-    def _leaf(self, text: str) -> str:
-        return quote(text if len(text) <= 500 else text[:497] + "...")
-
-    def _text(self, value: str, depth: int, length: int = 0) -> str:
-        """A text; *length* is its whole length where *value* is only its beginning."""
-        length = length or len(value)
-        limit = self._limits[depth]
-        if length > limit:
-            # Scrubbed with some margin: a secret on the edge would lose what it is recognised by.
-            text = self._scrubbed(value[: limit + _MARGIN])[:limit]
-            return quote("%r... (%d characters)" % (text, length))
-        text = quote(repr(self._scrubbed(value) if length > 7 else value))
-        if length <= self._always:
-            self.texts[value] = text
-        return text
-
-    def _scrubbed(self, value: str) -> str:
-        scrubber = self._scrubber
-        return scrubber.known_suspect(value) if scrubber.is_suspicious(value) else value
-
     def _compound(self, value: Any, kind: type, depth: int, left: int) -> str:
         if kind is bytes or kind is bytearray:
             return self._bytes(value, depth)
@@ -147,7 +103,7 @@ class Describer:
         if sort == STANDARD and shape.show is not None:
             text = shape.show(value)
             return self._leaf(text if shape.is_harmless else self._scrubbed(text))
-        if sort in _OF_ONE_WORD:
+        if sort in OF_ONE_WORD:
             return self._word(value, shape, depth)
         if self._custom is not None and kind not in _BUILTIN:
             own = self._custom(value)
@@ -267,89 +223,3 @@ class Describer:
         if not state:
             return shape.word
         return self._mapping(state[:BREADTH], len(state), depth, shape, left)
-
-    def _text_of_repr(self, value: Any, shape: Shape, depth: int) -> str:
-        try:
-            text = repr(value)
-            limit = self._limits[depth]
-            text = self._scrubbed(str.__getitem__(text, slice(0, limit + _MARGIN)))
-            return quote(text if len(text) <= limit else text[:limit] + "...")
-        except Exception as error:
-            return self._leaf("<%s: repr raised %s>" % (shape.label, shapes.label_of(type(error))))
-
-    def _bytes(self, value: Any, depth: int) -> str:
-        base = bytes if issubclass(type(value), bytes) else bytearray
-        length = base.__len__(value)
-        limit = self._limits[depth]
-        text = repr(bytes(base.__getitem__(value, slice(0, limit + _MARGIN))))
-        if length > 7:
-            text = self._scrubbed(text)
-        if length > limit:
-            text = "%s... (%d bytes)" % (text[:limit], length)
-        return quote(text)
-
-    def _word(self, value: Any, shape: Shape, depth: int) -> str:
-        """What has no parts: classes, modules, members of enums, and whatever derives from text or number."""
-        sort = shape.kind
-        if sort == CLASS:
-            return self._leaf("<class %s>" % shapes.label_of(value))
-        if sort == NAMED:
-            return self._leaf("<module %s>" % shapes.module_name(value))
-        if sort == ENUM:
-            state = dict(state_of(value, shape))
-            return self._leaf("<%s.%s>" % (shape.label, shapes.exact(state.get("_name_"))))
-        if sort == STR:
-            kept = str.__getitem__(value, slice(0, self._limits[depth] + _MARGIN))
-            return self._text(kept, depth, str.__len__(value))
-        if sort == BYTES:
-            return self._bytes(value, depth)
-        if sort == FLOAT:
-            return self._leaf(float.__repr__(value))
-        bits = int.bit_length(value)
-        return self._leaf("<%s of %d bits>" % (shape.label, bits) if bits > 130 else int.__repr__(value))
-
-    def prefix(self, name: Any) -> str | None:
-        """``"name":`` for a key, or None where the name is a secret's."""
-        if type(name) is str:
-            prefix = self.prefixes.get(name, "")
-            if prefix == "":
-                prefix = None if self._sensitive(name) else quote(self._key_text(name)) + ":"
-                if len(name) <= 100:
-                    self.prefixes[name] = prefix
-            return prefix
-        text = self._key_text(name)
-        plain = text
-        if type(name) is bytes:
-            plain = name[:200].decode("latin-1")
-        elif type(name) is tuple or type(name) is frozenset:
-            # A secret's name anywhere in a composed key.
-            for part in first(iter(name), BREADTH):
-                if type(part) is str and self._sensitive(part):
-                    return None
-        return None if self._sensitive(plain) else quote(text) + ":"
-
-    def _key_text(self, name: Any) -> str:
-        """A key as text: text as it is, anything else as it would be described."""
-        text = shapes.exact(name)
-        if text is None:
-            kind = type(name)
-            if kind is int and -_LARGE < name < _LARGE:
-                return "%d" % name
-            if kind is bytes:
-                text = repr(name[:100])
-            elif name is None or kind is bool or kind is float:
-                text = repr(name)
-            elif kind is tuple:
-                text = "(%s)" % ", ".join(
-                    self._key_text(part) for part in name[:5] if type(part) is not tuple
-                )
-            else:
-                shape = shape_of(kind)
-                text = shape.show(name) if shape.show is not None else "<%s>" % shape.label
-                if shape.kind == ENUM:
-                    text = "<%s.%s>" % (shape.label, shapes.exact(dict(state_of(name, shape)).get("_name_")))
-        if len(text) > 100:
-            text = text[:97] + "..."
-        if "\0" in text:
-            text = text.replace("\0", "\ufffd")
-        return self._scrubbed(text) if len(text) > 7 else text

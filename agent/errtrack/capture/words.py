@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""What is shown in one word: texts, bytes, numbers, classes, members of enums, and names.
+
+As JSON text, without running the application's code, and without the secrets that are recognised by their look.
+"""
+
+from __future__ import annotations
+
+from errtrack.capture import shapes
+from errtrack.capture.shapes import BYTES, CLASS, ENUM, FLOAT, INT, NAMED, STR, first, shape_of, state_of
+from errtrack.capture.wire import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from errtrack.capture.scrubber import Scrubber
+    from errtrack.capture.shapes import Shape
+    from errtrack.options import Options
+
+BREADTH = 10
+LARGE = 10**40
+OF_ONE_WORD = frozenset((CLASS, NAMED, STR, BYTES, INT, FLOAT, ENUM))
+
+_MARGIN = 250
+
+
+class Words:
+    """Describes what has no parts, for one event.
+
+    What stands at the top of a frame keeps *max_value_length* characters of a text, what is nested a quarter.
+    """
+
+    __slots__ = ("_always", "_limits", "_scrubber", "_sensitive", "prefixes", "texts")
+
+    def __init__(self, options: Options, scrubber: Scrubber) -> None:
+        self._scrubber = scrubber
+        self._sensitive = scrubber.key_is_sensitive
+        top = min(options.max_value_length, 1024)
+        self._limits = (top, max(top // 4, 16), max(top // 8, 16), max(top // 8, 16), 100, 100)
+        self._always = min(self._limits)  # a text of no more than this is never cut
+        #: The frames of one event show the same words again and again.
+        self.texts: dict[str, str] = {}
+        self.prefixes: dict[str, str | None] = {}
+
+    def _leaf(self, text: str) -> str:
+        return quote(text if len(text) <= 500 else text[:497] + "...")
+
+    def _text(self, value: str, depth: int, length: int = 0) -> str:
+        """A text; *length* is its whole length where *value* is only its beginning."""
+        length = length or len(value)
+        limit = self._limits[depth]
+        if length > limit:
+            # Scrubbed with some margin: a secret on the edge would lose what it is recognised by.
+            text = self._scrubbed(value[: limit + _MARGIN])[:limit]
+            return quote("%r... (%d characters)" % (text, length))
+        text = quote(repr(self._scrubbed(value) if length > 7 else value))
+        if length <= self._always:
+            self.texts[value] = text
+        return text
+
+    def _scrubbed(self, value: str) -> str:
+        scrubber = self._scrubber
+        return scrubber.known_suspect(value) if scrubber.is_suspicious(value) else value
+
+    def _text_of_repr(self, value: Any, shape: Shape, depth: int) -> str:
+        try:
+            text = repr(value)
+            limit = self._limits[depth]
+            text = self._scrubbed(str.__getitem__(text, slice(0, limit + _MARGIN)))
+            return quote(text if len(text) <= limit else text[:limit] + "...")
+        except Exception as error:
+            return self._leaf("<%s: repr raised %s>" % (shape.label, shapes.label_of(type(error))))
+
+    def _bytes(self, value: Any, depth: int) -> str:
+        base = bytes if issubclass(type(value), bytes) else bytearray
+        length = base.__len__(value)
+        limit = self._limits[depth]
+        text = repr(bytes(base.__getitem__(value, slice(0, limit + _MARGIN))))
+        if length > 7:
+            text = self._scrubbed(text)
+        if length > limit:
+            text = "%s... (%d bytes)" % (text[:limit], length)
+        return quote(text)
+
+    def _word(self, value: Any, shape: Shape, depth: int) -> str:
+        """What has no parts: classes, modules, members of enums, and whatever derives from text or number."""
+        sort = shape.kind
+        if sort == CLASS:
+            return self._leaf("<class %s>" % shapes.label_of(value))
+        if sort == NAMED:
+            return self._leaf("<module %s>" % shapes.module_name(value))
+        if sort == ENUM:
+            state = dict(state_of(value, shape))
+            return self._leaf("<%s.%s>" % (shape.label, shapes.exact(state.get("_name_"))))
+        if sort == STR:
+            kept = str.__getitem__(value, slice(0, self._limits[depth] + _MARGIN))
+            return self._text(kept, depth, str.__len__(value))
+        if sort == BYTES:
+            return self._bytes(value, depth)
+        if sort == FLOAT:
+            return self._leaf(float.__repr__(value))
+        bits = int.bit_length(value)
+        return self._leaf("<%s of %d bits>" % (shape.label, bits) if bits > 130 else int.__repr__(value))
+
+    def prefix(self, name: Any) -> str | None:
+        """``"name":`` for a key, or None where the name is a secret's."""
+        if type(name) is str:
+            prefix = self.prefixes.get(name, "")
+            if prefix == "":
+                prefix = None if self._sensitive(name) else quote(self._key_text(name)) + ":"
+                if len(name) <= 100:
+                    self.prefixes[name] = prefix
+            return prefix
+        text = self._key_text(name)
+        plain = text
+        if type(name) is bytes:
+            plain = name[:200].decode("latin-1")
+        elif type(name) is tuple or type(name) is frozenset:
+            # A secret's name anywhere in a composed key.
+            for part in first(iter(name), BREADTH):
+                if type(part) is str and self._sensitive(part):
+                    return None
+        return None if self._sensitive(plain) else quote(text) + ":"
+
+    def _key_text(self, name: Any) -> str:
+        """A key as text: text as it is, anything else as it would be described."""
+        text = shapes.exact(name)
+        if text is None:
+            kind = type(name)
+            if kind is int and -LARGE < name < LARGE:
+                return "%d" % name
+            if kind is bytes:
+                text = repr(name[:100])
+            elif name is None or kind is bool or kind is float:
+                text = repr(name)
+            elif kind is tuple:
+                text = "(%s)" % ", ".join(
+                    self._key_text(part) for part in name[:5] if type(part) is not tuple
+                )
+            else:
+                shape = shape_of(kind)
+                text = shape.show(name) if shape.show is not None else "<%s>" % shape.label
+                if shape.kind == ENUM:
+                    text = "<%s.%s>" % (shape.label, shapes.exact(dict(state_of(name, shape)).get("_name_")))
+        if len(text) > 100:
+            text = text[:97] + "..."
+        if "\0" in text:
+            text = text.replace("\0", "\ufffd")
+        return self._scrubbed(text) if len(text) > 7 else text
