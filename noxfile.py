@@ -17,7 +17,8 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize(
     "libraries",
     [
-        "flask<2.3 werkzeug<2.3 gunicorn<21",
+        "flask<2.3 werkzeug<2.3 gunicorn<21 waitress<2 cheroot<9 setuptools<80",
+        "starlette<0.22 fastapi<0.88 pydantic<2 uvicorn<0.18 hypercorn<0.15 httpx<0.24",
         "urllib3<2",
         "wrapt<1.15",
         "tornado<6.1 sanic<23 websockets<11 awslambdaric<3 aiohttp<3.9 yarl<1.9",

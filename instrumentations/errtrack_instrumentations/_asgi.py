@@ -177,6 +177,13 @@ def report(error: Exception, send: Any, mechanism: str, record: Request | None =
     Where a layer has seen that it was raised in scopes of its own (middleware may run what is below it in a task),
     these are what is told of it.
     """
+    inner: Any = error
+    while len(getattr(inner, "exceptions", ())) == 1 and type(inner).__name__.endswith("ExceptionGroup"):
+        inner = inner.exceptions[0]  # a task group's, around the one task that has failed
+    if inner is not error and isinstance(inner, Exception):
+        report(inner, send, mechanism, record)
+        errtrack.dismiss_exception(error)
+        return
     if is_disconnect(error, send):
         errtrack.dismiss_exception(error)  # or the server's log of it would be an event
     elif record is None or record.raised is None or record.raised[0] != id(error):

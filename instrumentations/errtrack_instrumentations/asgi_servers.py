@@ -64,6 +64,7 @@ INSTRUMENTATION = Instrumentation(
         Patch("hypercorn.app_wrappers", "ASGIWrapper.__init__", watch_given_app),
         Patch("daphne.server", "Server.__init__", watch_given_app),
         Patch("uvicorn.middleware.wsgi", "_WSGIMiddleware.__init__", watch_bridged_app),
+        Patch("uvicorn.middleware.wsgi", "WSGIMiddleware.__init__", watch_bridged_app),
         Patch("uvicorn.middleware.wsgi", "build_environ", hand_record_on),
         Patch("hypercorn.app_wrappers", "WSGIWrapper.__init__", watch_bridged_app),
         Patch("hypercorn.app_wrappers", "_build_environ", hand_record_on),

@@ -60,7 +60,7 @@ def _raised_anew(tb: TracebackType | None, seen_head: int, seen_innermost: int, 
         return False
     # The entry in front of the seen ones called into them, or it is a second `raise` of the same object.
     code = before.tb_frame.f_code
-    if code.co_filename.endswith(_FUTURES):
+    if code.co_filename.endswith(_FUTURES) or code.co_name == "reraise":  # of six, and of Flask 1
         return False
     from opcode import opmap
 

@@ -213,7 +213,7 @@ class Environ(dict): pass
 environ = Environ(EnvironBuilder("/fail/1").get_environ())
 reference = weakref.ref(environ)
 keys = set(environ)
-run_wsgi_app(shop.app, environ)
+run_wsgi_app(shop.app, environ, buffered=True)
 print("errtrack.request" in environ)
 del environ
 gc.collect()

@@ -158,8 +158,9 @@ async def item(item: str): raise RuntimeError("item")
 app.include_router(router, prefix="/api")
 
 async def inner(request): raise RuntimeError("inner")
+async def deep(request): raise RuntimeError("inner")
 
-app.mount("/sub", Starlette(routes=[Route("/inner/{x}", inner), Mount("/deep", routes=[Route("/{y}", inner)])]))
+app.mount("/sub", Starlette(routes=[Route("/inner/{x}", inner), Mount("/deep", routes=[Route("/{y}", deep)])]))
 
 def wsgi(environ, start_response):
     errtrack.set_tag("bridged", "yes")
@@ -182,6 +183,11 @@ async def caused():
     except ZeroDivisionError as error:
         raise RuntimeError("caused") from error
 """
+
+#: Before 0.28 middleware swallowed what failed after the answer.
+from starlette.middleware.exceptions import ExceptionMiddleware  # noqa: E402
+
+LOSES_BACKGROUND = hasattr(ExceptionMiddleware, "_lookup_exception_handler")
 
 FORM = "name=book&name=pen&token=hunter2"
 MULTIPART = (
@@ -283,6 +289,8 @@ def test_every_event_is_one_that_is_expected(day: Day) -> None:
     ]  # fmt: skip
     if day.has_websockets:
         expected.append("websocket fails")
+    if LOSES_BACKGROUND:
+        expected.remove("background")
     validation = [value for value in seen if "validation error" in value]
     assert len(validation) == 1
     assert [value for value in seen if value not in validation] == sorted(expected)
@@ -297,6 +305,8 @@ def test_every_event_is_one_that_is_expected(day: Day) -> None:
     ],
 )  # fmt: skip
 def test_what_nobody_took_is_unhandled(day: Day, path: str, value: str) -> None:
+    if path == "/background" and LOSES_BACKGROUND:
+        pytest.skip("lost by this Starlette's middleware")
     error = main_exception(day.at(path))
     assert error["value"] == value
     assert (error["mechanism"]["type"], error["mechanism"]["handled"]) == ("starlette", False)
@@ -347,7 +357,7 @@ def test_tags_and_breadcrumbs_of_an_endpoint_below_middleware_that_runs_it_in_a_
 
 def test_tags_of_an_endpoint_in_the_thread_pool_and_of_a_background_task(day: Day) -> None:
     assert day.at("/sync/1")["tags"]["n"] == "1"
-    assert day.at("/background")["tags"]["task"] == "yes"
+    assert LOSES_BACKGROUND or day.at("/background")["tags"]["task"] == "yes"
 
 
 def test_request_of_the_event(day: Day) -> None:
