@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+#: Loggers of the servers themselves.
+_SERVERS = ("tornado.", "sanic.", "aiohttp.")
+
+
 def prepare() -> None:
     """Start the client where requests that end well matter as well: an error would start it by itself."""
     asked = options.current()
@@ -92,6 +96,8 @@ class Request(_request.Record):
 
     def __call__(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
         describe(event, self.facts)
+        if self.facts.address and not errtrack.should_send_default_pii():
+            _drop_crumbs(event, self.facts.address)
         if self.enrich is not None and self.enrich(event, hint) is False:
             return None
         event.setdefault("transaction", self.name)
@@ -129,6 +135,20 @@ def describe(event: dict[str, Any], facts: Facts) -> None:
         env={"SERVER_NAME": name, "SERVER_PORT": port},
         client_address=facts.address,
     )
+
+
+def _drop_crumbs(event: dict[str, Any], address: str) -> None:
+    """Leave the servers' own log lines about a failure out where they name the client."""
+    crumbs = event.get("breadcrumbs")
+    values = crumbs.get("values") if isinstance(crumbs, dict) else None
+    if isinstance(values, list):
+        kept = [
+            crumb
+            for crumb in values
+            if not str(crumb.get("category")).startswith(_SERVERS) or address not in str(crumb.get("message"))
+        ]
+        if len(kept) < len(values):
+            event["breadcrumbs"] = {**crumbs, "values": kept}  # type: ignore[dict-item]
 
 
 def add_body(event: dict[str, Any], facts: Facts, raw: bytes, parse: Callable[[], Any] | None = None) -> None:

@@ -74,12 +74,17 @@ def told(tmp_path_factory: pytest.TempPathFactory, sandbox_in: Any) -> Told:
         ask("405", "/ok", method="PUT")
         ask("static", "/static/tornado_app.py")
         ask("plain", "/plain/client.py")
+        ask("wsgi", "/wsgi/ok")
         ask("upload", "/upload", method="POST", body=b"good")
         ask("bad upload", "/upload?bad", method="POST", body=b"bad")
         told.answers["mixed"] = server.get_all(["/mixed/%d" % n for n in range(100)], 50)
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(b"GET /disconnected HTTP/1.1\r\nHost: x\r\n\r\n")
             client.recv(100)
+        # Tornado never answers where a WSGI application has failed.
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(b"GET /wsgi/fail HTTP/1.1\r\nHost: x\r\n\r\n")
+            told.wait_for("/wsgi/fail")
         told.answers["ws"] = talk(told, server, "/ws/plain", "a", "-", "b", "-", "fail", "-")
         for path in ("silent", "native", "generator"):
             told.answers["ws " + path] = talk(told, server, "/ws/" + path, "a", "-", "fail", "-")
@@ -143,7 +148,7 @@ def test_nothing_but_failures_is_reported(told: Told) -> None:
     assert all("exception" in event for event in told.all)
     assert {event["request"]["url"].split("/", 3)[3].split("/")[0] for event in told.all} == {
         "crash", "native", "generator", "user", "never", "silent", "write_error", "prepare", "on_finish", "flushed",
-        "nested", "inner", "callback", "spawned", "static", "upload", "mixed", "ws",
+        "nested", "inner", "callback", "spawned", "static", "upload", "mixed", "ws", "wsgi",
     }  # fmt: skip
 
 
@@ -155,6 +160,8 @@ def test_failing_write_error_is_a_second_event(told: Told) -> None:
     types = [main_exception(event)["type"] for event in told.events("/write_error")]
     assert types == ["ValueError", "KeyError"]
     assert told.answers["write_error"][0] == 500
+    # Tornado has logged the first one, with the client's address.
+    assert "remote_ip" not in json.dumps([e.get("breadcrumbs") for e in told.events("/write_error")])
 
 
 @pytest.mark.parametrize("place", ["prepare", "on_finish", "flushed"])
@@ -188,6 +195,13 @@ def test_failing_callback_knows_the_request_that_left_it(told: Told, what: str) 
     event = told.event("/" + what)
     assert event["tags"]["creator"] == {"callback": "callback", "spawned": "spawn"}[what]
     assert event["request"]["method"] == "GET"
+
+
+def test_wsgi_application_in_tornado(told: Told) -> None:
+    assert told.answers["wsgi"] == (200, b"wsgi")
+    event = told.event("/wsgi/fail")
+    assert main_exception(event)["mechanism"]["type"] == "wsgi"
+    assert event["transaction"] == "generic WSGI request"
 
 
 def test_static_files(told: Told) -> None:
