@@ -463,3 +463,20 @@ def test_patched_function_can_be_pickled(settings: options.Options, monkeypatch:
     finally:
         instrumentation.remove()
     assert module.target is original
+
+
+def test_builtin_function_of_a_module_is_patched_by_a_plain_function(
+    settings: options.Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wrapper that objects need imports half of the standard library: too much for what is early, like sqlite3."""
+    import sys
+    from types import FunctionType, ModuleType
+
+    module = ModuleType("early")
+    module.measure = len  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wrapt", None)  # whoever imports it fails
+    instrumentation = Instrumentation("x", patches=[Patch("early", "measure", handler_that_does_nothing)])
+    instrumentation.apply("early", module)
+    assert type(module.measure) is FunctionType and module.measure([1, 2]) == 2
+    instrumentation.remove()
+    assert module.measure is len
