@@ -60,6 +60,7 @@ def test_every_option_has_an_environment_variable_that_works() -> None:
             "function_name",
             "endpoint",
             "breadcrumb",
+            "method_and_path_pattern",
         ):
             try:
                 value = option.convert(text)
