@@ -53,8 +53,8 @@ def blow(sandbox: Any, sink: Sink, seconds: float, rate: float) -> int:
 def test_every_error_of_a_storm_is_told_or_counted(sandbox: Any, sink: Sink) -> None:
     raised = blow(sandbox, sink, 2, 10_000)
     full, held_back = counted(sink.events())
-    last_words = 1  # the short event at exit stands for those that it counts
-    assert full - last_words + held_back == raised, (raised, full, held_back)
+    # The short event at exit stands for those that it counts; there is none if a full one came last.
+    assert raised - held_back in (full, full - 1), (raised, full, held_back)
     assert 20 <= full <= 25 and raised > 1000
     assert sum(path.stat().st_size for path in sandbox.store.rglob("seg-*")) < 1_000_000
 
@@ -64,6 +64,6 @@ def test_every_error_of_a_storm_is_told_or_counted(sandbox: Any, sink: Sink) -> 
 def test_storm_of_ten_thousand_a_second_for_a_minute(sandbox: Any, sink: Sink) -> None:
     raised = blow(sandbox, sink, 60, 10_000)
     full, held_back = counted(sink.events())
-    assert full - 1 + held_back == raised
+    assert raised - held_back in (full, full - 1)
     assert full <= 20 + 6 + 1
     print(json.dumps({"raised": raised, "full": full, "held_back": held_back}))
