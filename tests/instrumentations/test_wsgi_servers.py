@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 import sys
+import time
 from collections import Counter
 
 import pytest
@@ -64,6 +66,35 @@ def test_preloaded_application(sandbox) -> None:
     with Server.gunicorn(sandbox, "shop:app", "--workers", "2", "--preload") as server:
         server.get_all("/fail?%d" % n for n in range(10))
     assert len(sandbox.events()) == 10
+
+
+def test_reloaded_application(sandbox) -> None:
+    sandbox.write("shop.py", RAW)
+    with Server.gunicorn(sandbox, "shop:app", "--reload") as server:
+        server.get("/fail?before")
+        sandbox.write("shop.py", RAW.replace('"failed "', '"changed "'))
+        server.wait_for("Worker reloading")
+        deadline = time.monotonic() + 40
+        while not any("changed" in str(main_exception(e)["value"]) for e in sandbox.events()):
+            assert time.monotonic() < deadline, server.output
+            server.get("/fail?after")
+            time.sleep(0.1)
+
+
+def test_server_that_executes_itself_anew(sandbox) -> None:
+    sandbox.write("shop.py", RAW)
+    pid_file = sandbox.folder / "pid"
+    with Server.gunicorn(sandbox, "shop:app", "--pid", str(pid_file)) as server:
+        server.get("/fail?old")
+        server.process.send_signal(signal.SIGUSR2)
+        deadline = time.monotonic() + 40
+        while server.output.count("Booting worker") < 2:
+            assert time.monotonic() < deadline, server.output
+            time.sleep(0.05)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(40)
+        assert server.get("/fail?new")[0] == 500
+        assert [event["request"]["query_string"] for event in sandbox.events()] == ["old", "new"]
 
 
 def test_gunicorn_by_its_own_command(sandbox) -> None:
