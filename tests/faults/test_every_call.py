@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The N-th call to the system fails, or the process dies there, for every N: nothing accepted is lost, nobody notices.
 
-In CI every fifth call, from another one each time, with one error and with kill -9; ``nox -s faults`` takes every call and
+In CI every seventh call, from another one each time, with one error and with kill -9; ``nox -s faults`` takes every call and
 every error.
 """
 
@@ -66,7 +66,7 @@ def check(sink: Sink, rows: list[dict[str, Any]], scenario: str, fault: str) -> 
 @pytest.mark.parametrize("fault", ["kill", "ENOSPC"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_call_may_be_the_last_or_fail(sink: Sink, tmp_path: Path, scenario: str, fault: str) -> None:
-    check(sink, run(sink, tmp_path, scenario, fault, 1 if ALL else 5), scenario, fault)
+    check(sink, run(sink, tmp_path, scenario, fault, 1 if ALL else 7), scenario, fault)
 
 
 @pytest.mark.soak
