@@ -93,12 +93,12 @@ class Place:
                 line = found[1]
                 clean = stack.scrubber.source_line
                 shown["context_line"] = clean(line)
-        self.slim = utf8(dumps(shown)[:-1])
+        self.slim = self.full = utf8(dumps(shown)[:-1])
         if "context_line" in shown and found is not None:
-            shown["pre_context"] = [clean(text) for text in found[0]]
-            shown["post_context"] = [clean(text) for text in found[2]]
+            pre = shown["pre_context"] = [clean(text) for text in found[0]]
+            post = shown["post_context"] = [clean(text) for text in found[2]]
+            self.full += utf8(',"pre_context":%s,"post_context":%s' % (dumps(pre), dumps(post)))
         self.shown = shown
-        self.full = utf8(dumps(shown)[:-1])
         self.names, count = variables.names_in_order(code, line)
         self.first = frozenset(self.names[:count])
         self.loaded = True

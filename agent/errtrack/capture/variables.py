@@ -22,6 +22,8 @@ OPTIMIZED = 1  # CO_OPTIMIZED: a function; its f_locals is a copy, not the names
 HIDDEN_BY = ("__traceback_hide__", "__tracebackhide__")
 MISSING = object()
 _NAMES = 25
+#: Of ASCII, what is no part of a name.
+_BLANKS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
 
 
 def write(
@@ -97,7 +99,7 @@ def names_in_order(code: CodeType, line: str) -> tuple[tuple[str, ...], int]:
     """Names of the failing line, the parameters, the other variables; and how many the first two are."""
     parameters = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
     everything = [*code.co_varnames, *code.co_cellvars, *code.co_freevars]
-    on_line = "".join(c if c.isalnum() or c == "_" else " " for c in line.partition("#")[0]).split()
+    on_line = line.partition("#")[0].translate(_BLANKS).split()
     if not code.co_flags & OPTIMIZED:
         everything = [*code.co_names]
         parameters = 0
