@@ -19,7 +19,7 @@ _STATUS = {"Http404": "not_found", "PermissionDenied": "permission_denied"}
 
 def is_off(args: Any) -> bool:
     """Whether there is no span to hang another one below: tracing is off, or this request is not sampled."""
-    return tracing.recording() is None
+    return tracing.tracer is None or tracing.recording() is None
 
 
 def spanned(
