@@ -27,9 +27,10 @@ class Waiting:
     def start(self, *args: Any, **kwargs: Any) -> Any:
         """Begin the transaction by the client's own tracer, where it has one."""
         errtrack.is_initialized()
-        if trace.tracer is self:  # switched off meanwhile
-            trace.tracer = None
-        return None if trace.tracer is None else trace.tracer.start(*args, **kwargs)
+        made: Any = trace.tracer
+        if made is self:  # switched off meanwhile
+            made = trace.tracer = None
+        return None if made is None else made.start(*args, **kwargs)
 
 
 def wait(unit: ModuleType) -> None:
