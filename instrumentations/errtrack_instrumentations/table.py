@@ -76,7 +76,6 @@ INSTRUMENTATIONS = {
     "django_tasks": ("Django's tasks", "spans of what is enqueued (Django 6)"),
     "rest_framework": ("Django REST framework", "the data that it parsed; spans of authentication"),
     "channels": ("Django Channels", "failing websocket consumers, by name"),
-    "sanic": ("Sanic", "failed requests with route and body, websockets, background tasks, exception handlers"),
     "aws_lambda": (
         "AWS Lambda",
         "failed invocations with their event, delivered in time; functions that cannot be loaded; timeouts",
