@@ -39,9 +39,22 @@ def context(path: str, lineno: int, module: str | None, namespace: Any) -> Conte
     if lineno > len(lines):
         return None
     start = max(0, lineno - 1 - AROUND)
-    shown = [_decode(line, encoding) for line in lines[start : lineno + AROUND]]
+    shown = _decoded(lines[start : lineno + AROUND], encoding)
     here = lineno - 1 - start
     return shown[:here], shown[here], shown[here + 1 :]
+
+
+def _decoded(lines: list[Any], encoding: str) -> list[str]:
+    if type(lines[0]) is bytes and max(map(len, lines)) <= _LINE:
+        # Nothing will have to be cut: all at once.
+        try:
+            text = b"\n".join(lines).decode(encoding, "replace")
+        except LookupError:
+            text = b"\n".join(lines).decode("utf-8", "replace")
+        found = text.replace("\0", "\ufffd").split("\n")
+        if len(found) == len(lines):
+            return found
+    return [_decode(line, encoding) for line in lines]
 
 
 def _decode(line: Any, encoding: str) -> str:
