@@ -78,6 +78,8 @@ def test_one_event_a_failed_task_and_none_for_others(ran: Ran) -> None:
         "receiver": [("RuntimeError", "in a receiver")],
         "nested": [("RuntimeError", "outer RuntimeError")],
     }
+    ended = {"again": "KeyError", "auto": "LookupError", "mended": 2, "late": "RuntimeError", "receiver": 3}
+    assert {task_id: ran.ended[task_id] for task_id in ended} == ended, ran.output
     for task_id, events in expected.items():
         assert [kind(event) for event in ran.shop.events(task_id)] == events
     for task_id in ("unencodable", "called"):

@@ -24,6 +24,7 @@ with Connection("memory://") as connection:
         producer.publish({"n": 1}, routing_key="orders")
         producer.publish({"n": 2}, "orders", exchange=Exchange("shop"), headers={"x": "y"})
         producer.publish({"n": 3}, routing_key="orders", exchange="shop", headers=None)
+        producer.publish({"n": 4}, routing_key="nowhere", headers=["odd"])
         try:
             producer.publish(object(), routing_key="orders", serializer="json")
         except Exception as error:
@@ -50,10 +51,16 @@ def published(sandbox: Any, **env: str) -> tuple[list[str], list[dict[str, Any]]
 def test_publications_within_a_transaction_are_spans(sandbox: Any) -> None:
     told, (transaction,) = published(sandbox, ERRTRACK_TRACES_SAMPLE_RATE="1", PYTHONPATH=str(sandbox.folder))
     spans = [s for s in transaction["spans"] if s["op"] == "queue.publish"]
-    assert [s["description"] for s in spans] == ["orders"] * 4
-    assert [s["data"].get("messaging.destination.name") for s in spans] == ["orders", None, None, "orders"]
+    assert [s["description"] for s in spans] == ["orders"] * 3 + ["nowhere", "orders"]
+    assert [s["data"].get("messaging.destination.name") for s in spans] == [
+        "orders",
+        None,
+        None,
+        "nowhere",
+        "orders",
+    ]
     assert {s["data"]["messaging.system"] for s in spans} == {"memory"}
-    assert [s.get("status") for s in spans] == [None, None, None, "internal_error"]
+    assert [s.get("status") for s in spans] == [None] * 4 + ["internal_error"]
     assert told == ["EncodeError", "[[0, {}], [1, {}], [2, {'x': 'y'}], [3, {}]]"]
 
 
