@@ -427,6 +427,24 @@ def test_thread_that_outlives_its_request_loses_no_more_than_its_span(running: R
     assert sent["spans"] == []
 
 
+def test_span_that_ends_out_of_order_is_not_in_hand_again(running: Running, sink: Sink) -> None:
+    """Tasks that share a scope, as under trio, end their spans in any order."""
+    running.send_to(sink, traces_sample_rate=1.0)
+    unit = Unit("http.server", "shared", "route", "test")
+    token = unit.enter()
+    first = errtrack.start_span(op="function", name="first")
+    first.__enter__()
+    second = errtrack.start_span(op="function", name="second")
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert errtrack.get_current_span() is unit.span
+    unit.leave(token)
+    unit.end()
+    (sent,) = transactions(running, sink)
+    assert [span["description"] for span in sent["spans"]] == ["first", "second"]
+
+
 def test_ignored_answers_and_methods_are_no_transactions(running: Running, sink: Sink) -> None:
     client = running.send_to(sink, traces_sample_rate=1.0, trace_ignore_status_codes=["404", "500-599"])
     for status in (200, 404, 503):

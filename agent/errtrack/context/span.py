@@ -100,8 +100,12 @@ class Span:
         return token
 
     def leave(self, token: Token) -> None:
-        """Put the span in hand that was before."""
-        token[0].span = token[1]
+        """Put in hand the span that was before; its transaction, where it has ended: tasks may share a scope."""
+        scope, before = token
+        if before is not None and before.ended is not None:
+            above = before.transaction
+            before = above if above.ended is None else None
+        scope.span = before
 
     def set_data(self, key: str, value: Any) -> None:
         """Attach a value under a name such as ``db.system``."""
