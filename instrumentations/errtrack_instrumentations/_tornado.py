@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Where a handler keeps the record of its request.
 _KEY = "_errtrack_request"
+#: And the identity of the exception that was reported last.
+_TOLD = "_errtrack_told"
 #: Said by Tornado about a failure that has been reported already.
 _AFTERMATH = "Cannot send error response after headers written"
 
@@ -91,9 +93,17 @@ def report(handler: Any, error: BaseException) -> None:
     """Report what *handler* let out."""
     record = record_of(handler)
     if record is not None:
-        record.report(error)
+        tell(handler, record, error)
     else:
         errtrack.report_exception(error, "tornado")
+
+
+def tell(handler: Any, record: _http.Request, error: BaseException) -> None:
+    """Report *error* once: of a websocket's coroutine, some releases let it out of the connection's as well."""
+    told = (id(error), type(error))
+    if vars(handler).get(_TOLD) != told:
+        vars(handler)[_TOLD] = told
+        record.report(error)
 
 
 def report_swallowed(handler: Any) -> None:
@@ -146,7 +156,7 @@ def watched(handler: Any, callback: Any) -> Any:
                 message.close()
         except BaseException as error:
             if isinstance(error, Exception) and is_failure(handler, error):
-                message.report(error)
+                tell(handler, message, error)
             message.close()
             raise
         finally:
@@ -159,7 +169,7 @@ def finish(handler: Any, message: _http.Request, future: Any) -> None:
     """The message has been dealt with."""
     error = None if future.cancelled() else future.exception()
     if isinstance(error, Exception) and is_failure(handler, error):
-        message.report(error)
+        tell(handler, message, error)
     message.close()
 
 
