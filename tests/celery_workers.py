@@ -25,6 +25,7 @@ class Broker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._shops = 0
         self.process: subprocess.Popen[bytes] | None = None
         program = shutil.which("redis-server")
         try:
@@ -66,6 +67,15 @@ class Broker:
     def is_redis(self) -> bool:
         return self.process is not None
 
+    def env_of_its_own(self) -> dict[str, str]:
+        """For one more application: its tasks' ids are those of another, so their results lie apart."""
+        self._shops += 1
+        if self.is_redis:
+            return {**self.env, "RESULTS": self.env["RESULTS"][:-1] + str(self._shops)}
+        results = self.folder / ("results-%d" % self._shops)
+        results.mkdir()
+        return {**self.env, "RESULTS": "file://%s" % results}
+
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
@@ -77,7 +87,12 @@ class Shop:
 
     def __init__(self, sandbox: Any, broker: Broker, **env: str) -> None:
         self.sandbox = sandbox
-        self.env = {**broker.env, "QUEUE": sandbox.folder.name, "PYTHONPATH": str(sandbox.folder), **env}
+        self.env = {
+            **broker.env_of_its_own(),
+            "QUEUE": sandbox.folder.name,
+            "PYTHONPATH": str(sandbox.folder),
+            **env,
+        }
         if "ERRTRACK_TRACES_SAMPLE_RATE" in env:
             self.env["ERRTRACK_BEFORE_SEND_TRANSACTION"] = "spy:keep"
         sandbox.write("shop.py", SHOP)
