@@ -55,7 +55,7 @@ def open_door(finder: "Finder") -> None:
     """Arrange that applications are watched as uWSGI finds them."""
     import _frozen_importlib_external
 
-    external: "Any" = _frozen_importlib_external
+    external: Any = _frozen_importlib_external
 
     sys.meta_path.insert(0, Door(finder))
     fix_up = external._fix_up_module
