@@ -32,17 +32,23 @@ def row(file: str, facts: dict[str, Any], options: Options) -> tuple[str, str]:
     tops = library_names(file)
     if not tops or file in (*catalogue.WIRES.values(), *catalogue.AT_EXIT):
         return OK, "on" + supports
+    # The range is that of one distribution; a row may watch modules of others besides.
+    named = facts["distributions"].get(instrumentation.distribution.replace("_", "-").lower())
+    if named and supports and not distributions.satisfies(named, instrumentation.supports):
+        return PROBLEM, "%s %s is not supported (%s)" % (
+            instrumentation.distribution,
+            named,
+            instrumentation.supports,
+        )
     present, absent = [], []
     for top in tops:
         version = facts["distributions"].get(top.replace("_", "-").lower())
-        if version is None and top == instrumentation.name:
-            version = facts["distributions"].get(instrumentation.distribution)
+        if version is None and (top == instrumentation.name or len(tops) == 1):
+            version = named
         if version or facts["modules"].get(top):
             present.append("%s %s" % (top, version) if version else top)
         else:
             absent.append(top)
-        if version and supports and not distributions.satisfies(version, instrumentation.supports):
-            return PROBLEM, "%s %s is not supported (%s)" % (top, version, instrumentation.supports)
     if not present:
         return OFF, "%s not installed%s" % (" and ".join(absent), supports)
     text = "on for %s%s" % (" and ".join(present), supports)

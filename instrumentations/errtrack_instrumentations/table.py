@@ -51,7 +51,10 @@ INSTRUMENTATIONS = {
         "ASGI servers (uvicorn, hypercorn, daphne)",
         "failed requests, websockets and start-ups of any ASGI application",
     ),
-    "starlette": ("Starlette, FastAPI", "failed requests with route, background tasks, the body that was read"),
+    "starlette": (
+        "Starlette, FastAPI",
+        "failed requests with route, background tasks, the body that was read",
+    ),
     "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
     "tornado": ("Tornado", "failed requests with handler and body; a scope for each websocket message"),
     "django": ("Django", "failed requests with route, body and user; WSGI, ASGI, `runserver`, test clients"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -161,9 +162,10 @@ def test_doctor_looks_for_every_place_to_patch_in_the_python_of_the_command(
     found = checks(desk.run("doctor", "--json", "--", sys.executable, "app.py"))
     state, text = found["Instrumentations", "flask"]
     assert state == "ok"
-    assert "5 of 5 patch points are there" in text
+    assert re.search(r"(\d+) of \1 patch points are there", text), text
     state, text = found["Instrumentations", "wsgi_servers"]
-    assert (state, "2 of 2" in text) == ("ok", True)
+    assert state == "ok"
+    assert re.search(r"([1-9]\d*) of \1 patch points are there", text), text
 
 
 def test_doctor_tells_what_cannot_be_patched(
