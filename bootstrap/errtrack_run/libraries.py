@@ -57,6 +57,9 @@ def row(file: str, facts: dict[str, Any], options: Options) -> tuple[str, str]:
     asked = {point: why for point, why in known.items() if why is not None and why != "not installed"}
     missing = ["%s (%s)" % (point.replace(":", "."), why) for point, why in asked.items() if why]
     if missing and len(missing) == len(asked):
+        # A row for a part of a library, such as django_tasks, has nothing to do in releases without that part.
+        if named and file.startswith(instrumentation.distribution + "_"):
+            return OFF, "%s %s has no such part" % (instrumentation.distribution, named)
         return PROBLEM, "%s; nothing to patch: %s" % (text, ", ".join(missing))
     if asked:
         text += "; %d of %d patch points are there" % (len(asked) - len(missing), len(asked))
