@@ -179,7 +179,7 @@ def _pool_classes(sender: Sender, plain: Any, connect_timeout: float) -> dict[st
                 _watch(sender, made)
                 made.connect(address)
                 made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                _keep_alive(made)
             except OSError as error:
                 failure = error
                 made.close()
@@ -215,6 +215,19 @@ def _pool_classes(sender: Sender, plain: Any, connect_timeout: float) -> dict[st
         ConnectionCls = Https
 
     return {"http": HttpPool, "https": HttpsPool}
+
+
+#: Seconds of silence, seconds between probes, and how many of them: a minute and a half later a peer that has gone
+#: without a word (a NAT that forgot, a host that froze) is known to be gone, and not when an event waits for it.
+_PROBES = (("TCP_KEEPIDLE", 45), ("TCP_KEEPALIVE", 45), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
+
+
+def _keep_alive(made: socket.socket) -> None:
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _PROBES:
+        option = getattr(socket, name, None)  # macOS has the second, Linux the others
+        if option is not None:
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _left(sender: Sender) -> float:

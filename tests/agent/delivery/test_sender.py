@@ -297,3 +297,17 @@ def test_what_is_no_envelope_is_not_sent(sender: Sender, sink: Sink) -> None:
     with pytest.raises(ValueError):
         sender.send(os.urandom(100))
     assert sink.connections == 0
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this system calls it by another name")
+def test_an_idle_connection_is_probed(options: Options, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched: list[socket.socket] = []
+    watch = Sender.watch
+    monkeypatch.setattr(Sender, "watch", lambda self, found: (watched.append(found), watch(self, found))[1])
+    sender = Sender(options, Dsn.parse(sink.dsn), {})
+    assert sender.send(event()).status == 200
+    made = watched[0]
+    assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    probes = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    assert [made.getsockopt(socket.IPPROTO_TCP, option) for option in probes] == [45, 10, 6]
+    sender.close()
