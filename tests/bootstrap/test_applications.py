@@ -179,8 +179,16 @@ def test_a_program_that_ran_out_of_something_ends_as_ever(sandbox: Any, any_pyth
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
     sandbox.write("app.py", limit + EXHAUSTED[what])
     done, bare = (sandbox.run(any_python, "app.py", launched=launched) for launched in (True, False))
-    assert (done.returncode, done.stderr) == (bare.returncode, bare.stderr)
-    assert what == "descriptors" or len(sandbox.events()) == 1
+    if what != "descriptors":
+        assert (done.returncode, done.stderr) == (bare.returncode, bare.stderr)
+        assert len(sandbox.events()) == 1
+        return
+    # Where a library was instrumented before, a reserve is let go at the end: Python can then read the failing line,
+    # and one line of ours tells what could not be written.
+    ours = [line for line in done.stderr.splitlines() if not line.startswith("errtrack: cannot write")]
+    theirs = bare.stderr.splitlines()
+    assert (done.returncode, ours[0], ours[-1]) == (bare.returncode, theirs[0], theirs[-1])
+    assert set(theirs) <= set(ours) and not any("errtrack" in line for line in ours)
 
 
 def test_before_send_is_found_in_the_applications_own_code(sandbox: Any, any_python: str) -> None:
