@@ -200,7 +200,9 @@ def test_a_read_only_root_is_no_obstacle(exported: Path, house: House) -> None:
     python = python_of("3.13")
     house.module("app.py", CRASH)
     bare = house.bare([python, "app.py"])
-    script = 'mount -o remount,bind,ro / 2>/dev/null || mount --bind / / && mount -o remount,bind,ro / && exec "$@"'
+    script = "mount -o remount,bind,ro / 2>/dev/null || mount --bind / / && mount -o remount,bind,ro / && "
+    # Memory can still be written to; what is kept there is to be this test's alone.
+    script += 'mount -t tmpfs none /dev/shm && exec "$@"'
     command = [python, str(exported / "errtrack-run"), python, "app.py"]
     env = {"PATH": os.environ["PATH"]}
     done = house.bare([unshare, "-m", "sh", "-c", script, "sh", *command], env=env)
