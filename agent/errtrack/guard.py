@@ -40,8 +40,8 @@ raise_faults = False
 #: Set by the client from the option ``debug``.
 debug_enabled = False
 
-# `_thread.get_ident` is looked up at each call: gevent and eventlet replace it, and this module may be older.
-_inside: dict[int, int] = {}
+#: Threads that run our own code, how deep. Where a microsecond counts, `if guard.inside and guard.is_inside()`.
+inside: dict[int, int] = {}
 
 
 def tell(line: str) -> None:
@@ -105,7 +105,8 @@ def fault(where: str, error: BaseException) -> bool:
 
 def is_inside() -> bool:
     """True while this thread runs errtrack's own code (a capture, a hook of the user, a delivery)."""
-    return _thread.get_ident() in _inside
+    # `_thread.get_ident` is looked up at each call: gevent and eventlet replace it, and this module may be older.
+    return _thread.get_ident() in inside
 
 
 class Inside:
@@ -115,22 +116,22 @@ class Inside:
 
     def __enter__(self) -> Inside:
         ident = self._ident = _thread.get_ident()
-        _inside[ident] = _inside.get(ident, 0) + 1
+        inside[ident] = inside.get(ident, 0) + 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        depth = _inside.get(self._ident, 0) - 1
+        depth = inside.get(self._ident, 0) - 1
         if depth > 0:
-            _inside[self._ident] = depth
+            inside[self._ident] = depth
         else:
-            _inside.pop(self._ident, None)
+            inside.pop(self._ident, None)
 
 
 def after_fork_in_child() -> None:
     """Forget the marks of threads that exist only in the parent; this thread's own mark stays right."""
-    mine = _inside.get(_thread.get_ident(), 0)
-    _inside.clear()
+    mine = inside.get(_thread.get_ident(), 0)
+    inside.clear()
     if mine:
-        _inside[_thread.get_ident()] = mine
+        inside[_thread.get_ident()] = mine

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 #: Methods of classes written in C or Rust: a function in their place is bound as they are.
 _BOUND_AS_FUNCTIONS = (type(list.append), type(object.__init__))
 
-_COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing inspect
+# inspect.CO_COROUTINE, and CO_VARARGS with CO_VARKEYWORDS, without importing inspect
+_COROUTINE = 0x80
+_VARIADIC = 0x04 | 0x08
 
 #: Everything applied in this process, by name, for ``errtrack doctor`` and the ``sdk.integrations`` of events.
 active: dict[str, Instrumentation] = {}
@@ -73,7 +75,8 @@ class Patch:
     """One patch point: *attribute* (``function`` or ``Class.method``) of *module*, and the handler for its calls.
 
     ``skip(args)`` tells calls apart that are none of the handler's business, such as the inner of two layers. A
-    handler that is to run *after* calls that happen all the time is a plain function (args, kwargs), which is cheaper.
+    handler that is to run *after* calls that happen all the time is a plain function with the parameters of what it
+    follows, which is cheaper.
     """
 
     __slots__ = ("after", "attribute", "handler", "module", "skip")
@@ -367,21 +370,53 @@ def driven(
 
 
 def followed(name: str, handler: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls *original* and then, however that ended, *handler* with args and kwargs."""
+    """Return a function that calls *original* and then, however that ended, *handler* with the same arguments."""
     from errtrack import guard
 
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def failed(error: Exception) -> None:
         nonlocal handler
+        if guard.fault(name, error):
+            handler = _nothing
+
+    code = getattr(original, "__code__", None)
+    if code is not None and _takes_two(code):
+        # A method with one argument: without a tuple and a dict for each call.
+        def method(self: Any, argument: Any) -> Any:
+            try:
+                return original(self, argument)
+            finally:
+                try:
+                    handler(self, argument)
+                except Exception as error:
+                    failed(error)
+
+        # Called by keyword, it has the names that it had.
+        names = code.co_varnames[:2] + method.__code__.co_varnames[2:]
+        method.__code__ = method.__code__.replace(co_varnames=names)
+        method.__defaults__ = original.__defaults__
+        return _dressed(method, original)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return original(*args, **kwargs)
         finally:
             try:
-                handler(args, kwargs)
+                handler(*args, **kwargs)
             except Exception as error:
-                if guard.fault(name, error):
-                    handler = _nothing
+                failed(error)
 
     return _dressed(wrapper, original)
+
+
+def _takes_two(code: Any) -> bool:
+    """Whether a function takes two arguments, by place or by name, and nothing else."""
+    return (
+        code.co_argcount == 2
+        and not code.co_posonlyargcount
+        and not code.co_kwonlyargcount
+        and not code.co_flags & _VARIADIC
+        and "error" not in code.co_varnames[:2]
+    )
 
 
 def is_async(function: Any) -> bool:

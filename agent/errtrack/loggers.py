@@ -25,44 +25,43 @@ _BUILT_IN = ("sentry_sdk.errors",)
 _MOST_REMEMBERED = 2000
 
 _named: set[str] = set(_BUILT_IN)
-_answers: dict[str, bool] = {}
-_thresholds: dict[str, tuple[Options, float, float, float]] = {}
+#: What :func:`is_ignored` has answered.
+answers: dict[str, bool] = {}
+_thresholds: dict[str, tuple[Options, tuple[float, float, float]]] = {}
 _covered: dict[tuple[str, str], Callable[[Any], bool]] = {}
 
 
 def ignore(name: str) -> None:
     """Leave the records of the logger *name* out, as breadcrumbs and as events; ``*``, ``?``, ``[...]`` match."""
     _named.add(name.strip())
-    _answers.clear()
+    answers.clear()
 
 
 def unignore(name: str) -> None:
     """Take back what :func:`ignore` was told."""
     _named.discard(name.strip())
-    _answers.clear()
+    answers.clear()
 
 
 def is_ignored(name: str) -> bool:
     """Whether records of the logger *name* are left out."""
-    known = _answers.get(name)
+    known = answers.get(name)
     if known is None:
-        if len(_answers) >= _MOST_REMEMBERED:
-            _answers.clear()
-        known = _answers[name] = _matches(name.strip())
+        if len(answers) >= _MOST_REMEMBERED:
+            answers.clear()
+        known = answers[name] = _matches(name.strip())
     return known
 
 
 def uses(kind: str, name: Any, levelno: float) -> int:
     """What a record of *levelno* is for: :data:`CRUMB` + :data:`EVENT`; *kind* is the options' prefix."""
-    found = _thresholds.get(kind)
-    if found is None or found[0] is not options.current():
-        found = _read_thresholds(kind)
-    if levelno < found[1] or guard.is_inside():
+    least, crumb, event = thresholds(kind)
+    if levelno < least or (guard.inside and guard.is_inside()):
         return 0
-    ignored = _answers.get(name)
+    ignored = answers.get(name)
     if is_ignored(name) if ignored is None else ignored:
         return 0
-    return (CRUMB if levelno >= found[2] else 0) + (EVENT if levelno >= found[3] else 0)
+    return (CRUMB if levelno >= crumb else 0) + (EVENT if levelno >= event else 0)
 
 
 def cover(name: str, template: str, is_reported: Callable[[Any], bool]) -> None:
@@ -106,11 +105,14 @@ def _matches(name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _read_thresholds(kind: str) -> tuple[Options, float, float, float]:
+def thresholds(kind: str) -> tuple[float, float, float]:
+    """The lowest level that is of use, that of breadcrumbs and that of events; *kind* is the options' prefix."""
     now = options.current()
-    crumb, event = (
-        options.level_number(getattr(now, "%s_%s" % (kind, which))) for which in ("level", "event_level")
-    )
-    found = _thresholds[kind] = (now, min(crumb, event), crumb, event)
-    _answers.clear()
-    return found
+    found = _thresholds.get(kind)
+    if found is None or found[0] is not now:
+        crumb, event = (
+            options.level_number(getattr(now, "%s_%s" % (kind, which))) for which in ("level", "event_level")
+        )
+        found = _thresholds[kind] = (now, (min(crumb, event), crumb, event))
+        answers.clear()
+    return found[1]

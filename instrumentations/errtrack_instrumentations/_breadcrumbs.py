@@ -6,6 +6,8 @@ Only ``before_breadcrumb`` needs it. :func:`note` is ``errtrack.add_breadcrumb``
 
 from __future__ import annotations
 
+from time import time
+
 import errtrack
 from errtrack import guard, options
 
@@ -14,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from errtrack.context.scope import Scope
+    from errtrack.context.merge import Kept
     from errtrack.options import Options
 
 _settings: Options | None = None
-_most = 0  # breadcrumbs that are kept; less than none: the client decides
-_scope_in_hand: Callable[[], Scope] | None = None
+_most = 0
+_keep: Callable[[Kept, int], None] | None = None
 
 
 def note(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
@@ -30,20 +32,28 @@ def note(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
 
 def keep(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
     """As :func:`note`, for those who know already that this is not our own work."""
+    kept = most()
+    if kept > 0:
+        crumb.setdefault("timestamp", time())
+        (_keep or load())(crumb, kept)
+    elif kept:
+        errtrack.add_breadcrumb(crumb, hint)
+
+
+def most() -> int:
+    """How many breadcrumbs are kept; less than none: ``before_breadcrumb`` wants to see each."""
     global _settings, _most
     now = options.current()
     if now is not _settings:  # reading an option costs more than all the rest
         _settings, _most = now, -1 if now.before_breadcrumb is not None else now.max_breadcrumbs
-    if _most > 0:
-        (_scope_in_hand or _load())().add_breadcrumb(crumb, _most)
-    elif _most:
-        errtrack.add_breadcrumb(crumb, hint)
+    return _most
 
 
-def _load() -> Callable[[], Scope]:
-    global _scope_in_hand
+def load() -> Callable[[Kept, int], None]:
+    """``keep_breadcrumb`` of the scopes, which a program that notes none does not load."""
+    global _keep
     with guard.Inside():  # a finaliser that logs may come in between, and shall not import the same again
-        from errtrack.context.scope import get_isolation_scope
+        from errtrack.context.scope import keep_breadcrumb
 
-    _scope_in_hand = get_isolation_scope
-    return get_isolation_scope
+    _keep = keep_breadcrumb
+    return keep_breadcrumb

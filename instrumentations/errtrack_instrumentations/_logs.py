@@ -16,18 +16,27 @@ if TYPE_CHECKING:
 #: Of these, making text runs nothing of the program's, and a breadcrumb that holds them keeps nothing alive.
 PLAIN = frozenset((str, int, float, bool, type(None)))
 
-_LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "fatal"}
 
-
-def note(name: str, levelno: int, text: str, created: float, extra: dict[str, Any], record: Any) -> None:
-    """Keep a log line as a breadcrumb; of *extra*, what is no plain value is named by its type."""
-    crumb: dict[str, Any] = {
+def breadcrumb(
+    name: str, levelno: int, template: str, args: tuple[Any, ...], created: float
+) -> dict[str, Any]:
+    """A log line as a breadcrumb; its *args* are all :data:`PLAIN`."""
+    try:
+        text = template % args if args else template
+    except Exception:  # they do not fit, which the program has been told
+        text = template
+    return {
         "type": "log",
-        "level": _LEVELS.get(levelno) or loggers.protocol_level(levelno),
+        "level": loggers.protocol_level(levelno),
         "category": name,
         "message": text,
         "timestamp": created,
     }
+
+
+def note(name: str, levelno: int, text: str, created: float, extra: dict[str, Any], record: Any) -> None:
+    """Keep a log line as a breadcrumb; of *extra*, what is no plain value is named by its type."""
+    crumb = breadcrumb(name, levelno, text, (), created)
     if extra:
         crumb["data"] = {k: v if type(v) in PLAIN else str(type(v)) for k, v in extra.items()}
     _breadcrumbs.keep(crumb, {"log_record": record})

@@ -9,87 +9,75 @@ handler is added. ``logging.level`` and ``logging.event_level`` move the thresho
 from __future__ import annotations
 
 import os
-import sys
 
 from errtrack import guard, loggers, options
 from errtrack.instrumentation import Instrumentation, OnImport, Patch
 
-from . import _logs
+from . import _breadcrumbs, _logs, _records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType, ModuleType
+    from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
 
-# What a record holds by itself; message and asctime are put there by formatters, taskName from Python 3.12 on.
-_OWN = frozenset((
-    "args", "asctime", "created", "exc_info", "exc_text", "filename", "funcName", "levelname", "levelno", "lineno",
-    "message", "module", "msecs", "msg", "name", "pathname", "process", "processName", "relativeCreated",
-    "stack_info", "taskName", "thread", "threadName",
-))  # fmt: skip
-_PLAIN = _logs.PLAIN
-_FEWEST = len(_OWN) - (2 if sys.version_info >= (3, 12) else 3)
+    from errtrack.context.merge import Kept
+
+_PLAIN, _FEWEST = _logs.PLAIN, _records.FEWEST
+_LEVELS = frozenset((10, 20, 30, 40, 50))  # of which the protocol has the names
+
+_seen: Any = None  # the options that the next ones were read from
+_least = 0.0  # the level below which records are none of our business
+_event = 0.0  # the one from which on they are events
+# How many breadcrumbs are kept of lines as they come; 0: none, or a hook wants to see each finished.
+_crumbs = 0
+_keep: Callable[[Kept, int], None] | None = None
 
 
-def watch(args: Any, kwargs: Any) -> None:
-    """Logger.callHandlers(self, record)"""
-    record = args[1] if len(args) > 1 else kwargs["record"]
-    uses = loggers.uses("logging", record.name, record.levelno)
-    if uses:
-        if uses >= loggers.EVENT and not loggers.is_covered(record):
-            capture(record)  # before the breadcrumb: an event does not list itself
-        if uses & loggers.CRUMB:
-            _logs.note(record.name, record.levelno, text_of(record), record.created, extra_of(record), record)
+def watch(logger: Any, record: Any) -> None:
+    """Logger.callHandlers(self, record)
 
-
-def capture(record: Any) -> None:
-    """Report *record* as an event."""
-    text = text_of(record)
-    message, params = record.msg, record.args
-    if type(message) is not str or (record.name == "py.warnings" and message == "%s"):
-        # What is no template groups by its text; warnings came as an argument up to Python 3.10.
-        message, params = text, None
-    entry = {"message": message, "formatted": text, "params": params or []}
-    with_stack = record.exc_info or record.stack_info or options.current().attach_stacktrace
-    frame = caller() if with_stack else None
-    _logs.report(record.name, record.levelno, entry, extra_of(record), record.exc_info, record, frame)
-
-
-def text_of(record: Any) -> str:
-    """The message with its arguments; as it stands where they do not fit, which the program has been told."""
-    message, args = record.msg, record.args
-    try:
-        if not args and type(message) is str:
-            return message
-        if type(message) is str and type(args) is tuple:
+    Most lines are only breadcrumbs, and no event ever asks for them: those are kept as they came.
+    """
+    if options.current() is not _seen:
+        _read_options()
+    level = record.levelno
+    if level < _least or (guard.inside and guard.is_inside()):
+        return
+    name = record.name
+    if level < _event and _crumbs:
+        ignored = loggers.answers.get(name)
+        if ignored or (ignored is None and loggers.is_ignored(name)):
+            return
+        message, args = record.msg, record.args
+        if type(message) is str and type(args) is tuple and level in _LEVELS:
             for arg in args:
                 if type(arg) not in _PLAIN:
                     break
             else:
-                return message % args
-        with guard.Inside():  # what a __str__ logs that is called for our sake is not the program's doing
-            return str(record.getMessage())
-    except Exception:
-        return message if type(message) is str else str(type(message))
+                if len(record.__dict__) <= _FEWEST or not _records.has_extra(record.__dict__):
+                    line = (_logs.breadcrumb, name, level, message, args, record.created)
+                    (_keep or _load())(line, _crumbs)
+                    return
+    uses = loggers.uses("logging", name, level)
+    if uses >= loggers.EVENT and not loggers.is_covered(record):
+        _records.capture(record)  # before the breadcrumb: an event does not list itself
+    if uses & loggers.CRUMB:
+        _logs.note(name, level, _records.text_of(record), record.created, _records.extra_of(record), record)
 
 
-def extra_of(record: Any) -> dict[str, Any]:
-    """What the program put on *record*, and the name of a level of its own."""
-    held = record.__dict__
-    extra: dict[str, Any] = {}
-    if len(held) > _FEWEST and len(held) - ("message" in held) - ("asctime" in held) > _FEWEST:
-        extra = {str(k): held[k] for k in held.keys() - _OWN if str(k)[:1] != "_"}
-    if record.levelno % 10:
-        extra["level_name"] = record.levelname
-    return extra
+def _load() -> Callable[[Kept, int], None]:
+    global _keep
+    _keep = kept = _breadcrumbs.load()
+    return kept
 
 
-def caller() -> FrameType | None:
-    """The innermost frame outside of logging."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and str(frame.f_globals.get("__name__")).startswith(("logging", "errtrack")):
-        frame = frame.f_back
-    return frame
+def _read_options() -> None:
+    global _seen, _least, _event, _crumbs
+    now = options.current()
+    _least, crumb, _event = loggers.thresholds("logging")
+    _crumbs = max(0, _breadcrumbs.most()) if crumb <= _least else 0
+    _seen = now
 
 
 def hide(logging: ModuleType) -> None:

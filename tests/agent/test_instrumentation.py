@@ -61,18 +61,23 @@ def test_handler_changes_arguments_and_result() -> None:
     assert calls == [(10, 20)]
 
 
+def variadic(a: int, *, b: int = 2) -> int:
+    return target(a, b)
+
+
+@pytest.mark.parametrize("original", [target, variadic])
 @pytest.mark.parametrize("a", [1, -1])
 def test_a_handler_after_the_call_sees_its_arguments_however_it_ended(
-    a: int, faults_counted: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    a: int, original: Any, faults_counted: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(guard.breakers, "x", lambda error: None)
     seen = []
 
-    def after(args: Any, kwargs: Any) -> None:
-        seen.append((args, kwargs, list(calls)))
+    def after(a: int, b: int) -> None:
+        seen.append((a, b, list(calls)))
         raise RuntimeError("ours")
 
-    function = followed("x", after, target)
+    function = followed("x", after, original)
     for _ in range(MOST_FAULTS + 2):  # then it is switched off
         if a < 0:
             with pytest.raises(ValueError) as found:
@@ -80,10 +85,16 @@ def test_a_handler_after_the_call_sees_its_arguments_however_it_ended(
             assert found.value.__context__ is None
         else:
             assert function(a, b=5) == 6
-    assert seen[0] == ((a,), {"b": 5}, [(a, 5)])
+    assert seen[0] == (a, 5, [(a, 5)])
     assert len(seen) == MOST_FAULTS
     assert faults_counted == {"x": MOST_FAULTS}
-    assert (function.__name__, inspect.signature(function)) == ("target", inspect.signature(target))
+    assert (function.__name__, inspect.signature(function)) == (
+        original.__name__,
+        inspect.signature(original),
+    )
+    for wrong in ({"a": 1, "c": 2}, {"a": 1, "b": 2, "self": 3}, {}):
+        with pytest.raises(TypeError):
+            function(**wrong)
 
 
 def test_get_finds_positional_and_keyword() -> None:

@@ -64,7 +64,7 @@ def watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchi
     monkeypatch.setattr(clients, "_error_filters", [])
     monkeypatch.setattr(options, "_current", {})
     monkeypatch.setattr(loggers, "_named", set(loggers._named))
-    monkeypatch.setattr(loggers, "_answers", {})
+    monkeypatch.setattr(loggers, "answers", {})
     token = scope._scopes.set(None)
     started = Watching(tmp_path / "state", monkeypatch)
     yield started

@@ -8,6 +8,7 @@ import logging.handlers
 import queue
 import signal
 import warnings
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -455,3 +456,39 @@ def test_finalisers_and_signals_from_the_first_capture_to_the_spool_never_deadlo
     messages = [e["logentry"]["message"] for e in sandbox.events()]
     assert messages.count("loop") == 120
     assert set(messages) <= {"loop", "finaliser", "signal"}
+
+
+def test_a_breadcrumb_says_what_the_line_said_when_it_was_logged(watching, log) -> None:
+    watching("logging")
+    cart = ["book"]
+    log.info("cart %s", cart)
+    log.info("%d of %s and %r", 1, "Ada", None)
+    log.info("%d%%", 100)
+    log.info("100%")
+    log.info("%s is %s", "one")  # does not fit; logging tells the program so
+    log.info("%(n)s", {"n": 5})
+    log.info(Exception("no text"))
+    cart.append("pen")
+    log.error("x")
+    said = [c["message"] for c in crumbs(watching.event())]
+    assert said == [
+        "cart ['book']", "1 of Ada and None", "100%", "100%", "%s is %s", "5", "no text",
+    ]  # fmt: skip
+    log.error("y")
+    assert [c["message"] for c in crumbs(watching.events[1])] == [*said, "x"]
+
+
+def test_a_line_keeps_nothing_alive(watching, log) -> None:
+    class Order:
+        def __str__(self) -> str:
+            return "order 7"
+
+    watching("logging")
+    order = Order()
+    gone = weakref.ref(order)
+    log.info("%s", order, extra={"order": order})
+    del order
+    gc.collect()
+    assert gone() is None
+    log.error("x")
+    assert crumbs(watching.event())[0]["message"] == "order 7"

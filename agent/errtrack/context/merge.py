@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from errtrack import guard
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, Union
 
     from errtrack.context.scope import Scope
+
+    #: A breadcrumb in a scope: made already, or (function, *arguments) that make it should an event want it.
+    Kept = Union[dict[str, Any], tuple[Any, ...]]
 
 
 def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
@@ -29,8 +34,7 @@ def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
                 flags.pop(flag, None)  # the order is that of evaluation
                 flags[flag] = result
         if scope.breadcrumbs and not is_transaction:  # that has spans
-            # A copy of each: what a hook changes in an event must not change the next event's breadcrumb.
-            crumbs.extend(dict(crumb) for crumb in tuple(scope.breadcrumbs))
+            crumbs.extend(filter(None, map(_breadcrumb, tuple(scope.breadcrumbs))))
             sources += 1
         if scope.user is not None:
             event["user"] = {**scope.user, **(event.get("user") or {})}
@@ -55,6 +59,18 @@ def apply_scopes(event: dict[str, Any], scopes: Iterable[Scope]) -> None:
         if sources > 1:
             crumbs.sort(key=_crumb_time)
         event.setdefault("breadcrumbs", {"values": crumbs})
+
+
+def _breadcrumb(kept: Kept) -> dict[str, Any]:
+    """A new dict of what was *kept*: what a hook changes in one event must not change the next event's."""
+    if type(kept) is dict:
+        return dict(kept)
+    try:
+        made: dict[str, Any] = kept[0](*kept[1:])  # type: ignore[index]
+        return made
+    except Exception as error:
+        guard.fault("breadcrumb", error)
+        return {}
 
 
 def _with_flags(context: Any, flags: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, Optional
 
     from errtrack.context.attachments import Attachment
+    from errtrack.context.merge import Kept
     from errtrack.context.propagation import PropagationContext
     from errtrack.context.session import Session
     from errtrack.context.span import Span
@@ -69,7 +70,7 @@ class Scope:
         self.user: dict[str, Any] | None = None
         self.contexts: dict[str, dict[str, Any]] = {}
         self.extra: dict[str, Any] = {}
-        self.breadcrumbs: deque[dict[str, Any]] | None = None
+        self.breadcrumbs: deque[Kept] | None = None
         self.level: str | None = None
         self.fingerprint: list[str] | None = None
         self.transaction: tuple[str, str] | None = None
@@ -152,11 +153,15 @@ class Scope:
 
     def add_breadcrumb(self, crumb: dict[str, Any], maximum: int = 100) -> None:
         """Keep a breadcrumb; the oldest goes when there are *maximum*."""
+        if "timestamp" not in crumb:
+            crumb["timestamp"] = time.time()
+        self.keep_breadcrumb(crumb, maximum)
+
+    def keep_breadcrumb(self, crumb: Kept, maximum: int) -> None:
+        """As :meth:`add_breadcrumb`, for what has its time already."""
         crumbs = self.breadcrumbs
         if crumbs is None or crumbs.maxlen != maximum:
             crumbs = self.breadcrumbs = deque(crumbs or (), maximum)
-        if "timestamp" not in crumb:
-            crumb["timestamp"] = time.time()
         crumbs.append(crumb)
 
     def clear_breadcrumbs(self) -> None:
@@ -231,6 +236,17 @@ def get_isolation_scope() -> Scope:
         pair = (Scope(), None)
         _scopes.set(pair)
     return pair[0]
+
+
+def keep_breadcrumb(crumb: Kept, maximum: int) -> None:
+    """Keep *crumb*, which has its time, on the isolation scope; this is what every log line goes through."""
+    pair = _scopes.get()
+    if pair is not None:
+        crumbs = pair[0].breadcrumbs
+        if crumbs is not None and crumbs.maxlen == maximum:
+            crumbs.append(crumb)
+            return
+    get_isolation_scope().keep_breadcrumb(crumb, maximum)
 
 
 def get_current_scope() -> Scope:
