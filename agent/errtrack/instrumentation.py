@@ -63,6 +63,14 @@ class Call:
             self.args = self.args[:position] + (value,) + self.args[position + 1 :]
 
 
+class _EmptyCall(Call):
+    """A call that the driver fills: on the path of every patched call a constructor in Python is too dear."""
+
+    __slots__ = ()
+
+    __init__ = object.__init__
+
+
 class AwaitedCall(Call):
     """One call of a patched coroutine function."""
 
@@ -338,7 +346,9 @@ def driven(
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if skip is not None and skip(args):
             return original(*args, **kwargs)
-        call = Call(args, kwargs)
+        call = _EmptyCall()
+        call.args = args
+        call.kwargs = kwargs
         advice: Advice | None = None
         try:
             advice = handler(call)

@@ -40,6 +40,15 @@ def keep(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
         errtrack.add_breadcrumb(crumb, hint)
 
 
+def keep_parts(make: Callable[..., dict[str, Any]], *parts: Any) -> None:
+    r"""As :func:`keep`, for what *make*\ (\*parts) returns, ``timestamp`` included, should an event want it."""
+    kept = most()
+    if kept > 0:
+        (_keep or load())((make, *parts), kept)
+    elif kept:
+        errtrack.add_breadcrumb(make(*parts))
+
+
 def most() -> int:
     """How many breadcrumbs are kept; less than none: ``before_breadcrumb`` wants to see each."""
     global _settings, _most

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from time import time
+
 from errtrack import guard
 
 from . import _breadcrumbs, _code, _outgoing
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from errtrack.context.span import Span
     from errtrack.instrumentation import Advice, Call
 
+    from ._outgoing import Place
+
 #: The attributes of a connection that hold the first line of the request under way, and its span.
 _REQUEST, _SPAN = "_errtrack_request", "_errtrack_span"
 
@@ -23,7 +27,7 @@ def send_headers(call: Call) -> Advice:
     connection = call.args[0]
     # Until here nothing has been sent, and only now the application's headers are known.
     lines = connection._buffer
-    if not lines or guard.is_inside():
+    if not lines or (guard.inside and guard.is_inside()):
         yield
         return
     settings, line = _outgoing.settings(), lines[0]
@@ -80,7 +84,7 @@ def begin(parent: Span, connection: Any, line: bytes) -> Span:
     """The span of a request whose first line is *line*."""
     method, target = _outgoing.split(line)
     url = target.partition("#")[0].partition("?")[0]
-    name = "%s %s%s" % (method, _outgoing.base_url(connection, target), url)
+    name = "%s %s%s" % (method, _outgoing.base_url(_outgoing.place_of(connection), target), url)
     return parent.start_child("http.client", name, "auto.http.stdlib.httplib")
 
 
@@ -88,8 +92,39 @@ def note(connection: Any, line: bytes, response: Any = None) -> None:
     """Leave the breadcrumb, and end the span; the answer has begun, or there is none."""
     held = connection.__dict__
     held[_REQUEST] = None
+    status, reason = (response.status, response.reason) if response is not None else (None, None)
+    place = _outgoing.place_of(connection)
+    span = held.pop(_SPAN, None) if _SPAN in held else None
+    if span is not None:
+        span.data = {**data_of(place, line, status, reason), **_code.thread()}
+        if response is None:
+            span.status = "internal_error"
+        else:
+            span.set_http_status(status)
+            span.set_tag("http.status_code", str(status))
+        span.finish()
+        if response is None or response.isclosed() or response.length == 0:
+            locate(span)
+        else:  # kept already, should nobody read the body; to the end of it if somebody does
+            response._errtrack_span = span
+    _breadcrumbs.keep_parts(breadcrumb, place, line, status, reason, time())
+
+
+def breadcrumb(
+    place: Place, line: bytes, status: int | None, reason: str | None, when: float
+) -> dict[str, Any]:
+    """The breadcrumb of a request; without *status* where there was no answer."""
+    data = data_of(place, line, status, reason)
+    crumb: dict[str, Any] = {"type": "http", "category": "httplib", "data": data, "timestamp": when}
+    if status is not None and status >= 400:
+        crumb["level"] = "error" if status >= 500 else "warning"
+    return crumb
+
+
+def data_of(place: Place, line: bytes, status: int | None, reason: str | None) -> dict[str, Any]:
+    """What a breadcrumb and a span say of a request to *place* whose first line is *line*."""
     method, url = _outgoing.split(line)
-    base, query, fragment = _outgoing.base_url(connection, url), "", ""
+    base, query, fragment = _outgoing.base_url(place, url), "", ""
     if "#" in url:
         url, _, fragment = url.partition("#")
     if "?" in url:
@@ -100,28 +135,11 @@ def note(connection: Any, line: bytes, response: Any = None) -> None:
         "http.query": query,
         "http.fragment": fragment,
     }
-    if connection._tunnel_host:
-        data["network.peer.address"], data["network.peer.port"] = connection.host, connection.port
-    crumb: dict[str, Any] = {"type": "http", "category": "httplib", "data": data}
-    if response is not None:
-        status = data["http.response.status_code"] = response.status
-        data["reason"] = response.reason
-        if status >= 400:
-            crumb["level"] = "error" if status >= 500 else "warning"
-    span = held.pop(_SPAN, None)
-    if span is not None:
-        span.data = {**data, **_code.thread()}
-        if response is None:
-            span.status = "internal_error"
-        else:
-            span.set_http_status(response.status)
-            span.set_tag("http.status_code", str(response.status))
-        span.finish()
-        if response is None or response.isclosed() or response.length == 0:
-            locate(span)
-        else:  # kept already, should nobody read the body; to the end of it if somebody does
-            response._errtrack_span = span
-    _breadcrumbs.keep(crumb)
+    if place[2]:
+        data["network.peer.address"], data["network.peer.port"] = place[:2]
+    if status is not None:
+        data["http.response.status_code"], data["reason"] = status, reason
+    return data
 
 
 def locate(span: Span) -> None:

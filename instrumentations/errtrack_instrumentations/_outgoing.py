@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from errtrack.options import Options
 
     Address = Optional[tuple[str, int]]
-
-#: The attribute of a connection that holds where its requests go, as a text.
-_PLACE = "_errtrack_place"
+    #: Host and port of a connection, those that it is a tunnel to, and the port of its scheme.
+    Place = tuple[str, Optional[int], Optional[str], Optional[int], int]
 
 _LONGEST = 4096
 _MOST_WORDS = 100
@@ -74,9 +73,10 @@ class Settings:
         *given* its own.
         """
         tracing = trace or load_trace()
-        headers = tracing.outgoing_headers(span)
         known, lines = self._lines
-        if known is not headers:
+        headers = tracing.known_headers() if span is None else None
+        if headers is None or headers is not known:
+            headers = tracing.outgoing_headers(span)
             lines = []
             if headers[0]:
                 lines = [b"sentry-trace: " + headers[0].encode("ascii")]
@@ -97,7 +97,7 @@ class Settings:
         if self._reaches_all:
             return True
         target = split(line)[1]
-        return self.reaches(base_url(connection, target) + target)
+        return self.reaches(base_url(place_of(connection), target) + target)
 
     def reaches(self, url: str) -> bool:
         """Whether a request to *url* carries the trace."""
@@ -144,24 +144,26 @@ def split(line: bytes) -> tuple[str, str]:
     return method, rest.rpartition(" ")[0]
 
 
-def base_url(connection: Any, target: str) -> str:
-    """Scheme, host and port of a request on an ``HTTPConnection``; "" where *target* has them itself."""
+def place_of(connection: Any) -> Place:
+    """Where the requests of an ``HTTPConnection`` go."""
+    return (
+        connection.host,
+        connection.port,
+        connection._tunnel_host,
+        connection._tunnel_port,
+        connection.default_port,
+    )
+
+
+def base_url(place: Place, target: str) -> str:
+    """Scheme, host and port of a request to *place*; "" where *target* has them itself."""
     if target[:1] != "/" and target.startswith(("http://", "https://")):
         return ""  # to a proxy that forwards
-    place = (connection.host, connection.port, connection._tunnel_host, connection._tunnel_port)
-    known = connection.__dict__.get(_PLACE)
-    if known is None or known[0] != place:
-        known = connection._errtrack_place = (place, _base_url(connection))
-    return known[1]  # type: ignore[no-any-return]
-
-
-def _base_url(connection: Any) -> str:
-    host, port = connection.host, connection.port
-    if connection._tunnel_host:
-        host, port = connection._tunnel_host, connection._tunnel_port
+    host, port, tunnel_host, tunnel_port, default = place
+    if tunnel_host:
+        host, port = tunnel_host, tunnel_port
     if ":" in host and host[:1] != "[":
         host = "[%s]" % host
-    default = connection.default_port
     scheme = "https" if default == 443 else "http"
     return "%s://%s" % (scheme, host) if port in (default, None) else "%s://%s:%d" % (scheme, host, port)
 

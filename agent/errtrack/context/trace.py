@@ -77,6 +77,14 @@ def outgoing_headers(span: Span | None = None) -> tuple[str, str]:
     return known if span is None else (_header(carried, span.span_id), known[1])
 
 
+def known_headers() -> tuple[str, str] | None:
+    """What :func:`outgoing_headers` has answered in this unit of work, where that is what it would answer again."""
+    pair = _in_force.get()
+    if pair is None or pair[0].span is not None or pair[0].propagation is None:
+        return None
+    return pair[0].propagation.headers
+
+
 def traceparent_of(header: str) -> str:
     """The W3C form of what *header*, a ``sentry-trace``, says."""
     trace_id, span_id, *flag = header.split("-")
