@@ -110,8 +110,10 @@ class Client:
             self.tracer = Tracer(self)
         self._pipeline = Pipeline(options, self.scrubber, self.dsn, self._lose, self._count_error)
         self._before_breadcrumb = Hook("before_breadcrumb", options.before_breadcrumb)
-        self.transport.recover = self.report_crashes
-        self._storms = storms.Storms(options.max_events_per_minute, options.max_events_burst)
+        self.transport.recover = self.take_over
+        self._storms = storms.Storms(
+            options.max_events_per_minute, options.max_events_burst, self.transport.tally
+        )
         self._spotlight: Spotlight | None = None
         if options.spotlight:
             from errtrack.delivery.spotlight import Spotlight
@@ -337,29 +339,34 @@ class Client:
         event_id: str = event.setdefault("event_id", events.new_id())
         hint.setdefault("event_id", event_id)
         hint.setdefault("attachments", [])
-        held_back = storm.take() if storm is not None else 0
-        finished = self._pipeline.run(event, hint, chain, _processors, held_back, name)
-        if finished is None:
-            if storm is not None and held_back:
-                storm.give_back(held_back)
-            return None
-        event, trace = finished
-        is_transaction = event.get("type") == "transaction"
-        if storm is not None:
-            storm.remember(event)
-        attached: Any = ()
-        if hint["attachments"] or any(scope.attachments for scope in chain):
-            from errtrack.context import attachments
+        held_back, told = storm.take() if storm is not None else 0, 0
+        try:
+            finished = self._pipeline.run(event, hint, chain, _processors, held_back, name)
+            if finished is None:
+                return None
+            event, trace = finished
+            is_transaction = event.get("type") == "transaction"
+            if storm is not None:
+                storm.remember(event)
+            attached: Any = ()
+            if hint["attachments"] or any(scope.attachments for scope in chain):
+                from errtrack.context import attachments
 
-            given = [one for scope in chain for one in scope.attachments]
-            attached, lost = attachments.items_of((*given, *hint["attachments"]), is_transaction)
-            for size in lost:
-                self.transport.lost("buffer_overflow", "attachment", size)
-        kind = "transaction" if is_transaction else "event"
-        if is_transaction and self.dsn is None and self._spotlight is None:
-            return event_id  # the store is for errors
-        record = envelope.build(event_id, kind, events.encode(event), trace, attached)
-        kept = self.send(record, envelope.CATEGORIES[kind], event.get("level") == "fatal")
+                given = [one for scope in chain for one in scope.attachments]
+                attached, lost = attachments.items_of((*given, *hint["attachments"]), is_transaction)
+                for size in lost:
+                    self.transport.lost("buffer_overflow", "attachment", size)
+            kind = "transaction" if is_transaction else "event"
+            if is_transaction and self.dsn is None and self._spotlight is None:
+                return event_id  # the store is for errors
+            record = envelope.build(event_id, kind, events.encode(event), trace, attached)
+            if storm is not None and held_back:
+                storm.is_told_by(event_id, held_back)
+            kept = self.send(record, envelope.CATEGORIES[kind], event.get("level") == "fatal")
+            told = held_back
+        finally:
+            if storm is not None and held_back:
+                storm.settle(told)
         if storm is not None and self._storms.is_time_to_look():
             self._tell_leftovers(storms.QUIET)
         if not kept or is_transaction:
@@ -380,10 +387,25 @@ class Client:
         """One last, short event for each storm that ended *quiet* seconds ago with something held back."""
         if not self.is_active:
             return
-        for last, count in self._storms.leftover(quiet):
-            event = {**last, "event_id": events.new_id(), "extra": {storms.COUNT: count}}
-            event["timestamp"] = events.stamp(time.time())
-            self.send(envelope.build(event["event_id"], "event", events.encode(event)), "error")
+        for storm, last, count in self._storms.leftover(quiet):
+            told = 0
+            try:
+                event = {**last, "event_id": events.new_id(), "extra": {storms.COUNT: count}}
+                event["timestamp"] = events.stamp(time.time())
+                record = envelope.build(event["event_id"], "event", events.encode(event))
+                storm.is_told_by(event["event_id"], count)
+                self.send(record, "error")
+                told = count
+            finally:
+                storm.settle(told)
+
+    def take_over(self) -> None:
+        """See to what dead processes left beside events: crashes, and counts of storms. For the worker."""
+        self.report_crashes()
+        if self.is_active:
+            from errtrack import recovery
+
+            recovery.tell_counts(self.options, self.dsn, lambda record: self.send(record, "error"))
 
     def report_crashes(self) -> int:
         """Report what others left that died of a fatal signal; how many. The worker does so from time to time."""
