@@ -75,7 +75,12 @@ def tell_counts(
         for reader in tally.claim(folder):
             at = events.stamp(os.fstat(reader.descriptor).st_mtime)
             for event_id, count, event in tally.left(reader.descriptor, os.path.basename(reader.path)):
-                head = '{"event_id":"%s","timestamp":"%s","extra":{"%s":%d},' % (event_id, at, storms.COUNT, count)
+                head = '{"event_id":"%s","timestamp":"%s","extra":{"%s":%d},' % (
+                    event_id,
+                    at,
+                    storms.COUNT,
+                    count,
+                )
                 record = envelope.build(event_id, "event", head.encode("ascii") + event[1:])
                 if not send(record):
                     return number

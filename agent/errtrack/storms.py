@@ -56,7 +56,18 @@ _KEPT = (
 class Storm:
     """One error and its bucket. ``last`` is what a last event of it would say; *tally* finds the place on disk."""
 
-    __slots__ = ("_counted", "_fresh", "_slots", "_tally", "_tickets", "_told", "at", "last", "lock", "tokens")
+    __slots__ = (
+        "_counted",
+        "_fresh",
+        "_slots",
+        "_tally",
+        "_tickets",
+        "_told",
+        "at",
+        "last",
+        "lock",
+        "tokens",
+    )
 
     def __init__(self, tokens: float, now: float, tally: Callable[[], Tally | None] = lambda: None) -> None:
         self.tokens = tokens

@@ -88,7 +88,15 @@ def environment(folder: Path, sink: Sink, release: str) -> dict[str, str]:
 
 def drain(folder: Path, sink: Sink) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from errtrack_run.cli import main; sys.exit(main())", "spool", "drain", "--timeout", "60"],
+        [
+            sys.executable,
+            "-c",
+            "import sys; from errtrack_run.cli import main; sys.exit(main())",
+            "spool",
+            "drain",
+            "--timeout",
+            "60",
+        ],
         env=environment(folder, sink, "drain"),
         capture_output=True,
         text=True,
