@@ -13,6 +13,7 @@ import time
 
 from errtrack import guard, instrumentation, storms
 from errtrack import options as settings
+from errtrack.capture import budget
 from errtrack.capture import event as events
 from errtrack.capture.scrubber import Scrubber
 from errtrack.capture.shapes import mro_of, names_of
@@ -114,6 +115,7 @@ class Client:
         self._storms = storms.Storms(
             options.max_events_per_minute, options.max_events_burst, self.transport.tally
         )
+        self._budget = budget.Budget(options)
         self._spotlight: Spotlight | None = None
         if options.spotlight:
             from errtrack.delivery.spotlight import Spotlight
@@ -155,12 +157,20 @@ class Client:
                     if storm is None:
                         self._count_error(mechanism)
                         return None
+                meter = self._budget.admit(level == "fatal")
+                if meter is None:
+                    self._only_count(storm)
+                    self._count_error(mechanism)
+                    return None
                 full_hint = dict(hint or {}, exc_info=(type(error), error, tb))
-                event = events.from_exception(error, tb, mechanism, self.options, self.scrubber)
-                if level is not None:
-                    event["level"] = level
-                event["event_id"] = event_id
-                return self._process(event, full_hint, scope, storm)
+                try:
+                    event = events.from_exception(error, tb, mechanism, self.options, self.scrubber, meter)
+                    if level is not None:
+                        event["level"] = level
+                    event["event_id"] = event_id
+                    return self._process(event, full_hint, scope, storm)
+                finally:
+                    self._budget.spend(meter)
             except Exception as fault:
                 self._gave_up(fault)
                 return None
@@ -197,10 +207,17 @@ class Client:
                         return None
                 if frame is None and self.options.attach_stacktrace:
                     frame = sys._getframe(1)
-                event = events.from_message(
-                    message, level or "info", params, self.options, self.scrubber, frame
-                )
-                return self._process(event, dict(hint or {}), scope, storm)
+                meter = self._budget.admit(level == "fatal")
+                if meter is None:
+                    self._only_count(storm)
+                    return None
+                try:
+                    event = events.from_message(
+                        message, level or "info", params, self.options, self.scrubber, frame, meter
+                    )
+                    return self._process(event, dict(hint or {}), scope, storm)
+                finally:
+                    self._budget.spend(meter)
             except Exception as fault:
                 self._gave_up(fault)
                 return None
@@ -308,6 +325,18 @@ class Client:
             return storm
         self.transport.lost("backpressure", "error")
         return None
+
+    def _only_count(self, storm: Storm | None) -> None:
+        """Captures have used their share of the processor: count this one, to be told later."""
+        self._storms.only_count(storm, self._unseen)
+        self.transport.lost("backpressure", "error")
+
+    def _unseen(self) -> Event:
+        """What tells how many errors were only counted."""
+        text = "errors were only counted: captures had used their share of the processor (max_capture_cpu)"
+        event = {"level": "warning", "logentry": {"message": text, "formatted": text}, **self.static()}
+        events.finish(event, self.options, self.scrubber)
+        return event
 
     def _count_error(self, mechanism: dict[str, Any] | None) -> None:
         """Note for the release health and the transaction of the unit of work that an error happened in it."""

@@ -46,6 +46,9 @@ _PLACES = 100
 #: Under which name the count stands in an event's ``extra``.
 COUNT = "suppressed_events"
 
+#: The key of the errors that were only counted because captures had used their share of the processor.
+UNSEEN = "unseen"
+
 #: What the last, short event of a storm keeps of the one before it.
 _KEPT = (
     "exception", "logentry", "level", "logger", "fingerprint", "transaction", "transaction_info", "platform",
@@ -127,7 +130,7 @@ class Storm:
     def remember(self, event: dict[str, Any]) -> None:
         """Keep what a last event would say; only where the bucket is empty, as a storm may follow."""
         if self.tokens < 1.0:
-            self.last = {key: event[key] for key in _KEPT if key in event}
+            self.last = kept_of(event)
 
     def has_something_to_tell(self) -> bool:
         """Whether anything was held back that no event has told."""
@@ -205,6 +208,18 @@ class Storms:
         storm.hold_back()
         return False
 
+    def only_count(self, storm: Storm | None, describe: Callable[[], dict[str, Any]]) -> None:
+        """Count an error of *storm* of which no event may be made now, though its bucket has some.
+
+        Where there is no event yet to tell it by, it is told with others of its kind, by what *describe* makes.
+        """
+        if storm is None or storm.last is None:
+            storm = self.storm_of(UNSEEN)
+            if storm.last is None:
+                storm.last = kept_of(describe())
+        storm.at = monotonic()
+        storm.hold_back()
+
     def is_time_to_look(self) -> bool:
         """True once a minute: storms may have ended, with nothing after them to tell their counts."""
         now = monotonic()
@@ -222,9 +237,9 @@ class Storms:
             return
         latest = monotonic() - quiet
         found = 0
-        for storm in list(self._known.values()):
+        for key, storm in list(self._known.items()):
             last = storm.last
-            if last is None or storm.at > latest or found >= TOLD_AT_ONCE:
+            if last is None or (storm.at > latest and key != UNSEEN) or found >= TOLD_AT_ONCE:
                 continue
             number = storm.take()
             if number:
@@ -246,6 +261,11 @@ class Storms:
                 storm.forget()
         if not told:
             known.clear()
+
+
+def kept_of(event: dict[str, Any]) -> dict[str, Any]:
+    """What a last, short event keeps of *event*."""
+    return {key: event[key] for key in _KEPT if key in event}
 
 
 def key_of(error: BaseException, tb: TracebackType | None) -> Any:

@@ -143,3 +143,28 @@ def test_counts_are_exact_whichever_call_is_the_last_or_fails(sink: Sink, tmp_pa
         captured, counted = len(row["accepted"]), summed(events, "storm-%s-%d" % (fault, row["at"]))
         assert 0 <= counted - captured <= (row["status"] == 9), (captured, counted, row)
     assert sum(len(row["accepted"]) for row in rows) > 5 * len(rows)
+
+
+DIFFERENT = """
+import os, signal, sys
+import errtrack
+errtrack.set_extra("full", True)
+code = "def f%d():\\n    raise ValueError\\n"
+exec("".join(code % number for number in range(3000)))
+for number in range(3000):
+    try:
+        globals()["f%d" % number]()
+    except ValueError as error:
+        errtrack.capture_exception(error)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_errors_that_were_only_counted_for_their_cost_survive_kill_9(sink: Sink, tmp_path: Path) -> None:
+    env = {**environment(tmp_path, sink, "different"), "ERRTRACK_MAX_CAPTURE_CPU": "0.5"}
+    done = subprocess.run([sys.executable, "-m", "errtrack_run", sys.executable, "-c", DIFFERENT], env=env)
+    assert done.returncode == -signal.SIGKILL
+    drain(tmp_path, sink)
+    events = sink.events()
+    assert summed(events, "different") == 3000
+    assert any("only counted" in str(event.get("logentry")) for event in events)

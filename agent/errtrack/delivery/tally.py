@@ -46,7 +46,7 @@ _SLOT = 65_536
 _STATE = 64
 _TICKET = 8
 
-#: Tickets that a slot holds. A thread that is stopped before its write until as many more were written is not waited for.
+#: Tickets that a slot holds. A thread that is stopped before its write until as many more were written is passed over.
 RING = 1024
 
 _EVENT = _STATE + RING * _TICKET
