@@ -86,22 +86,16 @@ def environment(folder: Path, sink: Sink, release: str) -> dict[str, str]:
     }
 
 
+#: ``errtrack spool drain``
+DRAIN = [
+    sys.executable, "-c", "import sys; from errtrack_run.cli import main; sys.exit(main())", "spool", "drain",
+    "--timeout", "60",
+]  # fmt: skip
+
+
 def drain(folder: Path, sink: Sink) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from errtrack_run.cli import main; sys.exit(main())",
-            "spool",
-            "drain",
-            "--timeout",
-            "60",
-        ],
-        env=environment(folder, sink, "drain"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    env = environment(folder, sink, "drain")
+    done = subprocess.run(DRAIN, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, (done.stdout, done.stderr)
 
 
@@ -168,3 +162,47 @@ def test_errors_that_were_only_counted_for_their_cost_survive_kill_9(sink: Sink,
     events = sink.events()
     assert summed(events, "different") == 3000
     assert any("only counted" in str(event.get("logentry")) for event in events)
+
+
+LEAVES_A_CHILD = """
+import os, signal, time
+import errtrack
+errtrack.set_extra("full", True)
+def capture(count):
+    for _ in range(count):
+        errtrack.capture_exception(KeyError("of a storm"))
+capture(50)
+child = os.fork()
+if not child:
+    capture(3)
+    print(os.getpid(), flush=True)
+    os.close(1)
+    time.sleep(100)
+time.sleep(1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_counts_are_the_parents_alone_and_told_once_though_a_child_lives_on(
+    sink: Sink, tmp_path: Path
+) -> None:
+    env = {**environment(tmp_path, sink, "parent"), "ERRTRACK_MAX_EVENTS_PER_MINUTE": "0.001"}
+    done = subprocess.run(
+        [sys.executable, "-m", "errtrack_run", sys.executable, "-c", LEAVES_A_CHILD],
+        env=env,
+        stdout=subprocess.PIPE,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGKILL
+    try:
+        running = [subprocess.Popen(DRAIN, env=env, stdout=subprocess.DEVNULL) for _ in range(3)]
+        for one in running:
+            one.wait(60)
+        # The parent's two full events and 48; the child has a bucket of its own, and still holds its count.
+        assert summed(sink.events(), "parent") == 50 + 2
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
+    time.sleep(0.2)
+    drain(tmp_path, sink)
+    assert summed(sink.events(), "parent") == 50 + 3
+    assert not list(tmp_path.rglob("counts-*"))

@@ -16,6 +16,7 @@ one that was about to tell some has had its id already. So nobody counts twice, 
 from __future__ import annotations
 
 import os
+from errno import ENOLCK
 from time import monotonic, time_ns
 from zlib import crc32
 
@@ -109,7 +110,10 @@ class Tally:
             self._path = os.path.join(folder, name)
             self.descriptor = segment.above_standard(os.open(self._path, _NEW, 0o600))
             try:
-                claims.lock(self.descriptor)
+                if not claims.lock(self.descriptor):
+                    # Who lives could only be guessed, and a wrong guess would have counts told twice.
+                    claims.remove(self._path, self.descriptor)
+                    raise OSError(ENOLCK, os.strerror(ENOLCK))
                 status = os.fstat(self.descriptor)
                 self._identity = (status.st_dev, status.st_ino)
                 if status.st_nlink:
@@ -118,7 +122,7 @@ class Tally:
             except BlockingIOError:  # whoever looks for orphans came between the lines, and takes it away
                 pass
             except BaseException:
-                self.close()
+                os.close(self.descriptor)
                 raise
             os.close(self.descriptor)
         raise BlockingIOError("the tally cannot be locked")
