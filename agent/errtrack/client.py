@@ -13,6 +13,7 @@ import time
 
 from errtrack import guard, instrumentation, storms
 from errtrack import options as settings
+from errtrack.capture import budget
 from errtrack.capture import event as events
 from errtrack.capture.scrubber import Scrubber
 from errtrack.capture.shapes import mro_of, names_of
@@ -110,8 +111,11 @@ class Client:
             self.tracer = Tracer(self)
         self._pipeline = Pipeline(options, self.scrubber, self.dsn, self._lose, self._count_error)
         self._before_breadcrumb = Hook("before_breadcrumb", options.before_breadcrumb)
-        self.transport.recover = self.report_crashes
-        self._storms = storms.Storms(options.max_events_per_minute, options.max_events_burst)
+        self.transport.recover = self.take_over
+        self._storms = storms.Storms(
+            options.max_events_per_minute, options.max_events_burst, self.transport.tally
+        )
+        self._budget = budget.Budget(options)
         self._spotlight: Spotlight | None = None
         if options.spotlight:
             from errtrack.delivery.spotlight import Spotlight
@@ -153,12 +157,20 @@ class Client:
                     if storm is None:
                         self._count_error(mechanism)
                         return None
+                meter = self._budget.admit(level == "fatal")
+                if meter is None:
+                    self._only_count(storm)
+                    self._count_error(mechanism)
+                    return None
                 full_hint = dict(hint or {}, exc_info=(type(error), error, tb))
-                event = events.from_exception(error, tb, mechanism, self.options, self.scrubber)
-                if level is not None:
-                    event["level"] = level
-                event["event_id"] = event_id
-                return self._process(event, full_hint, scope, storm)
+                try:
+                    event = events.from_exception(error, tb, mechanism, self.options, self.scrubber, meter)
+                    if level is not None:
+                        event["level"] = level
+                    event["event_id"] = event_id
+                    return self._process(event, full_hint, scope, storm)
+                finally:
+                    self._budget.spend(meter)
             except Exception as fault:
                 self._gave_up(fault)
                 return None
@@ -195,10 +207,17 @@ class Client:
                         return None
                 if frame is None and self.options.attach_stacktrace:
                     frame = sys._getframe(1)
-                event = events.from_message(
-                    message, level or "info", params, self.options, self.scrubber, frame
-                )
-                return self._process(event, dict(hint or {}), scope, storm)
+                meter = self._budget.admit(level == "fatal")
+                if meter is None:
+                    self._only_count(storm)
+                    return None
+                try:
+                    event = events.from_message(
+                        message, level or "info", params, self.options, self.scrubber, frame, meter
+                    )
+                    return self._process(event, dict(hint or {}), scope, storm)
+                finally:
+                    self._budget.spend(meter)
             except Exception as fault:
                 self._gave_up(fault)
                 return None
@@ -307,6 +326,18 @@ class Client:
         self.transport.lost("backpressure", "error")
         return None
 
+    def _only_count(self, storm: Storm | None) -> None:
+        """Captures have used their share of the processor: count this one, to be told later."""
+        self._storms.only_count(storm, self._unseen)
+        self.transport.lost("backpressure", "error")
+
+    def _unseen(self) -> Event:
+        """What tells how many errors were only counted."""
+        text = "errors were only counted: captures had used their share of the processor (max_capture_cpu)"
+        event = {"level": "warning", "logentry": {"message": text, "formatted": text}, **self.static()}
+        events.finish(event, self.options, self.scrubber)
+        return event
+
     def _count_error(self, mechanism: dict[str, Any] | None) -> None:
         """Note for the release health and the transaction of the unit of work that an error happened in it."""
         is_crash = mechanism is not None and mechanism.get("handled") is False
@@ -337,29 +368,34 @@ class Client:
         event_id: str = event.setdefault("event_id", events.new_id())
         hint.setdefault("event_id", event_id)
         hint.setdefault("attachments", [])
-        held_back = storm.take() if storm is not None else 0
-        finished = self._pipeline.run(event, hint, chain, _processors, held_back, name)
-        if finished is None:
-            if storm is not None and held_back:
-                storm.give_back(held_back)
-            return None
-        event, trace = finished
-        is_transaction = event.get("type") == "transaction"
-        if storm is not None:
-            storm.remember(event)
-        attached: Any = ()
-        if hint["attachments"] or any(scope.attachments for scope in chain):
-            from errtrack.context import attachments
+        held_back, told = storm.take() if storm is not None else 0, 0
+        try:
+            finished = self._pipeline.run(event, hint, chain, _processors, held_back, name)
+            if finished is None:
+                return None
+            event, trace = finished
+            is_transaction = event.get("type") == "transaction"
+            if storm is not None:
+                storm.remember(event)
+            attached: Any = ()
+            if hint["attachments"] or any(scope.attachments for scope in chain):
+                from errtrack.context import attachments
 
-            given = [one for scope in chain for one in scope.attachments]
-            attached, lost = attachments.items_of((*given, *hint["attachments"]), is_transaction)
-            for size in lost:
-                self.transport.lost("buffer_overflow", "attachment", size)
-        kind = "transaction" if is_transaction else "event"
-        if is_transaction and self.dsn is None and self._spotlight is None:
-            return event_id  # the store is for errors
-        record = envelope.build(event_id, kind, events.encode(event), trace, attached)
-        kept = self.send(record, envelope.CATEGORIES[kind], event.get("level") == "fatal")
+                given = [one for scope in chain for one in scope.attachments]
+                attached, lost = attachments.items_of((*given, *hint["attachments"]), is_transaction)
+                for size in lost:
+                    self.transport.lost("buffer_overflow", "attachment", size)
+            kind = "transaction" if is_transaction else "event"
+            if is_transaction and self.dsn is None and self._spotlight is None:
+                return event_id  # the store is for errors
+            record = envelope.build(event_id, kind, events.encode(event), trace, attached)
+            if storm is not None and held_back:
+                storm.is_told_by(event_id, held_back)
+            kept = self.send(record, envelope.CATEGORIES[kind], event.get("level") == "fatal")
+            told = held_back
+        finally:
+            if storm is not None and held_back:
+                storm.settle(told)
         if storm is not None and self._storms.is_time_to_look():
             self._tell_leftovers(storms.QUIET)
         if not kept or is_transaction:
@@ -380,10 +416,25 @@ class Client:
         """One last, short event for each storm that ended *quiet* seconds ago with something held back."""
         if not self.is_active:
             return
-        for last, count in self._storms.leftover(quiet):
-            event = {**last, "event_id": events.new_id(), "extra": {storms.COUNT: count}}
-            event["timestamp"] = events.stamp(time.time())
-            self.send(envelope.build(event["event_id"], "event", events.encode(event)), "error")
+        for storm, last, count in self._storms.leftover(quiet):
+            told = 0
+            try:
+                event = {**last, "event_id": events.new_id(), "extra": {storms.COUNT: count}}
+                event["timestamp"] = events.stamp(time.time())
+                record = envelope.build(event["event_id"], "event", events.encode(event))
+                storm.is_told_by(event["event_id"], count)
+                self.send(record, "error")
+                told = count
+            finally:
+                storm.settle(told)
+
+    def take_over(self) -> None:
+        """See to what dead processes left beside events: crashes, and counts of storms. For the worker."""
+        self.report_crashes()
+        if self.is_active:
+            from errtrack import recovery
+
+            recovery.tell_counts(self.options, self.dsn, lambda record: self.send(record, "error"))
 
     def report_crashes(self) -> int:
         """Report what others left that died of a fatal signal; how many. The worker does so from time to time."""

@@ -301,6 +301,8 @@ _TABLE: tuple[Option, ...] = (
     Option("error_sampler", None, hook, "package.module:function", "Called as f(event, hint) instead of sample_rate: a share from 0 to 1, or true or false. Failing, it keeps the event."),
     Option("max_events_per_minute", 5.0, _number(0, None, float, "a number, 0 or more"), "events per minute", "Of one error (class and place) no more than this after max_events_burst; the rest is counted. 0: no cap."),
     Option("max_events_burst", 500, _number(1, None, int, "a whole number, 1 or more"), "events", "How many events of one error are kept at full speed before max_events_per_minute holds."),
+    Option("max_capture_time", 50.0, milliseconds, "milliseconds", "CPU time that describing one error may take; the variables, then source lines, that come after it are left out. 0: no bound."),
+    Option("max_capture_cpu", 20.0, _number(0, 100, float, "a number between 0 and 100"), "percent", "Of one processor, in the last ten seconds, that captures may take; more, and events go without variables; twice as much, and errors are only counted. 0: no bound."),
     Option("ignore_errors", (), errors, "list", "Exceptions never reported: names, full names, or prefixes with *."),
     Option("before_send", None, hook, "package.module:function", "Called as f(event, hint) before an event is kept; None drops it."),
     Option("before_send_transaction", None, hook, "package.module:function", "Called as f(event, hint) before a transaction is kept; None drops it."),

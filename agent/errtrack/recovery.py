@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""What processes left that died of a fatal signal is reported by the next one: each crash once, as a fatal event.
+"""What dead processes left is reported by the next one: each crash once, as a fatal event, and what storms held back.
 
-The application's hooks and processors see it as they see any event, but nothing that this process knows of itself
-(its scopes, its command line) goes on it.
+The application's hooks and processors see a crash as they see any event, but nothing that this process knows of itself
+(its scopes, its command line) goes on it. The last events of storms have been through them already.
 """
 
 from __future__ import annotations
 
 import os
 
-from errtrack.delivery import crash_file, crash_report, envelope, left_behind, places
+from errtrack import storms
+from errtrack.delivery import claims, crash_file, crash_report, envelope, left_behind, places, tally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from errtrack.capture.scrubber import Scrubber
     from errtrack.client import Client
+    from errtrack.dsn import Dsn
     from errtrack.options import Options
     from errtrack.pipeline import Pipeline
 
@@ -55,6 +57,38 @@ def report_crashes(
     return count
 
 
+def tell_counts(
+    options: Options,
+    dsn: Dsn | None,
+    send: Callable[[bytes], bool],
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Give *send* a last, short event for each storm that a dead process had not told the count of; how many.
+
+    They are forgotten once *send* says that its event is safe.
+    """
+    from errtrack.capture import event as events
+
+    number = 0
+    destination = dsn.digest if dsn is not None else places.STORE
+    for folder in places.existing_spools(options, destination, environ):
+        for reader in tally.claim(folder):
+            at = events.stamp(os.fstat(reader.descriptor).st_mtime)
+            for event_id, count, event in tally.left(reader.descriptor, os.path.basename(reader.path)):
+                head = '{"event_id":"%s","timestamp":"%s","extra":{"%s":%d},' % (
+                    event_id,
+                    at,
+                    storms.COUNT,
+                    count,
+                )
+                record = envelope.build(event_id, "event", head.encode("ascii") + event[1:])
+                if not send(record):
+                    return number
+                number += 1
+            claims.remove(reader.path, reader.descriptor)
+    return number
+
+
 def report_crash_of(client: Client, pid: int) -> bool:
     """Report what process *pid* has left, if it left anything: for its parent, who knows that it is dead."""
     has_crashed = any(
@@ -68,10 +102,8 @@ def report_crash_of(client: Client, pid: int) -> bool:
 def report_crashes_from_outside(options: Options, environ: Mapping[str, str] | None = None) -> int:
     """The same for commands, which are not the application: the events are put into the spool, where others' lie.
 
-    Where the settings name hooks, nothing is done: they exist to protect data, and are the application's to run.
+    Where the settings name hooks, no crash is reported: they exist to protect data, and are the application's to run.
     """
-    if options.before_send or options.error_sampler or options.processors:
-        return 0
     from errtrack.capture.scrubber import Scrubber
     from errtrack.delivery.spool import Spool
     from errtrack.dsn import Dsn
@@ -92,6 +124,9 @@ def report_crashes_from_outside(options: Options, environ: Mapping[str, str] | N
     scrubber = Scrubber(options)
     pipeline = Pipeline(options, scrubber, dsn, lambda reason, event: None, lambda mechanism: None)
     try:
+        tell_counts(options, dsn, send, environ)
+        if options.before_send or options.error_sampler or options.processors:
+            return 0
         return report_crashes(options, scrubber, pipeline, send, environ)
     finally:
         for spool in spools:

@@ -197,7 +197,7 @@ def _set_environment(environ: Any) -> None:
 
 
 def _clear(settings: Settings) -> int:
-    from errtrack.delivery import claims, left_behind, places, quarantine
+    from errtrack.delivery import claims, left_behind, places, quarantine, tally
 
     destination, shown = _destination(settings.options)
     if not settings.arguments.yes:
@@ -214,6 +214,8 @@ def _clear(settings: Settings) -> int:
                 claims.discard(reader)
             if not readers:
                 break
+        for reader in tally.claim(folder):
+            claims.remove(reader.path, reader.descriptor)
         quarantine.sweep(folder, 0.0)
     for folder in _spools(settings, places.CRASHES):
         left_behind.crashes_in(folder, remove=True)

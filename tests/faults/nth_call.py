@@ -17,7 +17,9 @@ import sys
 import time
 from typing import Any
 
-from errtrack import guard, recovery
+from errtrack import guard, recovery, storms
+from errtrack.client import Client
+from errtrack.context.scope import Scope
 from errtrack.delivery import bounds, claims, connection, crash_file, envelope, part, places, spool
 from errtrack.delivery.segment import Reader
 from errtrack.delivery.store import Store
@@ -149,12 +151,44 @@ def too_much(options: Options, log: int) -> None:
     transport.close(0)
 
 
+def storm(options: Options, log: int) -> None:
+    """Two errors come again and again; each capture is noted, whatever became of it."""
+    now = [time.monotonic()]
+    storms.monotonic = lambda: now[0]  # type: ignore[attr-defined]
+    client = Client(options)
+    mark = Scope()
+    mark.set_extra("full", True)
+    first, second = raised("first"), raised("second")
+
+    def capture(error: Exception, count: int) -> None:
+        for number in range(count):
+            client.capture_exception(error, scope=mark)
+            real["write"](log, b"%x-%d\n" % (id(error), number))
+
+    capture(first, 7)
+    now[0] += 10.0  # one more is told, and tells of five
+    capture(first, 4)
+    capture(second, 5)
+    now[0] += 61.0  # the first storm is over, and somebody is there to say so
+    capture(second, 3)
+    client.flush(5)
+    client.close(2)
+
+
+def raised(text: str) -> Exception:
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        return error.with_traceback(None) if text == "second" else error
+
+
 SCENARIOS = {
     "deliver": deliver,
     "server_away": server_away,
     "next_process": next_process,
     "store": store,
     "too_much": too_much,
+    "storm": storm,
 }
 
 
@@ -246,8 +280,11 @@ def main() -> None:
         state = os.path.join(folder, "state-%s-%s-%d" % (scenario, fault, at))
         log_path, stderr = state + ".accepted", state + ".stderr"
         dead_end = {"http_proxy": "http://127.0.0.1:9"} if scenario in ("server_away", "too_much") else {}
-        bound = {"spool_max_size": 1500} if scenario == "too_much" else {}
-        options = options_for(dsn, state, **dead_end, **bound)
+        more: dict[str, object] = {"spool_max_size": 1500} if scenario == "too_much" else {}
+        if scenario == "storm":
+            release = "%s-%s-%d" % (scenario, fault, at)
+            more = {"release": release, "max_events_burst": 2, "max_events_per_minute": 6.0}
+        options = options_for(dsn, state, **dead_end, **more)
         if scenario == "next_process":
             log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             in_child(leave_behind, options, log)

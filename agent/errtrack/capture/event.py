@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any
 
+    from errtrack.capture.budget import Meter
     from errtrack.capture.wire import Tree
     from errtrack.options import Options
 
@@ -51,11 +52,14 @@ def from_exception(
     mechanism: Tree,
     options: Options,
     scrubber: Scrubber | None = None,
+    meter: Meter | None = None,
 ) -> Tree:
-    """The event of *error*, raised with *tb* (may be None); *mechanism* tells what caught it."""
+    """The event of *error*, raised with *tb* (may be None); *mechanism* tells what caught it, *meter* what it costs."""
     scrubber = scrubber or Scrubber(options)
-    found = describe_exceptions(error, tb, mechanism, options, scrubber)
+    found = describe_exceptions(error, tb, mechanism, options, scrubber, meter)
     event: Tree = {"level": "error", "exception": {"values": found.values}}
+    if meter is not None:
+        meter.note(event)
     if found.remote:
         event["extra"] = {"remote_traceback": found.remote[-8000:]}
     if found.notes.tree:
@@ -70,6 +74,7 @@ def from_message(
     options: Options,
     scrubber: Scrubber | None = None,
     frame: FrameType | None = None,
+    meter: Meter | None = None,
 ) -> Tree:
     """The event of a text with *params* filled in by ``%``, and the stack of *frame* where one is given."""
     template = (exact(message) or "")[:20_000]
@@ -89,8 +94,10 @@ def from_message(
     event: Tree = {"level": level, "logentry": entry}
     if frame is not None:
         scrubber = scrubber or Scrubber(options)
-        describer = Describer(options, scrubber)
+        describer = Describer(options, scrubber, meter)
         frames, count = stacks_for(options, scrubber).of_stack(frame, describer, [2 * DETAILED])
+        if meter is not None:
+            meter.note(event)
         if frames:
             thread = {
                 "id": str(get_ident()),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from errtrack.capture.budget import Meter
     from errtrack.capture.scrubber import Scrubber
     from errtrack.options import Options
 
@@ -70,13 +71,14 @@ def describe_exceptions(
     mechanism: dict[str, Any],
     options: Options,
     scrubber: Scrubber,
+    meter: Meter | None = None,
 ) -> Found:
     """Describe *error*, raised with *tb*, and all that is linked to it."""
     found = Found()
     links, total = _walk(error, found)
     handled = mechanism.get("handled", True)
     thread = str(get_ident())
-    describer = Describer(options, scrubber)
+    describer = Describer(options, scrubber, meter)
     stacks = stacks_for(options, scrubber)
     quota = [2 * DETAILED]
     last = len(links) - 1

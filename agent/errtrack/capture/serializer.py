@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from errtrack.capture.budget import Meter
     from errtrack.capture.scrubber import Scrubber
     from errtrack.capture.shapes import Shape
     from errtrack.options import Options
@@ -51,10 +52,11 @@ _BUILTIN = frozenset((dict, list, tuple, set, frozenset, deque))
 class Describer(Words):
     """Describes values for one event; dies with it, and with it every reference to a value."""
 
-    __slots__ = ("_calls_repr", "_custom", "_known")
+    __slots__ = ("_calls_repr", "_custom", "_known", "meter")
 
-    def __init__(self, options: Options, scrubber: Scrubber) -> None:
+    def __init__(self, options: Options, scrubber: Scrubber, meter: Meter | None = None) -> None:
         super().__init__(options, scrubber)
+        self.meter = meter
         self._calls_repr = options.locals == "repr"
         self._custom = custom_of(options)
         # id -> (the value, so that the address stays its own; depth; its text, or _CYCLE while it is described)

@@ -70,7 +70,7 @@ class Place:
         self.names: tuple[str, ...] = ()
         self.first: frozenset[str] = frozenset()  # of the names: parameters, and those on the line
 
-    def load(self, lineno: int | None, namespace: Any, stack: Stacks) -> None:
+    def load(self, lineno: int | None, namespace: Any, stack: Stacks, reads_source: bool = True) -> None:
         """Read the source and make the JSON; once a place."""
         code = self.code
         path = paths.absolute(code.co_filename)
@@ -87,7 +87,7 @@ class Place:
         if self.in_app is not None:
             shown["in_app"] = self.in_app
         line = ""
-        if stack.options.include_source_context and lineno:
+        if stack.options.include_source_context and lineno and reads_source:
             found = source.context(path, lineno, self.module, namespace)
             if found is not None:
                 line = found[1]
@@ -203,25 +203,32 @@ class Stacks:
             tail = _take(map(self._visible, reversed(steps)), TAIL)
             chosen = head + tail[::-1]
         frames: list[Frame] = []
+        meter = describer.meter
         last = len(chosen) - 1
         for position, (step, place) in enumerate(chosen):
             detailed = (position < DETAILED or position > last - DETAILED) and quota[0] > 0
             quota[0] -= detailed
             frames.append(Frame(place, detailed))
             try:
-                if not place.loaded:
+                if not place.loaded and meter is not None and meter.is_over_for_source():
+                    place = Place(place.code, place.module)  # for this event alone
+                    frames[-1] = Frame(place, False)
+                    place.load(step[1], None, self, False)
+                elif not place.loaded:
                     place.load(step[1], step[0].f_globals, self)
             except Exception:
                 place.slim = place.full = utf8(
                     dumps({"function": place.code.co_name[:512] or "<unknown>"})[:-1]
                 )
                 place.loaded = True
-        if self.options.include_local_variables:
+        if self.options.include_local_variables and (meter is None or meter.shows_locals):
             near = _NEAR_FRAMES
             for position in range(last, -1, -1):  # the raising frame first: it shows most of what they share
                 frame = frames[position]
                 if not frame.detailed:
                     continue
+                if meter is not None and meter.is_over():
+                    break
                 is_library = frame.place.in_app is False
                 share = RAISING if position == last else NEAR if near > 0 and not is_library else FAR
                 if share is FAR and is_library:

@@ -12,7 +12,7 @@ import os
 from errno import EDQUOT, ENOSPC
 from time import monotonic, time
 
-from errtrack.delivery import claims, envelope, places, segment
+from errtrack.delivery import claims, envelope, places, segment, tally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,12 +60,13 @@ class Bounds:
         found = []
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith(("seg-", "crash-")):
+                if entry.name.startswith(("seg-", "crash-", tally.PREFIX)):
                     try:
                         status = entry.stat(follow_symlinks=False)
                     except OSError:
                         continue
-                    found.append((entry.name, status.st_size, max(status.st_mtime, status.st_ctime)))
+                    size = 0 if entry.name.startswith(tally.PREFIX) else status.st_size  # it is sparse
+                    found.append((entry.name, size, max(status.st_mtime, status.st_ctime)))
         found.sort()
         total = sum(size for _, size, _ in found)
         carried = 0
@@ -77,6 +78,11 @@ class Bounds:
             if name.startswith("crash-"):
                 if is_old:
                     os.unlink(path)
+                continue
+            if name.startswith(tally.PREFIX):
+                reader = claims.take(path) if is_old else None
+                if reader is not None:
+                    claims.discard(reader)
                 continue
             may_carry = 0 if is_old else int(max_size * _FATAL_SHARE) - carried
             kept = self._give_up(path, spool, lost, may_carry)

@@ -28,14 +28,14 @@ _MOST = 64
 
 
 def anything(options: Options) -> bool:
-    """True when a segment for the DSN of *options*, or a crash, has no living owner. Without a DSN: False."""
+    """True when a segment or tally for the DSN of *options*, or a crash, has no living owner. Without a DSN: False."""
     if not options.dsn or flock is None:
         return False
     from errtrack.dsn import Dsn
 
     digest = Dsn.parse(options.dsn).digest
     seen = 0
-    for destination, prefix in ((digest, "seg-"), (places.CRASHES, "crash-")):
+    for destination, prefix in ((digest, ("seg-", "counts-")), (places.CRASHES, "crash-")):
         for folder in places.existing_spools(options, destination):
             try:
                 names = os.listdir(folder)

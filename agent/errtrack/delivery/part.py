@@ -66,7 +66,7 @@ def create(folder: str, header: dict[str, Any]) -> Segment:
     reader = None
     try:
         claims.lock(descriptor)
-        head = segment.frame(_header_text(header), segment.HEADER)
+        head = segment.frame(header_text(header), segment.HEADER)
         if os.write(descriptor, head) != len(head):
             raise OSError(ENOSPC, os.strerror(ENOSPC))
         reader = Reader.open(hidden)
@@ -86,7 +86,8 @@ def create(folder: str, header: dict[str, Any]) -> Segment:
     return part
 
 
-def _header_text(header: dict[str, Any]) -> bytes:
+def header_text(header: dict[str, Any]) -> bytes:
+    """The payload of a file's header record: *header*, and what tells this process from others."""
     pid = os.getpid()
     own = {
         "boot_id": claims.boot_id(),

@@ -19,6 +19,7 @@ from time import monotonic
 
 from errtrack.delivery import bounds, claims, places, segment
 from errtrack.delivery.part import Segment, create
+from errtrack.delivery.tally import Tally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,16 +32,21 @@ MAX_AGE = 600.0
 #: How often the current file's descriptor and name are checked, seconds.
 _CHECK_EVERY = 1.0
 
+#: Where no tally can be made, the next try is made after so long (seconds).
+_NO_TALLY_FOR = 60.0
+
 
 class _Mine:
-    """The segments of one process; a forked child starts with an empty one."""
+    """The segments and the tally of one process; a forked child starts with an empty one."""
 
-    __slots__ = ("current", "pid", "segments")
+    __slots__ = ("current", "no_tally_before", "pid", "segments", "tallies")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.current: Segment | None = None
         self.segments: list[Segment] = []
+        self.tallies: dict[str, Tally] = {}
+        self.no_tally_before = 0.0
 
 
 class Spool:
@@ -204,6 +210,21 @@ class Spool:
         part.close()
         return True
 
+    def tally(self) -> Tally | None:
+        """Where this process counts what its storms hold back; None where the disk has no room for it."""
+        mine = self._mine()
+        tally = mine.tallies.get("")
+        if tally is None and monotonic() >= mine.no_tally_before:
+            try:
+                made = Tally(self.folder, self.header)
+            except OSError:
+                mine.no_tally_before = monotonic() + _NO_TALLY_FOR
+                return None
+            tally = mine.tallies.setdefault("", made)
+            if tally is not made:  # another thread was quicker
+                made.close()
+        return tally
+
     def retire_all(self) -> None:
         """Take the current segment out of service and remove every one in which nothing is pending."""
         self._mine().current = None
@@ -211,10 +232,12 @@ class Spool:
             self.retire(part)
 
     def close(self) -> None:
-        """Give up this process's segments: what is pending in them may be claimed by others from now on."""
+        """Give up this process's files: what is pending in them may be claimed by others from now on."""
         mine = self._by_pid.pop(os.getpid(), None)
         if mine is not None:
             mine.current = None
+            for tally in mine.tallies.values():
+                tally.close()
             for part in mine.segments:
                 if not part.writers:
                     part.close()
@@ -225,8 +248,12 @@ class Spool:
         for pid in list(self._by_pid):
             if pid != own:
                 mine = self._by_pid.pop(pid, None)
-                for part in mine.segments if mine is not None else ():
+                if mine is None:
+                    continue
+                for part in mine.segments:
                     part.close()
+                for tally in mine.tallies.values():
+                    tally.let_go(forked=True)
 
     def _mine(self) -> _Mine:
         pid = os.getpid()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from errtrack.delivery.tally import Tally
     from errtrack.delivery.worker import Destination
     from errtrack.dsn import Dsn
     from errtrack.options import Options
@@ -118,6 +119,11 @@ class Transport:
     def lost(self, reason: str, category: str, quantity: int = 1) -> None:
         """Count an event that was dropped before it came here, for the client report."""
         self._worker().destination.lost(reason, category, quantity)
+
+    def tally(self) -> Tally | None:
+        """Where storms count what they hold back; None: in memory alone, as no disk takes it."""
+        spool = self._spool()
+        return None if spool is None else spool.tally()
 
     def strain(self) -> int:
         """How hard it is to deliver: 0 not at all; 1 nothing gets through just now, or the server wants less; 2 what

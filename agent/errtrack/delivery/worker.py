@@ -286,14 +286,13 @@ class Worker:
 
     def _deliver_backlog(self, now: float, hurry: bool) -> float:
         """Deliver what others left behind, slowly unless in a *hurry*; return seconds to the next time."""
-        more = False
         if not self._orphans and now >= self._look_at:
             own = self._own_paths()
             for folder in self._backlog_folders():
                 self._orphans += claims.claim(folder, own, CLAIM - len(self._orphans))
-            more = len(self._orphans) == CLAIM
-            # Processes that were started together must not look together.
-            self._look_at = now + jittered(LOOK_EVERY)
+            # Processes that were started together must not look together. There may be more: after these, at once,
+            # whichever round is done with them.
+            self._look_at = 0.0 if len(self._orphans) == CLAIM else now + jittered(LOOK_EVERY)
         for reader in list(self._orphans):
             reader.look()
             while reader.pending:
@@ -305,8 +304,7 @@ class Worker:
                     return 0.0  # something of our own comes first
             self._orphans.remove(reader)
             claims.discard(reader)
-        if more:
-            self._look_at = 0.0
+        if not self._look_at:
             return 0.0
         return max(0.05, self._look_at - monotonic())
 
