@@ -16,7 +16,7 @@ from errtrack.capture import request as requests
 from errtrack.capture.jsonable import Cleaner, pairs_of
 from errtrack.capture.moments import level, moment, new_id, stamp
 from errtrack.capture.shapes import exact
-from errtrack.capture.wire import Notes, utf8
+from errtrack.capture.wire import Fixed, Notes, utf8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ def _fingerprint(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> list
 
 
 def _modules(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
+    if type(value) is Fixed:
+        return value  # our own list
     pairs = pairs_of(value, _MOST_MODULES)
     return {k[:200]: v[:200] for k, v in pairs if type(k) is str and type(v) is str} or None
 
