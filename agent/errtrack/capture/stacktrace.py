@@ -93,13 +93,13 @@ class Place:
         if stack.options.include_source_context and lineno:
             found = source.context(path, lineno, self.module, namespace)
             if found is not None:
-                line = found[1]
-                clean = stack.scrubber.source_line
-                shown["context_line"] = clean(line)
+                before, line, after = found
+                clean = stack.scrubber.source_lines([*before, line, *after])
+                shown["context_line"] = clean[len(before)]
         self.slim = self.full = utf8(dumps(shown)[:-1])
         if "context_line" in shown and found is not None:
-            pre = shown["pre_context"] = [clean(text) for text in found[0]]
-            post = shown["post_context"] = [clean(text) for text in found[2]]
+            pre = shown["pre_context"] = clean[: len(before)]
+            post = shown["post_context"] = clean[len(before) + 1 :]
             self.full += utf8(',"pre_context":%s,"post_context":%s' % (dumps(pre), dumps(post)))
         self.shown = shown
         self.names, count = variables.names_in_order(code, line)

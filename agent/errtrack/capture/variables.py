@@ -27,18 +27,25 @@ HIDDEN_BY = ("__traceback_hide__", "__tracebackhide__")
 MISSING = object()
 _FILTERED = quote(FILTERED)
 _NAMES = 25
+_REMEMBERED = 2000
 #: Of ASCII, what is no part of a name.
-_BLANKS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
+_BLANKS = bytes(code if chr(code).isalnum() or chr(code) == "_" or code > 127 else 32 for code in range(256))
 
 
 def rows_of(names: tuple[str, ...], first: frozenset[str], scrubber: Scrubber) -> list[Row]:
     """What :func:`write` needs to know of each of *names*; the same at every event."""
     rows: list[Row] = []
+    keys = scrubber.names  # most names stand in many places
     for name in names:
-        is_secret = scrubber.key_is_sensitive(name)
-        shown = name if is_secret or len(name) <= 100 else name[:97] + "..."
-        key = quote(shown if is_secret else scrubber.text(shown).replace("\0", "\ufffd"))
-        rows.append((name, key + ":", name in first, is_secret))
+        known = keys.get(name)
+        if known is None:
+            is_secret = scrubber.key_is_sensitive(name)
+            shown = name if is_secret or len(name) <= 100 else name[:97] + "..."
+            key = quote(shown if is_secret else scrubber.text(shown).replace("\0", "\ufffd")) + ":"
+            if len(keys) >= _REMEMBERED:
+                keys.clear()
+            known = keys[name] = key, is_secret
+        rows.append((name, known[0], name in first, known[1]))
     return rows
 
 
@@ -123,7 +130,8 @@ def names_in_order(code: CodeType, line: str) -> tuple[tuple[str, ...], int]:
     """Names of the failing line, the parameters, the other variables; and how many the first two are."""
     parameters = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
     everything = [*code.co_varnames, *code.co_cellvars, *code.co_freevars]
-    on_line = line.partition("#")[0].translate(_BLANKS).split()
+    # Bytes are translated by a table, text character by character.
+    on_line = line.partition("#")[0].encode("utf-8", "replace").translate(_BLANKS).decode("utf-8").split()
     if not code.co_flags & OPTIMIZED:
         everything = [*code.co_names]
         parameters = 0
