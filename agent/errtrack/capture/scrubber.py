@@ -67,16 +67,13 @@ class Scrubber:
             return self._scrub(value)
         return value
 
-    def is_suspicious(self, value: str, hints: tuple[str, ...] | None = None) -> bool:
-        """The cheap test: False for nearly every text without a secret. Card numbers are not looked for.
-
-        What is suspicious makes every text suspicious that it is a part of. *hints* in place of all that are known.
-        """
+    def is_suspicious(self, value: str) -> bool:
+        """The cheap test: False for nearly every text without a secret. Card numbers are not looked for."""
         if "=" in value or ":" in value:
             if "://" in value and ("@" in value or "?" in value or "#" in value or value.count(":") > 1):
                 return True
             low = value.lower()
-            for hint in self._hints if hints is None else hints:
+            for hint in self._hints:
                 if hint in low:
                     return True
         if "_" in value and (
@@ -114,22 +111,6 @@ class Scrubber:
         from errtrack.capture import patterns
 
         return patterns.source_line(line, self.key_is_sensitive, self._own_key)
-
-    def source_lines(self, lines: list[str]) -> list[str]:
-        """Lines that stand together, each as by :meth:`source_line`; what none of them has is looked for once."""
-        together = "\n".join(lines)
-        if self.is_suspicious(together, ()) or has_card_digits(together.encode("utf-8", "replace")):
-            return [self.source_line(line) for line in lines]
-        low = together.lower()
-        hints = [hint for hint in self._hints if hint in low]
-        if not hints:
-            return lines
-        return [
-            self.source_line(line)
-            if ("=" in line or ":" in line) and any(hint in line.lower() for hint in hints)
-            else line
-            for line in lines
-        ]
 
     def url(self, value: str) -> str:
         """A URL without its user information and with secret parameters filtered."""

@@ -94,12 +94,12 @@ class Place:
             found = source.context(path, lineno, self.module, namespace)
             if found is not None:
                 before, line, after = found
-                clean = stack.scrubber.source_lines([*before, line, *after])
-                shown["context_line"] = clean[len(before)]
+                clean = stack.scrubber.source_line
+                shown["context_line"] = clean(line)
         self.slim = self.full = utf8(dumps(shown)[:-1])
         if "context_line" in shown and found is not None:
-            pre = shown["pre_context"] = clean[: len(before)]
-            post = shown["post_context"] = clean[len(before) + 1 :]
+            pre = shown["pre_context"] = [clean(text) for text in before]
+            post = shown["post_context"] = [clean(text) for text in after]
             self.full += utf8(',"pre_context":%s,"post_context":%s' % (dumps(pre), dumps(post)))
         self.shown = shown
         self.names, count = variables.names_in_order(code, line)

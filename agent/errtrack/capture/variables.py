@@ -11,7 +11,7 @@ from errtrack.capture.words import DEPTH, HIGH, LOW
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from types import CodeType
     from typing import Any
 
@@ -135,13 +135,9 @@ def names_in_order(code: CodeType, line: str) -> tuple[tuple[str, ...], int]:
     if not code.co_flags & OPTIMIZED:
         everything = [*code.co_names]
         parameters = 0
-    known = set(everything)
-    first = _shown(name for name in [name for name in on_line if name in known] + everything[:parameters])
-    if not code.co_flags & OPTIMIZED:
-        return first, len(first)
-    return _shown((*first, *everything)), len(first)
-
-
-def _shown(names: Iterable[str]) -> tuple[str, ...]:
     # ".0" and the like are the compiler's own.
-    return tuple(dict.fromkeys(name for name in names if name[:1] != "." and name not in HIDDEN_BY))
+    known = dict.fromkeys([name for name in everything if name[:1] != "." and name not in HIDDEN_BY])
+    first = dict.fromkeys([name for name in [*on_line, *everything[:parameters]] if name in known])
+    if not code.co_flags & OPTIMIZED:
+        return tuple(first), len(first)
+    return tuple({**first, **known}), len(first)
