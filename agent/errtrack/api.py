@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 
 from errtrack import client as _client
-from errtrack import loggers
 from errtrack.context.scope import (
     Scope,
     get_current_scope,
@@ -197,11 +196,15 @@ def report_message(
 
 def ignore_logger(name: str) -> None:
     """Leave the records of a logger out, as breadcrumbs and as events; ``"noisy.*"`` names all below it."""
+    from errtrack import loggers
+
     loggers.ignore(name)
 
 
 def unignore_logger(name: str) -> None:
     """Take back what :func:`ignore_logger` was told."""
+    from errtrack import loggers
+
     loggers.unignore(name)
 
 

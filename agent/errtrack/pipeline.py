@@ -12,6 +12,7 @@ import sys
 
 from errtrack import guard, hooks, instrumentation, process, storms
 from errtrack.capture import event as events
+from errtrack.capture.wire import Fixed, Notes
 from errtrack.context import trace as tracing
 from errtrack.hooks import Hook, HookFailed
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from errtrack.context.scope import Event, Hint, Scope
     from errtrack.dsn import Dsn
     from errtrack.options import Options
+
+
+#: Attributes that are cleaned once, and not at each event.
+_MADE_ONCE = ("contexts", "sdk")
 
 
 class Pipeline:
@@ -48,7 +53,7 @@ class Pipeline:
         self.error_sampler = Hook("error_sampler", options.error_sampler, hooks.IGNORED)
         self._own_processors = hooks.processors(options.processors)
         self._static: dict[str, Any] | None = None
-        self._cleaned: tuple[dict[str, Any], Event] | None = None
+        self._cleaned: tuple[dict[str, Any], int, Event] | None = None
         self._integrations: tuple[str, ...] = ()
 
     def run(
@@ -81,10 +86,9 @@ class Pipeline:
         if is_transaction and self._options.ignore_transactions and self._is_ignored(event):
             self._lose("event_processor", event)
             return None
-        self._add_defaults(event, chain)
+        own = self._add_defaults(event, chain)
         events.finish(event, self._options, self._scrubber)
-        if is_transaction:
-            self._add_cleaned(event)
+        self._add_cleaned(event, own)
         trace = self._trace_of(event, chain) if self._dsn is not None else None
         if self.error_sampler and not is_transaction and not self._sampler_keeps(event, hint):
             self._count_errors_of(event)
@@ -163,40 +167,52 @@ class Pipeline:
         if type(values) is list and values and type(values[-1]) is dict:
             self._count_error(values[-1].get("mechanism"))
 
-    def _add_defaults(self, event: Event, chain: tuple[Scope, ...]) -> None:
-        is_transaction = event.get("type") == "transaction"
+    def _add_defaults(self, event: Event, chain: tuple[Scope, ...]) -> Event:
+        """Put on *event* what it does not say itself, but for what is made right once; return its own contexts."""
         for key, value in self.static().items():
-            if key == "contexts":
-                known = {} if is_transaction else value
-                event["contexts"] = {**known, **(event.get("contexts") or {})}
-            elif key == "tags":
+            if key == "tags":
                 event["tags"] = {**value, **(event.get("tags") or {})}
-            else:
+            elif key not in _MADE_ONCE:
                 event.setdefault(key, value)
-        if is_transaction:
+        if event.get("type") == "transaction":
             event.pop("sdk", None)
-        else:
-            # Children of a fork share what was described once; the PID is their own.
-            event["contexts"].setdefault("process", {"pid": os.getpid(), "executable": sys.executable or ""})
-        if "trace" not in event["contexts"]:
+        own: Event = {**(event.get("contexts") or {})}
+        event["contexts"] = own
+        if "trace" not in own:
             unit = chain[1] if len(chain) > 1 else chain[0]
             span = unit.span
-            event["contexts"]["trace"] = (
-                unit.get_propagation().as_context() if span is None else span.get_trace_context()
-            )
+            own["trace"] = unit.get_propagation().as_context() if span is None else span.get_trace_context()
+        return own
 
-    def _add_cleaned(self, event: Event) -> None:
-        """Put on a transaction what all of them have, made right once: there are many. The machine is on errors."""
-        static, cleaned = self.static(), self._cleaned
-        if cleaned is None or cleaned[0] is not static:
-            runtime = {"runtime": static.get("contexts", {}).get("runtime")}
-            made: Event = {"sdk": static.get("sdk"), "contexts": runtime}
+    def _add_cleaned(self, event: Event, own: Event) -> None:
+        """Put on *event* what all have and was made right once, but for the contexts that are its *own*."""
+        static, pid = self.static(), os.getpid()
+        cleaned = self._cleaned
+        if cleaned is None or cleaned[0] is not static or cleaned[1] != pid:
+            # Children of a fork share what was described once; the PID is their own.
+            process = {"pid": pid, "executable": sys.executable or ""}
+            made: Event = {
+                "sdk": static.get("sdk"),
+                "contexts": {"process": process, **static.get("contexts", {})},
+            }
             events.finish(made, self._options, self._scrubber)
-            cleaned = self._cleaned = (static, made)
-        made = cleaned[1]
+            made["contexts"] = {name: Fixed(tree) for name, tree in made.get("contexts", {}).items()}
+            if "sdk" in made:
+                made["sdk"] = Fixed(made["sdk"])
+            cleaned = self._cleaned = (static, pid, made)
+        made = cleaned[2]
         if "sdk" in made:
-            event["sdk"] = made["sdk"]
-        event["contexts"] = {**made.get("contexts", {}), "process": {"pid": os.getpid()}, **event["contexts"]}
+            event.setdefault("sdk", made["sdk"])
+        known = made["contexts"]
+        if event.get("type") == "transaction":  # there are many: the machine is on errors
+            known = {"runtime": known.get("runtime", {}), "process": {"pid": pid}}
+        contexts = event.setdefault("contexts", {})
+        contexts.update({name: tree for name, tree in known.items() if name not in own})
+        if "_meta" in made:
+            said = made["_meta"].get("contexts", {})
+            Notes(event.setdefault("_meta", {})).at(("contexts",)).update(
+                {name: node for name, node in said.items() if contexts.get(name) is known.get(name)}
+            )
 
     def _trace_of(self, event: Event, chain: tuple[Scope, ...]) -> dict[str, Any]:
         """The ``trace`` of the envelope: what servers sample the whole trace by."""

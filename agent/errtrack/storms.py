@@ -282,7 +282,7 @@ def key_of(error: BaseException, tb: TracebackType | None) -> Any:
     left = _PLACES
     while tb is not None and left:
         code = tb.tb_frame.f_code
-        parts += (code.co_filename, code.co_name, tb.tb_lineno)
+        parts += (code.co_filename, code.co_name, tb.tb_lasti)
         tb = tb.tb_next
         left -= 1
     return hash(tuple(parts))

@@ -170,7 +170,7 @@ def _drain(settings: Settings) -> int:
     import sqlite3
 
     from errtrack import recovery
-    from errtrack.delivery import transport
+    from errtrack.delivery import drain, transport
     from errtrack.dsn import Dsn
 
     options, environ = settings.options, settings.environ
@@ -183,7 +183,7 @@ def _drain(settings: Settings) -> int:
         carrier.close(0)
     else:
         try:
-            transport.drain_to_store(options, environ)
+            drain.drain_to_store(options, environ)
             settled = True
         except (OSError, sqlite3.Error) as error:
             raise CommandError("the store cannot be written: %s" % error, 2) from None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _WAIT = 0.05
+_MOST = 2000
 
 
 class Scan:
@@ -49,11 +50,18 @@ class Scan:
     def _run(self) -> None:
         with guard.Inside():
             try:
-                self.found = distributions.installed()
+                self.found = fixed(distributions.installed())
             except Exception as error:
                 guard.fault("modules", error)
             finally:
                 self._running.release()
+
+
+def fixed(versions: dict[str, str]) -> dict[str, str]:
+    """*versions* as events take them, made JSON once."""
+    from errtrack.capture.wire import Fixed
+
+    return Fixed((name[:200], version[:200]) for name, version in list(versions.items())[:_MOST])
 
 
 _scans: list[Scan] = []

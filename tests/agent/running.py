@@ -11,8 +11,8 @@ from sink import Sink
 
 from errtrack import client as clients
 from errtrack.client import Client
+from errtrack.delivery.drain import drain_to_store
 from errtrack.delivery.store import Store
-from errtrack.delivery.transport import drain_to_store
 
 
 class Running:

@@ -178,6 +178,39 @@ def test_before_send_sees_plain_data_and_decides(running: Running) -> None:
     assert running.event()["tags"] == {"hooked": "yes"}
 
 
+def test_what_a_hook_changes_in_an_event_is_not_changed_in_the_next(running: Running) -> None:
+    seen: list[Any] = []
+
+    def hook(event: dict[str, Any], hint: dict[str, Any]) -> Any:
+        frame = event["_meta"]["exception"]["values"]["0"]["stacktrace"]["frames"]["0"]
+        seen.append(
+            (
+                set(event["sdk"]),
+                len(event["sdk"]["packages"]),
+                set(event["contexts"]["runtime"]),
+                set(frame["vars"]),
+            )
+        )
+        event["sdk"]["packages"].clear()
+        event["sdk"]["features"] = ["changed"]
+        event["contexts"]["runtime"]["changed"] = "yes"
+        frame["vars"]["changed"] = {}
+        return event
+
+    def fail() -> None:
+        password = "x"
+        raise ValueError(password)
+
+    running.start(before_send=hook)
+    for _ in range(2):
+        try:
+            fail()
+        except ValueError as error:
+            error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+            assert errtrack.capture_exception(error) is not None
+    assert seen[0] == seen[1]
+
+
 def test_before_send_that_raises_drops_and_tells_once(
     running: Running, capfd: pytest.CaptureFixture[str]
 ) -> None:

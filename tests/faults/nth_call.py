@@ -21,9 +21,10 @@ from errtrack import guard, recovery, storms
 from errtrack.client import Client
 from errtrack.context.scope import Scope
 from errtrack.delivery import bounds, claims, connection, crash_file, envelope, part, places, spool
+from errtrack.delivery.drain import drain_to_store
 from errtrack.delivery.segment import Reader
 from errtrack.delivery.store import Store
-from errtrack.delivery.transport import Transport, drain_to_store
+from errtrack.delivery.transport import Transport
 from errtrack.dsn import Dsn
 from errtrack.options import Options
 

@@ -19,8 +19,8 @@ from errtrack.capture.sanitiser import clean_event
 from errtrack.capture.scrubber import Scrubber
 from errtrack.capture.serializer import Describer
 from errtrack.capture.shapes import exact
-from errtrack.capture.stacktrace import DETAILED, Frame, stacks_for
-from errtrack.capture.wire import Notes, dumps, utf8
+from errtrack.capture.stacktrace import DETAILED, Frame, note, stacks_for
+from errtrack.capture.wire import Fixed, Notes, dumps, quote, thawed, utf8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ __all__ = (
 LIMIT = 1_000_000
 
 _CONTAINERS = (tuple, list, dict)
+
+#: How many levels below these parts of an event there may be a tree that is JSON already.
+_LEVELS = {"contexts": 1, "_meta": 6}
 
 # In place of a stack trace's frames while the rest is encoded. Chosen anew in every process: no text of an
 # application can hold it.
@@ -107,11 +110,7 @@ def from_message(
             }
             event["threads"] = {"values": [thread]}
             notes = Notes()
-            at = ("threads", "values", 0, "stacktrace", "frames")
-            for position, one in enumerate(frames):
-                one.note(notes, (*at, position))
-            if count > len(frames):
-                notes.add(at, {"len": count})
+            note(frames, count, notes, ("threads", "values", 0, "stacktrace", "frames"))
             if notes.tree:
                 event["_meta"] = notes.tree
     return event
@@ -138,7 +137,10 @@ def sanitise(event: Tree) -> None:
 
 
 def plain(event: Tree) -> Tree:
-    """Make dicts of the frames in *event*, in place; return it."""
+    """Make dicts of the frames in *event*, in place, and copies of what events share; return it."""
+    for key in ("_meta", "contexts", "modules", "sdk"):
+        if key in event:
+            event[key] = thawed(event[key])
     for trace in _stacktraces(event):
         frames = trace.get("frames")
         if type(frames) is list:
@@ -167,7 +169,7 @@ def _encode(event: Tree) -> bytes:
         if type(values) is list:
             shallow[key] = {**part, "values": [_without_frames(value, lists) for value in values]}
     try:
-        text = dumps(shallow)
+        text = _text(shallow)
     except (TypeError, ValueError, RecursionError):
         text = dumps(Cleaner(None, Notes(), 8192, 500_000).tree(shallow, (), -2))
     if not lists:
@@ -180,6 +182,22 @@ def _encode(event: Tree) -> bytes:
         out.append(b"]")
         out.append(utf8(after))
     return b"".join(out)
+
+
+def _text(tree: Tree, levels: int = -1) -> str:
+    """JSON of *tree*, which may have trees in it that are JSON already; -1 levels: it is the event."""
+    parts: list[str] = []
+    for key, value in tree.items():
+        kind = type(value)
+        if kind is Fixed:
+            text = value.text()
+        elif kind is str:
+            text = quote(value)
+        else:
+            below = levels - 1 if levels >= 0 else _LEVELS.get(key, 0)
+            text = _text(value, below) if below > 0 and kind is dict else dumps(value)
+        parts.append("%s:%s" % (quote(key), text))
+    return "{%s}" % ",".join(parts)
 
 
 def _without_frames(value: Any, lists: list[list[Any]]) -> Any:

@@ -13,7 +13,7 @@ from _thread import get_ident
 from errtrack.capture.exception_text import text_of
 from errtrack.capture.serializer import Describer
 from errtrack.capture.shapes import exact, mro_of, names_of, namespace_of, shape_of
-from errtrack.capture.stacktrace import DETAILED, stacks_for
+from errtrack.capture.stacktrace import DETAILED, note, stacks_for
 from errtrack.capture.wire import Notes, cut
 
 TYPE_CHECKING = False
@@ -104,10 +104,7 @@ def describe_exceptions(
             trace = tb if link.number == 0 else _traceback_of(link.error)
             ours, count = stacks.of_traceback(trace, describer, quota)
             frames: list[Any] = [*ours]
-            for position, frame in enumerate(ours):
-                frame.note(found.notes, (*at, "stacktrace", "frames", position))
-            if count > len(ours):
-                found.notes.add((*at, "stacktrace", "frames"), {"len": count})
+            note(ours, count, found.notes, (*at, "stacktrace", "frames"))
             if issubclass(type(link.error), SyntaxError):
                 frames += _syntax_frame(link.error)
             if frames:

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import time
 
-from errtrack.capture import breadcrumbs, frames_given, spans
-from errtrack.capture import request as requests
+from errtrack.capture import frames_given
 from errtrack.capture.jsonable import Cleaner, pairs_of
 from errtrack.capture.moments import level, moment, new_id, stamp
 from errtrack.capture.shapes import exact
-from errtrack.capture.wire import Notes, utf8
+from errtrack.capture.wire import Fixed, Notes, utf8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,6 +147,8 @@ def _fingerprint(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> list
 
 
 def _modules(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
+    if type(value) is Fixed:
+        return value  # our own list
     pairs = pairs_of(value, _MOST_MODULES)
     return {k[:200]: v[:200] for k, v in pairs if type(k) is str and type(v) is str} or None
 
@@ -171,9 +172,12 @@ def _contexts(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | 
             # Its ids are random: never touched, and needed exact. Its data is the application's.
             ids = {key: part for key, part in item.items() if key != "data"}
             clean = Cleaner(None, cleaner.notes).tree(ids, (*path, name))
-            told = spans.data(item.get("data"), cleaner, (*path, name, "data"), spans.Said(cleaner))
-            if told:
-                clean["data"] = told
+            if type(item.get("data")) is dict:
+                from errtrack.capture import spans
+
+                told = spans.data(item["data"], cleaner, (*path, name, "data"), spans.Said(cleaner))
+                if told:
+                    clean["data"] = told
         else:
             clean = cleaner.tree(item, (*path, name))
         out[name] = clean if type(clean) is dict else {"value": clean}
@@ -247,6 +251,27 @@ def _transaction_info(value: Any, cleaner: Cleaner, path: tuple[object, ...]) ->
     return {"source": source if source in _SOURCES else "custom"}
 
 
+# What by far not every event has is loaded with the first that does: a program's first event is the dearest.
+
+
+def _request(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
+    from errtrack.capture import request
+
+    return request.clean(value, cleaner, path)
+
+
+def _breadcrumbs(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
+    from errtrack.capture import breadcrumbs
+
+    return breadcrumbs.clean(value, cleaner, path)
+
+
+def _spans(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Any:
+    from errtrack.capture import spans
+
+    return spans.clean(value, cleaner, path)
+
+
 def _as_tree(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Any:
     return cleaner.tree(value, path)
 
@@ -277,14 +302,14 @@ _RULES: dict[str, Rule] = {
     "extra": _extra,
     "contexts": _contexts,
     "user": _user,
-    "request": requests.clean,
-    "breadcrumbs": breadcrumbs.clean,
+    "request": _request,
+    "breadcrumbs": _breadcrumbs,
     "exception": frames_given.exceptions,
     "threads": frames_given.threads,
     "fingerprint": _fingerprint,
     "modules": _modules,
     "sdk": _sdk,
-    "spans": spans.clean,
+    "spans": _spans,
     "start_timestamp": moment,
     "measurements": _as_tree,
 }

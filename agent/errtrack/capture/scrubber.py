@@ -40,6 +40,8 @@ class Scrubber:
         self._allowed = frozenset("".join(words_of(name)) for name in options.scrub_allow)
         self._hints = _HINTS + tuple(words_of(name)[0] for name in options.scrub_keys if words_of(name))
         self._known: dict[str, bool] = {}
+        #: Of variables' names: their JSON, and whether they are secrets'. Kept by ``variables``.
+        self.names: dict[str, tuple[str, bool]] = {}
         self._own_key = _own_key(options.dsn)
 
     def key_is_sensitive(self, name: str) -> bool:

@@ -27,7 +27,7 @@ from errtrack.capture.shapes import (
     state_of,
 )
 from errtrack.capture.wire import quote
-from errtrack.capture.words import BREADTH, LARGE, OF_ONE_WORD, Words
+from errtrack.capture.words import BREADTH, DEPTH, HIGH, LARGE, LOW, OF_ONE_WORD, Words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from errtrack.capture.scrubber import Scrubber
     from errtrack.capture.shapes import Shape
     from errtrack.options import Options
-
-DEPTH = 3  # what is deeper, Sentry removes without a word
 
 _FILTERED = quote(FILTERED)
 _CYCLE = quote("<cycle>")
@@ -79,7 +77,15 @@ class Describer(Words):
 
         A value at *depth* is as brief as if it lay that deep in another one.
         """
+        # What is commonest here first: the callers have done numbers and known texts themselves.
         kind = type(value)
+        if kind is dict or kind is list or kind is tuple:
+            if depth >= DEPTH:
+                return f'"<{kind.__name__} of {len(value)}>"'
+            known = self._known.get(id(value))
+            if known is not None and known[0] is value and (known[1] == depth or known[2] is _CYCLE):
+                return known[2]
+            return self._whole(value, kind, None, depth, left)
         if kind is str:
             return self.texts.get(value) or self._text(value, depth)
         if kind is int:
@@ -88,18 +94,11 @@ class Describer(Words):
             return '"<int of %d bits>"' % value.bit_length()
         if value is None or kind is bool or kind is float:
             return '"%r"' % value
-        if depth >= DEPTH and (kind is dict or kind is list or kind is tuple):
-            return '"<%s of %d>"' % (kind.__name__, len(value))
-        known = self._known.get(id(value))
-        if known is not None and known[0] is value and (known[1] == depth or known[2] is _CYCLE):
-            return known[2]
-        if kind is dict or kind is list or kind is tuple:
-            return self._whole(value, kind, None, depth, left)
+        if kind is bytes or kind is bytearray:
+            return self._bytes(value, depth)
         return self._compound(value, kind, depth, left)
 
     def _compound(self, value: Any, kind: type, depth: int, left: int) -> str:
-        if kind is bytes or kind is bytearray:
-            return self._bytes(value, depth)
         shape = shape_of(kind)
         sort = shape.kind
         if sort == STANDARD and shape.show is not None:
@@ -107,6 +106,9 @@ class Describer(Words):
             return self._leaf(text if shape.is_harmless else self._scrubbed(text))
         if sort in OF_ONE_WORD:
             return self._word(value, shape, depth)
+        known = self._known.get(id(value))
+        if known is not None and known[0] is value and (known[1] == depth or known[2] is _CYCLE):
+            return known[2]
         if self._custom is not None and kind not in _BUILTIN:
             own = self._custom(value)
             if own is not None:
@@ -120,9 +122,16 @@ class Describer(Words):
         address = id(value)
         self._known[address] = (value, depth, _CYCLE)
         if kind is dict:
-            text = self._mapping(first(value.items(), BREADTH), len(value), depth, None, left)
+            size = len(value)
+            try:
+                pairs = list(value.items()) if size <= BREADTH else first(value.items(), BREADTH)
+            except RuntimeError:  # another thread is changing it
+                pairs = first(value.items(), BREADTH)
+            text = self._mapping(pairs, size, depth, None, left)
         elif shape is None:
             text = self._items(value[:BREADTH], len(value), depth, left)
+        elif shape.kind in _OF_PARTS and kind is not deque:
+            text = self._object(value, shape, depth, left)
         elif shape.kind == DICT:
             # dict.items of the base class: OrderedDict's own would hash the keys, which are anyone's.
             pairs = first(dict.items(value), BREADTH)
@@ -159,23 +168,25 @@ class Describer(Words):
     def _items(self, head: Iterable[Any], size: int, depth: int, left: int) -> str:
         parts: list[str] = []
         below = depth + 1
-        hide = False
         texts = self.texts
         for item in head:
             if left <= 0:
                 break
             kind = type(item)
-            if hide:
-                text = _FILTERED
-            elif kind is str and item in texts:
+            if kind is str and item in texts:
                 text = texts[item]
+            elif kind is int and LOW < item < HIGH:
+                text = f'"{item}"'
+            elif item is None or kind is bool or kind is float:
+                text = f'"{item!r}"'
             else:
                 text = self.text(item, below, left)
             left -= len(text) + 1
             parts.append(text)
             # A pair whose first is a secret's name: a header, a form field.
-            if size == 2:
-                hide = (kind is str or kind is bytes) and self.prefix(item) is None
+            if size == 2 and len(parts) == 1 and (kind is str or kind is bytes) and self.prefix(item) is None:
+                parts.append(_FILTERED)
+                break
         if len(parts) < size:
             parts.append('"... %d more"' % (size - len(parts)))
         return "[%s]" % ",".join(parts)
@@ -200,8 +211,10 @@ class Describer(Words):
                 part = "%s:%s" % (quote(self._key_text(name)), _FILTERED)
             elif kind is str and item in texts:
                 part = prefix + texts[item]
+            elif kind is int and LOW < item < HIGH:
+                part = f'{prefix}"{item}"'
             elif item is None or kind is bool or kind is float:
-                part = '%s"%r"' % (prefix, item)
+                part = f'{prefix}"{item!r}"'
             else:
                 part = prefix + self.text(item, below, left - len(prefix))
             left -= len(part) + 1

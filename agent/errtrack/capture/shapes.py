@@ -249,7 +249,7 @@ def _moment(value: Any) -> str:
         is_named(kind, "datetime", "timezone") or is_named(kind, "zoneinfo", "ZoneInfo")
     ):
         return "%s <%s>" % (value.replace(tzinfo=None).isoformat(), label_of(kind))
-    return str(value.isoformat())
+    return value.isoformat()  # type: ignore[no-any-return]
 
 
 def _decimal(value: Any) -> str:

@@ -8,7 +8,7 @@ modules, source lines; at the very end everything but what names the error.
 from __future__ import annotations
 
 from errtrack.capture.stacktrace import Frame
-from errtrack.capture.wire import Notes, cut
+from errtrack.capture.wire import Notes, cut, thawed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def _fewer_spans(event: Tree, notes: Notes, limit: int, encode: Callable[[Tree],
 
 
 def _copy(tree: Any) -> Tree:
-    return (
-        {key: _copy(value) if type(value) is dict else value for key, value in tree.items()} if tree else {}
-    )
+    return thawed(tree) if tree else {}
 
 
 def _foreign_vars(event: Tree, notes: Notes) -> None:

@@ -13,7 +13,7 @@ import sys
 
 from errtrack.capture import paths, source, variables
 from errtrack.capture.serializer import Describer
-from errtrack.capture.wire import Notes, dumps, utf8
+from errtrack.capture.wire import Fixed, Notes, dumps, utf8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from errtrack.capture.scrubber import Scrubber
     from errtrack.options import Options
 
-    Step = tuple[FrameType, Optional[int]]
+    # A frame, where in its code it is, and the traceback's entry if there is one.
+    Step = tuple[FrameType, int, Optional[TracebackType]]
 
 #: Of a longer stack trace the first 50 and the last 200 frames are kept; values and source on 25 at either
 #: end.
@@ -54,6 +55,7 @@ class Place:
         "loaded",
         "module",
         "names",
+        "rows",
         "shown",
         "slim",
     )
@@ -69,6 +71,7 @@ class Place:
         self.full = self.slim = b""
         self.names: tuple[str, ...] = ()
         self.first: frozenset[str] = frozenset()  # of the names: parameters, and those on the line
+        self.rows: list[variables.Row] = []  # what write() needs to know of each of the names
 
     def load(self, lineno: int | None, namespace: Any, stack: Stacks, reads_source: bool = True) -> None:
         """Read the source and make the JSON; once a place."""
@@ -90,17 +93,18 @@ class Place:
         if stack.options.include_source_context and lineno and reads_source:
             found = source.context(path, lineno, self.module, namespace)
             if found is not None:
-                line = found[1]
+                before, line, after = found
                 clean = stack.scrubber.source_line
                 shown["context_line"] = clean(line)
         self.slim = self.full = utf8(dumps(shown)[:-1])
         if "context_line" in shown and found is not None:
-            pre = shown["pre_context"] = [clean(text) for text in found[0]]
-            post = shown["post_context"] = [clean(text) for text in found[2]]
+            pre = shown["pre_context"] = [clean(text) for text in before]
+            post = shown["post_context"] = [clean(text) for text in after]
             self.full += utf8(',"pre_context":%s,"post_context":%s' % (dumps(pre), dumps(post)))
         self.shown = shown
         self.names, count = variables.names_in_order(code, line)
         self.first = frozenset(self.names[:count])
+        self.rows = variables.rows_of(self.names, self.first, stack.scrubber)
         self.loaded = True
 
 
@@ -143,12 +147,33 @@ class Frame:
             out["vars"] = loads(self.vars)
         return out
 
-    def note(self, notes: Notes, path: tuple[object, ...]) -> None:
-        """Say in *notes* what is missing among the variables of the frame at *path*."""
-        if self.total:
-            notes.add((*path, "vars"), {"len": self.total})
-        for name in self.filtered:
-            notes.filtered((*path, "vars", name))
+    def notes(self) -> Fixed | None:
+        """What is missing among the variables, as the node of ``_meta`` for this frame; None when nothing is."""
+        if not self.total and not self.filtered:
+            return None
+        key = (self.total, *self.filtered)
+        known = _said.get(key)
+        if known is None:
+            about: dict[str, Any] = {"": {"len": self.total}} if self.total else {}
+            for name in self.filtered:
+                about[name] = {"": {"rem": [["!config", "s"]]}}
+            if len(_said) >= _REMEMBERED:
+                _said.clear()
+            known = _said[key] = Fixed(vars=about)
+        return known
+
+
+#: What is said of frames' variables, by how many there were and what was filtered: few things, in many frames.
+_said: dict[tuple[Any, ...], Fixed] = {}
+
+
+def note(frames: list[Frame], count: int, notes: Notes, path: tuple[object, ...]) -> None:
+    """Say in *notes* what is missing in *frames* at *path*, of which there were *count*."""
+    said = {str(position): own for position, own in enumerate(map(Frame.notes, frames)) if own is not None}
+    if said:
+        notes.at(path).update(said)
+    if count > len(frames):
+        notes.add(path, {"len": count})
 
 
 class Stacks:
@@ -160,7 +185,7 @@ class Stacks:
         self.options = options
         self.scrubber = scrubber
         self.territory = paths.Territory(options)
-        self._places: dict[tuple[int, int | None], Place] = {}
+        self._places: dict[tuple[int, int], Place] = {}
 
     def of_traceback(
         self, tb: TracebackType | None, describer: Describer, quota: list[int]
@@ -171,8 +196,10 @@ class Stacks:
         """
         steps: list[Step] = []
         while tb is not None:
-            # The traceback's own line: the frame may have moved on since.
-            steps.append((tb.tb_frame, tb.tb_lineno))
+            # The traceback's own place: the frame may have moved on since. Where it was made by hand, only its line
+            # may be right.
+            at = tb.tb_lasti
+            steps.append((tb.tb_frame, at if at > 0 else -(tb.tb_lineno or 0), tb))
             tb = tb.tb_next
         return self._frames(steps, describer, quota)
 
@@ -182,7 +209,7 @@ class Stacks:
         """Frames of a running stack, *frame* last, and how many there were."""
         steps: list[Step] = []
         while frame is not None:
-            steps.append((frame, frame.f_lineno))
+            steps.append((frame, frame.f_lasti, None))
             frame = frame.f_back
         steps.reverse()
         return self._frames(steps, describer, quota)
@@ -210,12 +237,14 @@ class Stacks:
             quota[0] -= detailed
             frames.append(Frame(place, detailed))
             try:
-                if not place.loaded and meter is not None and meter.is_over_for_source():
-                    place = Place(place.code, place.module)  # for this event alone
-                    frames[-1] = Frame(place, False)
-                    place.load(step[1], None, self, False)
-                elif not place.loaded:
-                    place.load(step[1], step[0].f_globals, self)
+                if not place.loaded:
+                    running, _, entry = step
+                    lineno = running.f_lineno if entry is None else entry.tb_lineno
+                    reads_source = meter is None or not meter.is_over_for_source()
+                    if not reads_source:
+                        place = Place(place.code, place.module)  # for this event alone
+                        frames[-1] = Frame(place, False)
+                    place.load(lineno, running.f_globals, self, reads_source)
             except Exception:
                 place.slim = place.full = utf8(
                     dumps({"function": place.code.co_name[:512] or "<unknown>"})[:-1]
@@ -253,12 +282,12 @@ class Stacks:
         return step, place
 
     def _place(self, step: Step) -> Place:
-        frame, lineno = step
+        frame, at, _ = step
         code = frame.f_code
         module = dict.get(frame.f_globals, "__name__")
         if type(module) is not str:
             module = None
-        key = (id(code), lineno)
+        key = (id(code), at)  # not the line: that would have to be found out each time
         place = self._places.get(key)
         # The same code may run in another namespace (exec, runpy): then it is another place.
         if place is not None and place.code is code and place.module == module:
@@ -274,19 +303,21 @@ class Stacks:
     ) -> None:
         local = running.f_locals
         place = frame.place
-        is_function = place.code.co_flags & variables.OPTIMIZED
-        if is_function:
-            pairs = [(name, local.get(name, variables.MISSING)) for name in place.names]
+        if place.code.co_flags & variables.OPTIMIZED:
+            found = variables.write(frame, place.rows, local, describer, self.scrubber, share)
+            if _LEAVES_COPY and type(local) is dict and sys.getrefcount(local) == 3:
+                # Nobody else holds the copy (an application's locals() is this very dict). What exec() put there
+                # stays.
+                if found == len(local):
+                    local.clear()
+                else:
+                    for name in place.names:
+                        local.pop(name, None)
         elif issubclass(type(local), dict):
-            pairs = list(variables.of_namespace(place, local))
-        else:
-            return  # a class body in a mapping of the application's own
-        if is_function and _LEAVES_COPY and type(local) is dict and sys.getrefcount(local) == 3:
-            # Nobody else holds the copy (an application's locals() is this very dict). What exec() put there
-            # stays.
-            for name in place.names:
-                local.pop(name, None)
-        variables.write(frame, pairs, describer, self.scrubber, share)
+            shown = dict(variables.of_namespace(place, local))
+            rows = variables.rows_of(tuple(shown), place.first, self.scrubber)
+            variables.write(frame, rows, shown, describer, self.scrubber, share)
+        # else a class body in a mapping of the application's own
 
 
 def _take(pairs: Iterator[Any], count: int) -> list[Any]:

@@ -7,10 +7,11 @@ from errtrack.capture.cards import has_card_digits
 from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.shapes import CLASS, NAMED, shape_of
 from errtrack.capture.wire import dumps, quote, utf8
+from errtrack.capture.words import DEPTH, HIGH, LOW
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping
     from types import CodeType
     from typing import Any
 
@@ -18,22 +19,45 @@ if TYPE_CHECKING:
     from errtrack.capture.serializer import Describer
     from errtrack.capture.stacktrace import Frame, Place
 
+    # A name, its JSON with the colon, whether it is shown first, and whether it is a secret's.
+    Row = tuple[str, str, bool, bool]
+
 OPTIMIZED = 1  # CO_OPTIMIZED: a function; its f_locals is a copy, not the namespace itself
 HIDDEN_BY = ("__traceback_hide__", "__tracebackhide__")
 MISSING = object()
+_FILTERED = quote(FILTERED)
 _NAMES = 25
+_REMEMBERED = 2000
 #: Of ASCII, what is no part of a name.
-_BLANKS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
+_BLANKS = bytes(code if chr(code).isalnum() or chr(code) == "_" or code > 127 else 32 for code in range(256))
+
+
+def rows_of(names: tuple[str, ...], first: frozenset[str], scrubber: Scrubber) -> list[Row]:
+    """What :func:`write` needs to know of each of *names*; the same at every event."""
+    rows: list[Row] = []
+    keys = scrubber.names  # most names stand in many places
+    for name in names:
+        known = keys.get(name)
+        if known is None:
+            is_secret = scrubber.key_is_sensitive(name)
+            shown = name if is_secret or len(name) <= 100 else name[:97] + "..."
+            key = quote(shown if is_secret else scrubber.text(shown).replace("\0", "\ufffd")) + ":"
+            if len(keys) >= _REMEMBERED:
+                keys.clear()
+            known = keys[name] = key, is_secret
+        rows.append((name, known[0], name in first, known[1]))
+    return rows
 
 
 def write(
     frame: Frame,
-    pairs: list[tuple[str, Any]],
+    rows: list[Row],
+    values: Mapping[str, Any],
     describer: Describer,
     scrubber: Scrubber,
     share: tuple[int, int, int],
-) -> None:
-    """Put the JSON of *pairs* into *frame*.
+) -> int:
+    """Put the JSON of those of *values* that *rows* name into *frame*; return how many there are.
 
     *share* is in how many bytes, how many levels of each value are left out, and how many of those that are neither
     parameters nor named by the line.
@@ -41,32 +65,38 @@ def write(
     parts: list[str] = []
     total = 0
     left, depth, depth_of_rest = share
-    first = frame.place.first
-    text_of, texts, prefixes = describer.text, describer.texts, describer.prefixes
-    for name, value in pairs:
+    get, text_of, texts = values.get, describer.text, describer.texts
+    for name, key, is_first, is_secret in rows:
+        value = get(name, MISSING)
         if value is MISSING:
             continue
         total += 1
-        if left <= 0 or len(parts) >= _NAMES:
+        if left <= 0 or total > _NAMES:
             continue
-        prefix = prefixes[name] if name in prefixes else describer.prefix(name)
-        if prefix is None:
+        # The commonest kinds without a call, as everywhere that values are walked over; f-strings are the fastest.
+        kind = type(value)
+        level = depth if is_first else depth_of_rest
+        if is_secret:
             frame.filtered.append(name)
-            part = '%s:"%s"' % (quote(name), FILTERED)
-        elif type(value) is str and value in texts:
-            part = prefix + texts[value]
+            part = key + _FILTERED
+        elif kind is str and value in texts:
+            part = key + texts[value]
+        elif kind is int and LOW < value < HIGH:
+            part = f'{key}"{value}"'
+        elif value is None or kind is bool or kind is float:
+            part = f'{key}"{value!r}"'
+        elif level >= DEPTH and (kind is dict or kind is list or kind is tuple):
+            part = f'{key}"<{kind.__name__} of {len(value)}>"'
         else:
             # No value takes more than half of what is left: the next ones are worth seeing as well.
             try:
-                part = prefix + text_of(
-                    value, depth if name in first else depth_of_rest, left >> 1 if left > 400 else 200
-                )
+                part = key + text_of(value, level, left >> 1 if left > 400 else 200)
             except Exception as error:
-                part = prefix + describer.unreadable(error)
+                part = key + describer.unreadable(error)
         left -= len(part) + 1
         parts.append(part)
     if not total:
-        return
+        return 0
     if len(parts) < total:
         frame.total = total
     body = utf8("{%s}" % ",".join(parts))
@@ -75,6 +105,7 @@ def write(
 
         body = utf8(dumps(scrubber.data(loads(body))))
     frame.vars = body
+    return total
 
 
 def of_namespace(place: Place, local: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -99,17 +130,14 @@ def names_in_order(code: CodeType, line: str) -> tuple[tuple[str, ...], int]:
     """Names of the failing line, the parameters, the other variables; and how many the first two are."""
     parameters = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
     everything = [*code.co_varnames, *code.co_cellvars, *code.co_freevars]
-    on_line = line.partition("#")[0].translate(_BLANKS).split()
+    # Bytes are translated by a table, text character by character.
+    on_line = line.partition("#")[0].encode("utf-8", "replace").translate(_BLANKS).decode("utf-8").split()
     if not code.co_flags & OPTIMIZED:
         everything = [*code.co_names]
         parameters = 0
-    known = set(everything)
-    first = _shown(name for name in [name for name in on_line if name in known] + everything[:parameters])
-    if not code.co_flags & OPTIMIZED:
-        return first, len(first)
-    return _shown((*first, *everything)), len(first)
-
-
-def _shown(names: Iterable[str]) -> tuple[str, ...]:
     # ".0" and the like are the compiler's own.
-    return tuple(dict.fromkeys(name for name in names if name[:1] != "." and name not in HIDDEN_BY))
+    known = dict.fromkeys([name for name in everything if name[:1] != "." and name not in HIDDEN_BY])
+    first = dict.fromkeys([name for name in [*on_line, *everything[:parameters]] if name in known])
+    if not code.co_flags & OPTIMIZED:
+        return tuple(first), len(first)
+    return tuple({**first, **known}), len(first)

@@ -48,6 +48,27 @@ def utf8(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+class Fixed(dict):  # type: ignore[type-arg]
+    """A tree that nobody changes, so that its JSON is made once. Hooks are given a :func:`thawed` copy."""
+
+    __slots__ = ("_text",)
+
+    def text(self) -> str:
+        """Its JSON."""
+        try:
+            return self._text
+        except AttributeError:
+            self._text: str = dumps(self)
+            return self._text
+
+
+def thawed(tree: Any) -> Any:
+    """A copy of *tree* in which everything may be changed."""
+    if type(tree) is dict or type(tree) is Fixed:
+        return {key: thawed(value) for key, value in tree.items()}
+    return [thawed(value) for value in tree] if type(tree) is list else tree
+
+
 class Notes:
     """The ``_meta`` of one event: what was cut, filtered or left out, and where.
 

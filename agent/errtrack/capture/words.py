@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from errtrack.capture.shapes import Shape
     from errtrack.options import Options
 
+DEPTH = 3  # what is deeper, Sentry removes without a word
 BREADTH = 10
 LARGE = 10**40
+#: Whole numbers between these two are shown without a further look; machines compare them fast.
+LOW, HIGH = -(10**15), 10**15
 OF_ONE_WORD = frozenset((CLASS, NAMED, STR, BYTES, INT, FLOAT, ENUM))
 
 _MARGIN = 250

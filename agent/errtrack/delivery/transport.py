@@ -14,7 +14,6 @@ from time import monotonic, sleep
 from errtrack import guard
 from errtrack.delivery import away, places, quarantine
 from errtrack.delivery.bounds import Bounds
-from errtrack.delivery.drain import drain_to_store
 from errtrack.delivery.spool import Spool
 from errtrack.delivery.worker import BACKLOG, OWN, Worker
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from errtrack.delivery.worker import Destination
     from errtrack.dsn import Dsn
     from errtrack.options import Options
-
-__all__ = ["Transport", "drain_to_store"]
 
 #: Exit waits this long (seconds) for what others left behind, when the server is well.
 BACKLOG_AT_EXIT = 0.3

@@ -193,6 +193,16 @@ def test_of_1000_frames_the_first_50_and_the_last_200_are_kept(capture, raised) 
     assert with_vars == [*range(2, 25), *range(225, 250)] or with_vars == [*range(25), *range(225, 250)]
 
 
+def test_a_traceback_made_by_hand_without_an_instruction_shows_its_line(capture, raised) -> None:
+    error = raised(lambda: 1 / 0)
+    tb = error.__traceback__
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    for line in (tb.tb_lineno, tb.tb_lineno - 1):
+        made = type(tb)(None, tb.tb_frame, -1, line)
+        assert frames(capture.of(error.with_traceback(made)))[-1]["lineno"] == line
+
+
 def test_a_traceback_of_100000_frames_does_not_hang(capture, raised) -> None:
     error = raised(lambda: 1 / 0)
     tb = error.__traceback__

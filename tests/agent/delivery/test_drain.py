@@ -14,8 +14,9 @@ import pytest
 from deliveries import Child, event, new_id, waiting
 
 from errtrack.delivery import drain
+from errtrack.delivery.drain import drain_to_store
 from errtrack.delivery.store import Store
-from errtrack.delivery.transport import Transport, drain_to_store
+from errtrack.delivery.transport import Transport
 from errtrack.options import Options
 
 
