@@ -25,8 +25,8 @@ def test_every_instrumentation_has_file_row_and_test() -> None:
 
     folder = ROOT / "instrumentations" / "errtrack_instrumentations"
     files = {p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")} - {"catalogue", "table"}
-    loaded = {file for files_ in catalogue.HOOKS.values() for file in files_}
-    loaded |= set(catalogue.WIRES.values()) | set(catalogue.AT_EXIT)
+    loaded = {file for files_ in catalogue.HOOKS.values() for file in files_.split(",")}
+    loaded |= set(catalogue.WIRES.values()) | set(catalogue.AT_EXIT.split(","))
     assert files == loaded == set(table.INSTRUMENTATIONS)
     tests = "".join(
         p.read_text(encoding="utf-8") for p in (ROOT / "tests" / "instrumentations").glob("test_*.py")
@@ -45,7 +45,7 @@ def test_hooks_are_the_modules_that_are_patched() -> None:
         assert instrumentation.name == file
         assert instrumentation.opt_in == (file in catalogue.OPT_IN)
         patched = {p.module for p in instrumentation.patches} | {r.module for r in instrumentation.on_import}
-        hooked = {name for name, files in catalogue.HOOKS.items() if file in files}
+        hooked = {name for name, files in catalogue.HOOKS.items() if file in files.split(",")}
         wired = {place.rpartition(".")[0] for place, f in catalogue.WIRES.items() if f == file}
         assert patched == hooked | wired
 

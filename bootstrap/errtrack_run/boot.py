@@ -5,100 +5,161 @@ A finder waits for the libraries of the catalogue, ``sys.excepthook`` for the en
 for what is still to be sent. The client is loaded when the first of them is touched. No thread, no process,
 no socket, no file, no signal handler. A step that fails leaves its part of the interpreter as it was, and
 the others go on.
+
+Every instrumented Python reads this file as it starts; where nothing can be compiled in advance, each line of it is
+compiled each time. So here is what any Python needs: what a hooked name asks for is in ``import_hook``, what comes
+after it and what faults need in ``hooking``, what only some forks need in ``forks``.
 """
 
 import _imp
 import atexit
 import os
 import sys
-
-from errtrack_run.import_hook import Finder
+from _frozen_importlib_external import SourceFileLoader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_CHOICES = frozenset("ERRTRACK_" + word for word in ("ENABLE", "DISABLE", "CONFIG", "FUNCTIONS_TO_TRACE"))
+#: Waited for whatever the catalogue says: our packages, and the client, which is told how it was started.
+_OWN = ("errtrack", "errtrack_instrumentations", "errtrack_run", "errtrack.client")
+_CHOICES = ("ERRTRACK_ENABLE", "ERRTRACK_DISABLE", "ERRTRACK_CONFIG", "ERRTRACK_FUNCTIONS_TO_TRACE")
 _OFF = ("0", "false", "f", "no", "n", "off")
 
 #: The finder of this interpreter, once booted.
-finder: "Finder | None" = None
-
-_booted = False
-_at_exit_files: "list[str]" = []
+finder: "Any" = None
 
 
-def boot(inject: "str | None" = None) -> None:
+class Finder:
+    """Runs instrumentations after the modules that they are for; *root* is the folder of errtrack_run.
+
+    It stands first on ``sys.meta_path``. For every name but the hooked ones it is a dictionary lookup. It takes no
+    lock: importlib holds its global lock while it asks finders, so a lock of ours, held by a thread that imports,
+    would be a deadlock.
+    """
+
+    def __init__(self, root):  # type: (str) -> None
+        self.root = root
+        #: Import name -> instrumentation files, with commas between. They stay after they ran: modules are reloaded.
+        self.hooks = dict.fromkeys(_OWN, "")
+        #: Files that are switched off.
+        self.off = frozenset()  # type: frozenset[str]
+        #: Files that have something to do as the interpreter ends.
+        self.at_exit = ""
+        #: Hooked modules that were half-way through their import when their hooks were registered.
+        self.unfinished = []  # type: list[str]
+        #: Thread and name of each search under way.
+        self.searching = set()  # type: set[tuple[int, str]]
+
+    def find_spec(self, name, path=None, target=None):  # type: (str, Any, Any) -> Any
+        """Return the spec that the finders behind us have for a hooked *name*; None for any other name."""
+        if name not in self.hooks and not self.unfinished:
+            return None
+        try:
+            hook = beside("import_hook")
+        except Exception:  # taken from disk since boot, or out of descriptors
+            return None
+        try:
+            return hook.find(self, name, path, target)
+        except BaseException as error:
+            hook.leave_no_frame(error)
+            raise
+
+
+def beside(name):  # type: (str) -> Any
+    """Return the module *name* that lies beside this one, executed without an import.
+
+    Finders are asked under importlib's lock: to import there could be a deadlock with a thread that imports
+    the same file and waits for that lock.
+    """
+    full = "errtrack_run." + name
+    return sys.modules.get(full) or sys.modules.setdefault(full, _read(full, os.path.dirname(__file__)))
+
+
+def _read(name, folder):  # type: (str, str) -> Any
+    path = os.path.join(folder, name.rpartition(".")[2] + ".py")
+    module = type(sys)(name)
+    module.__file__ = path
+    exec(SourceFileLoader(name, path).get_code(name), vars(module))  # type: ignore[arg-type]
+    return module
+
+
+def boot(inject=None):  # type: (str | None) -> None
     """Lay the tripwires in this interpreter, once. *inject* is the folder that stands on PYTHONPATH.
 
-    Nothing at all happens where ``ERRTRACK_ENABLED`` is false. Raises nothing but KeyboardInterrupt.
+    Nothing at all happens where ``ERRTRACK_ENABLED`` is false, and in multiprocessing's resource tracker, in which
+    nothing of the application runs: it tells by its command line. Raises nothing but KeyboardInterrupt.
     """
-    global _booted
-    if _booted:
-        return
-    _booted = True
     try:
-        if not _is_off("ERRTRACK_ENABLED") and not _is_resource_tracker():
-            _lay(inject)
+        if finder is None and os.environ.get("ERRTRACK_ENABLED", "").strip().lower() not in _OFF:
+            words = "\n".join(getattr(sys, "orig_argv", ()))
+            if "\nfrom multiprocessing.resource_tracker import main;" not in words:
+                _lay(inject)
     except BaseException as error:  # what escapes from here is a fatal error of the interpreter
         fault("boot", error, True)
         if isinstance(error, KeyboardInterrupt):
             raise
 
 
-def _lay(inject: "str | None") -> None:
+def _lay(inject):  # type: (str | None) -> None
     global finder
     package = os.path.dirname(os.path.abspath(__file__))
-    finder = Finder(os.path.dirname(package))
-    sys.meta_path.insert(0, finder)
-    from errtrack_instrumentations import catalogue
-
-    off = frozenset(catalogue.OPT_IN)
-    if not _CHOICES.isdisjoint(os.environ):
+    root = os.path.dirname(package)
+    finder = Finder(root)
+    folder = os.path.join(root, "errtrack_instrumentations")
+    if not os.path.exists(folder):  # a checkout
+        folder = os.path.join(os.path.dirname(root), "instrumentations", "errtrack_instrumentations")
+    catalogue = _read("errtrack_instrumentations.catalogue", folder)
+    off = catalogue.OPT_IN
+    if not {*_CHOICES}.isdisjoint(os.environ):
         from errtrack_run import opt_in
 
-        off = opt_in.chosen(finder, off)
+        off = opt_in.chosen(catalogue.HOOKS, off)
+    finder.off = off = frozenset(off)
+    finder.at_exit = catalogue.AT_EXIT
+    early = []
     for name, files in catalogue.HOOKS.items():
-        if not off.isdisjoint(files):
-            files = tuple([file for file in files if file not in off])
-        if name in sys.modules:
-            _attempt("hook on " + name, finder.register, name, files)
-        elif files:
-            finder.hooks[name] = finder.hooks.get(name, ()) + files
+        if files not in off:
+            finder.hooks[name] = files
+            if name in sys.modules:
+                early.append(name)
+    sys.meta_path.insert(0, finder)
+    for name in early:
+        _attempt("hook on " + name, "hooking", "meet", finder, name)
     if "uwsgi" in (sys.executable or ""):
-        _attempt("uwsgi", __import__, "errtrack_run.uwsgi_door")
+        _attempt("uwsgi", "uwsgi_door", "open_door", finder)
     for place, file in catalogue.WIRES.items():
         if file not in off:
-            _attempt("wire at " + place, _lay_wire, place, file)
-    _at_exit_files[:] = [file for file in catalogue.AT_EXIT if file not in off]
+            try:
+                _lay_wire(place, file)
+            except Exception as error:
+                fault("wire at " + place, error)
     atexit.register(_at_exit)  # registered first, so it runs last
     if hasattr(os, "register_at_fork"):
         free = _imp.release_lock
         os.register_at_fork(before=_before_fork, after_in_parent=free, after_in_child=free)
-    if _is_off("ERRTRACK_PROPAGATE"):
-        from errtrack_run import pythonpath
-
-        _attempt("no-propagate", pythonpath.restore, os.environ, inject or os.path.join(package, "inject"))
+    if "ERRTRACK_PROPAGATE" in os.environ:
+        _attempt("no-propagate", "pythonpath", "heed", os.environ, inject or os.path.join(package, "inject"))
 
 
-def _attempt(step: str, do: "Any", *arguments: "Any") -> "Any":
-    """Take one *step* of boot; where it fails, tell, and let the others go on."""
+def _attempt(step, module, function, *arguments):  # type: (str, str, str, Any) -> None
+    """Take a rare *step* of boot, which is a function of another module; where it fails, tell, and go on."""
     try:
-        return do(*arguments)
+        package = __import__("errtrack_run." + module)
+        getattr(getattr(package, module), function)(*arguments)
     except Exception as error:
         fault(step, error)
 
 
-def _lay_wire(place: str, file: str) -> None:
+def _lay_wire(place, file):  # type: (str, str) -> None
     """Put a wire in front of *place*, which loads the instrumentation at its first touch.
 
     It carries nothing of the previous hook's name: the exceptiongroup backport asks hooks by name who they
     are (https://github.com/agronholm/exceptiongroup/issues/123).
     """
     module, _, attribute = place.rpartition(".")
-    owner = sys.modules[module]
 
-    def wire(*args: "Any") -> "Any":
+    def wire(*args):  # type: (Any) -> Any
         previous = wire.errtrack_previous  # type: ignore[attr-defined]
         try:
             from errtrack_run import hooking
@@ -107,37 +168,28 @@ def _lay_wire(place: str, file: str) -> None:
         return hooking.touch(place, file, previous, args)
 
     wire.errtrack_place = place  # type: ignore[attr-defined]
-    wire.errtrack_previous = getattr(owner, attribute)  # type: ignore[attr-defined]
-    setattr(owner, attribute, wire)
+    wire.errtrack_previous = getattr(sys.modules[module], attribute)  # type: ignore[attr-defined]
+    setattr(sys.modules[module], attribute, wire)
 
 
-def _at_exit() -> None:
+def _at_exit():  # type: () -> None
     if "errtrack.client" in sys.modules:
         from errtrack_run import hooking
 
-        hooking.at_exit(_at_exit_files)
+        hooking.at_exit(finder)
 
 
-def _before_fork() -> None:
+def _before_fork():  # type: () -> None
     """Take importlib's lock until the fork is done; let other threads finish first what they import for us."""
     _imp.acquire_lock()
     if sys.modules["_frozen_importlib"]._module_locks:
-        _imp.release_lock()
-        held = False
         try:
-            held = _attempt("fork", _wait)
-        finally:
-            if not held:
-                _imp.acquire_lock()
+            beside("forks").wait()
+        except Exception as error:
+            fault("fork", error)
 
 
-def _wait() -> bool:
-    from errtrack_run import forks
-
-    return forks.wait()
-
-
-def fault(where: str, error: BaseException, is_fatal: bool = False) -> None:
+def fault(where, error, is_fatal=False):  # type: (str, BaseException, bool) -> None
     """An internal fault of boot: tell it if ERRTRACK_DEBUG is on; one that is fatal takes the wires away."""
     global finder
     try:
@@ -148,13 +200,3 @@ def fault(where: str, error: BaseException, is_fatal: bool = False) -> None:
         finder = None
         hooking.withdraw(_at_exit)
     hooking.fault(where, error)
-
-
-def _is_off(variable: str) -> bool:
-    return os.environ.get(variable, "").strip().lower() in _OFF
-
-
-def _is_resource_tracker() -> bool:
-    """multiprocessing's janitor, in which nothing of the application runs; it tells by its command line."""
-    words = "\n".join(getattr(sys, "orig_argv", ()))
-    return "\nfrom multiprocessing.resource_tracker import main;" in words

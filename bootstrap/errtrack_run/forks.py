@@ -21,22 +21,21 @@ _LONGEST = 1.0
 
 _IMPORTLIB = "<frozen importlib._bootstrap"
 #: Their frames stand around every import of the application's that is hooked.
-_AROUND = ("errtrack_run.import_hook", "errtrack_run.search", "errtrack_run.stand_in")
+_AROUND = ("errtrack_run.import_hook", "errtrack_run.stand_in")
 
 
-def wait() -> bool:
-    """Take importlib's lock at a moment when no other thread imports anything for errtrack.
+def wait() -> None:
+    """Release importlib's lock, and take it again once no other thread imports anything for errtrack.
 
-    False, and the lock is not taken, when there was no such moment within a second.
+    It is taken again in any case, after a second at the latest.
     """
     deadline = time.monotonic() + _LONGEST
-    while time.monotonic() < deadline:
-        _imp.acquire_lock()
-        if not _others_import():
-            return True
+    while _others_import() and time.monotonic() < deadline:
         _imp.release_lock()
-        time.sleep(0.001)
-    return False
+        try:
+            time.sleep(0.001)
+        finally:
+            _imp.acquire_lock()
 
 
 def _others_import() -> bool:
@@ -54,9 +53,10 @@ def _imports_for_us(innermost: "FrameType") -> bool:
             importing = True
         elif importing:
             name = frame.f_globals.get("__name__") or ""
-            if name.startswith("errtrack") and name not in _AROUND:
+            is_around = name in _AROUND or (name == "errtrack_run.boot" and code.co_name == "find_spec")
+            if name.startswith("errtrack") and not is_around:
                 return True
-            if code.co_name != "<module>" and name not in _AROUND:
+            if code.co_name != "<module>" and not is_around:
                 return False  # a function of the application's has asked for it
         frame = frame.f_back
     return False

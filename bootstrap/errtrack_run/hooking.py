@@ -7,7 +7,7 @@ Loaded at the first touch, in whatever program: so nothing is imported here that
 import os
 import sys
 
-from errtrack_run.import_hook import CLIENT, OWN, Finder, own_spec
+from errtrack_run.import_hook import OWN, own_spec, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
+
+    from errtrack_run.boot import Finder
+
+_CLIENT = "errtrack.client"
 
 #: What our packages need; served from beside them where the application's environment does not have it.
 DEPENDENCIES = frozenset(("wrapt", "urllib3", "certifi", "tomli"))
@@ -61,33 +65,40 @@ def load(file: str) -> "Any":
     return sys.modules[name].INSTRUMENTATION
 
 
-def executed(finder: Finder, name: str, module: "ModuleType") -> None:
+def executed(finder: "Finder", name: str, module: "ModuleType") -> None:
     """The code of *name* has just run: run its hooks, and those that waited for a module under way."""
     # A module may have put another object in its place, as celery does.
     found = sys.modules.get(name, module)
     if name in finder.unfinished:
         finder.unfinished.remove(name)
-    _run(name, found, finder.hooks.get(name, ()))
+    _run(finder, name, found)
     for waiting in list(finder.unfinished):
         found = sys.modules.get(waiting)  # type: ignore[assignment]
         if not getattr(_spec_of(found), "_initializing", False):
             finder.unfinished.remove(waiting)
             if found is not None:
-                _run(waiting, found, finder.hooks.get(waiting, ()))
+                _run(finder, waiting, found)
 
 
-def meet(finder: Finder, name: str, module: "ModuleType", files: "Iterable[str]") -> None:
-    """Hooks have been registered for *name*, which is in ``sys.modules`` already."""
+def register(finder: "Finder", name: str, files: str) -> None:
+    """Run *files* after each import of *name*; now if it is imported, later if that is under way."""
+    present = finder.hooks.get(name)
+    finder.hooks[name] = present + "," + files if present else files
+    if name in sys.modules:
+        meet(finder, name)
+
+
+def meet(finder: "Finder", name: str) -> None:
+    """Run the hooks of *name*, which is in ``sys.modules`` already; later, if its import is under way."""
+    module = sys.modules[name]
     spec = _spec_of(module)
     if type(module).__name__ == "_LazyModule":
         # importlib.util.LazyLoader: its loader runs at the first access, which must not be ours.
-        from errtrack_run import search
-
-        search.watch(finder, spec)
+        watch(finder, spec)
     elif getattr(spec, "_initializing", False):
         finder.unfinished.append(name)
     else:
-        _run(name, module, files)
+        _run(finder, name, module)
 
 
 def touch(place: str, file: str, previous: "Callable[..., Any]", args: "tuple[Any, ...]") -> "Any":
@@ -111,24 +122,28 @@ def touch(place: str, file: str, previous: "Callable[..., Any]", args: "tuple[An
     return previous(*args)
 
 
-def at_exit(files: "Iterable[str]") -> None:
+def at_exit(finder: "Finder") -> None:
     """The interpreter ends, and the client was loaded."""
-    for file in files:
+    for file in _wanted(finder, finder.at_exit):
         try:
             load(file).at_exit()
         except Exception as error:
             fault(file, error)
 
 
-def _run(name: str, module: "Any", files: "Iterable[str]") -> None:
-    if name == CLIENT:
+def _run(finder: "Finder", name: str, module: "Any") -> None:
+    if name == _CLIENT:
         _serve_dependencies()
         module.launched = True
-    for file in files:
+    for file in _wanted(finder, finder.hooks.get(name, "")):
         try:
             load(file).apply(name, module)
         except Exception as error:
             fault("%s, hooked on %s" % (file, name), error)
+
+
+def _wanted(finder: "Finder", files: str) -> "list[str]":
+    return [file for file in files.split(",") if file and file not in finder.off]
 
 
 def _serve_dependencies() -> None:

@@ -30,7 +30,7 @@ def row(file: str, facts: dict[str, Any], options: Options) -> tuple[str, str]:
         return OFF, "opt-in; name it in ERRTRACK_ENABLE, or in `enable` of the file"
     supports = ", supported: %s" % instrumentation.supports if instrumentation.supports else ""
     tops = library_names(file)
-    if not tops or file in (*catalogue.WIRES.values(), *catalogue.AT_EXIT):
+    if not tops or file in (*catalogue.WIRES.values(), *catalogue.AT_EXIT.split(",")):
         return OK, "on" + supports
     # The range is that of one distribution; a row may watch modules of others besides.
     named = facts["distributions"].get(instrumentation.distribution.replace("_", "-").lower())
@@ -97,5 +97,5 @@ def library_names(file: str) -> list[str]:
 
     if file in catalogue.WIRES.values():
         return []
-    tops = [name.partition(".")[0] for name, files in catalogue.HOOKS.items() if file in files]
+    tops = [name.partition(".")[0] for name, files in catalogue.HOOKS.items() if file in files.split(",")]
     return [top for top in dict.fromkeys(tops) if top != "errtrack"]

@@ -10,16 +10,15 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
 _MOST = 200_000
 
 
-def chosen(finder: "Any", opt_in: "Iterable[str]") -> "frozenset[str]":
-    """The files that are off; *finder* then waits for the modules of the functions that are to be traced."""
+def chosen(hooks: "dict[str, str]", opt_in: "Iterable[str]") -> "frozenset[str]":
+    """The files that are off; *hooks* then has rows for the modules of the functions that are to be traced."""
     off = switched_off(opt_in)
     for module in _modules_of_functions() if "tracing" not in off else ():
-        finder.register(module, ("tracing",))
+        hooks[module] = "tracing," + hooks[module] if module in hooks else "tracing"
     return off
 
 

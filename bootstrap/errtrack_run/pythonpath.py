@@ -7,6 +7,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
+_OFF = ("0", "false", "f", "no", "n", "off")
+
 
 def with_inject(value: "str | None", inject: str) -> str:
     """PYTHONPATH *value* with *inject* in front, once, and every other entry as it was, empty ones too.
@@ -28,6 +30,12 @@ def without_inject(value: "str | None", inject: str) -> "str | None":
     if rest == [""]:
         return os.pathsep  # two empty entries say what one cannot: the working directory
     return os.pathsep.join(rest) if rest else None
+
+
+def heed(environ: "MutableMapping[str, str]", inject: str) -> None:
+    """Restore what ``ERRTRACK_PROPAGATE`` says is not for child processes."""
+    if environ["ERRTRACK_PROPAGATE"].strip().lower() in _OFF:
+        restore(environ, inject)
 
 
 def restore(environ: "MutableMapping[str, str]", inject: str) -> None:

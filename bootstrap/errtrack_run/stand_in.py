@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from errtrack_run.import_hook import Finder
+    from errtrack_run.boot import Finder
 
 
 def put(spec: "Any", finder: "Finder") -> None:

@@ -9,13 +9,11 @@ importlib of it just before: its application is taken as its code returns.
 import os
 import sys
 
-from errtrack_run import boot
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from errtrack_run.import_hook import Finder
+    from errtrack_run.boot import Finder
 
 _FILE = "uwsgi_file_"
 
@@ -35,7 +33,7 @@ class Door:
         if isinstance(opt, dict):
             self.is_open = True
             for module in modules(opt):
-                self.finder.hooks[module] = (*self.finder.hooks.get(module, ()), "uwsgi")
+                self.finder.hooks[module] = self.finder.hooks.get(module, "") + ",uwsgi"
 
 
 def modules(opt: "dict[str, Any]") -> "list[str]":
@@ -52,7 +50,9 @@ def modules(opt: "dict[str, Any]") -> "list[str]":
 
 
 def open_door(finder: "Finder") -> None:
-    """Arrange that applications are watched as uWSGI finds them."""
+    """Arrange that applications are watched as uWSGI finds them, where it is uWSGI that runs this Python."""
+    if not os.path.basename(sys.executable).startswith("uwsgi"):
+        return
     import _frozen_importlib_external
 
     external: Any = _frozen_importlib_external
@@ -87,7 +87,3 @@ def watch_return(namespace: "dict[str, Any]", name: str) -> None:
                 hooking.fault("uwsgi", error)
 
     sys.setprofile(profile)
-
-
-if boot.finder is not None and os.path.basename(sys.executable).startswith("uwsgi"):
-    open_door(boot.finder)  # imported by boot itself

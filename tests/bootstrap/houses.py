@@ -143,9 +143,9 @@ def build(
     wing.mkdir()
     (wing / "__init__.py").write_text("")
     rows = {
-        "HOOKS": {k: tuple(v) for k, v in hooks.items()},
+        "HOOKS": {k: ",".join(v) for k, v in hooks.items()},
         "WIRES": {},
-        "AT_EXIT": (),
+        "AT_EXIT": "",
         "OPT_IN": (),
         **data,
     }

@@ -25,9 +25,6 @@ OUR_FEW = {
     "atexit",
     "errtrack_run",
     "errtrack_run.boot",
-    "errtrack_run.import_hook",
-    "errtrack_instrumentations",
-    "errtrack_instrumentations.catalogue",
 }
 
 
@@ -79,7 +76,7 @@ def test_rows_are_disabled_at_boot(tmp_path: Path, plain_python: str) -> None:
         {"json": ["talker", "other"], "wsgiref": ["talker"]},
         {"talker": TALKER, "other": TALKER.replace("hook", "other")},
         WIRES={"sys.excepthook": "talker"},
-        AT_EXIT=("talker",),
+        AT_EXIT="talker",
     )
     code = (
         "import json, wsgiref, sys\n"
@@ -188,8 +185,7 @@ def with_fault(source: str, line: int, fault: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-BOOT = {"boot", "_lay", "_attempt", "_lay_wire", "_is_off", "_is_resource_tracker"}
-HOOK = {"Finder", "__init__", "register", "own_spec"}
+BOOT = {"boot", "_lay", "_attempt", "_lay_wire", "_read", "Finder", "__init__"}
 
 FAULTS = {
     "an exception": "raise RuntimeError('injected')",
@@ -206,7 +202,7 @@ sys.exit(5)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("file", ["boot.py", "import_hook.py", "inject/sitecustomize.py", "catalogue.py"])
+@pytest.mark.parametrize("file", ["boot.py", "inject/sitecustomize.py", "catalogue.py"])
 def test_a_fault_at_any_statement_of_boot_leaves_the_application_alone(
     tmp_path: Path, plain_python: str, file: str, fault: str
 ) -> None:
@@ -220,7 +216,7 @@ def test_a_fault_at_any_statement_of_boot_leaves_the_application_alone(
     )
     house.module("app.py", APP)
     path = house.run / file
-    functions = {"boot.py": BOOT, "import_hook.py": HOOK}.get(file, set())
+    functions = {"boot.py": BOOT}.get(file, set())
     if file == "catalogue.py":
         path = house.run.parent / "errtrack_instrumentations" / file
     source = path.read_text()
@@ -245,7 +241,7 @@ def test_a_fault_at_boot_is_told_when_debug_is_on(tmp_path: Path, plain_python: 
     assert done.stdout == "ran\n"
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("errtrack: internal fault in wire at sys.no_such_attribute: AttributeError")
-    (house.run / "import_hook.py").unlink()
+    (house.run / "boot.py").unlink()
     done = house.launch(plain_python, "-c", "print('ran')", options=["--debug"])
     assert done.stdout == "ran\n"
     assert done.stderr.startswith("errtrack: not started: ")
@@ -332,7 +328,7 @@ def test_a_program_that_does_not_crash_loads_nothing_more(house: House, any_pyth
 
 
 def test_at_exit_runs_last_and_only_where_the_client_was_loaded(tmp_path: Path, plain_python: str) -> None:
-    house = build(tmp_path, {}, {"talker": TALKER}, AT_EXIT=("talker",))
+    house = build(tmp_path, {}, {"talker": TALKER}, AT_EXIT="talker")
     code = "import atexit; atexit.register(print, 'theirs')"
     assert house.launch(plain_python, "-c", code).stdout == "theirs\n"
     loaded = code + "\nimport sys; sys.modules['errtrack.client'] = sys"
@@ -372,7 +368,7 @@ def test_boot_costs_a_fraction_of_an_interpreter_start(tmp_path: Path, plain_pyt
 
 def test_the_finder_costs_next_to_nothing_for_other_names() -> None:
     """52: as a ratio to calling any Python method."""
-    from errtrack_run.import_hook import Finder
+    from errtrack_run.boot import Finder
 
     class Nothing:
         def method(self, name: str, path: object = None, target: object = None) -> None:
@@ -404,7 +400,5 @@ def code_lines(path: Path) -> int:
 
 def test_boot_does_not_grow(house: House) -> None:
     """53: without .pyc every line read at boot costs 3 to 7 microseconds, in every Python that is started."""
-    files = [
-        house.run / name for name in ("__init__.py", "boot.py", "import_hook.py", "inject/sitecustomize.py")
-    ]
-    assert sum(map(code_lines, files)) <= 222
+    files = [house.run / name for name in ("__init__.py", "boot.py", "inject/sitecustomize.py")]
+    assert sum(map(code_lines, files)) <= 175

@@ -159,8 +159,8 @@ def test_a_module_that_is_there_already_is_handled_at_registration(hooked: House
     hooked.module("whole.py", "print('whole body')\n")
     code = """
 import sys
-from errtrack_run import boot
-def register(name): boot.finder.register(name, ["talker"])
+from errtrack_run import boot, hooking
+def register(name): hooking.register(boot.finder, name, "talker")
 sys.modules["app"] = sys.modules["__main__"]
 import whole
 register("whole")
@@ -247,7 +247,7 @@ def test_a_lazy_module_is_hooked_when_it_loads_and_not_before(hooked: House, any
     hooked.module("late.py", "print('late body')\nVALUE = 2\n")
     code = (
         LAZY
-        + "late = lazily('late')\nfrom errtrack_run import boot\nboot.finder.register('late', ['talker'])\n"
+        + "late = lazily('late')\nfrom errtrack_run import boot, hooking\nhooking.register(boot.finder, 'late', 'talker')\n"
     )
     out = run(hooked, any_python, code + "print('lazy')\nprint(late.VALUE)\n")
     assert out.splitlines()[:2] == ["lazy", "late body"]
@@ -422,8 +422,8 @@ def test_a_module_of_the_standard_library_may_come_first(house: House, any_pytho
 def test_every_row_of_the_catalogue_has_its_file_and_its_line_of_text() -> None:
     from errtrack_instrumentations import catalogue, table
 
-    files = {file for row in catalogue.HOOKS.values() for file in row}
-    files |= set(catalogue.WIRES.values()) | set(catalogue.AT_EXIT)
+    files = {file for row in catalogue.HOOKS.values() for file in row.split(",")}
+    files |= set(catalogue.WIRES.values()) | set(catalogue.AT_EXIT.split(","))
     assert files == set(table.INSTRUMENTATIONS)
     folder = Path(catalogue.__file__).parent
     assert all((folder / (file + ".py")).is_file() for file in files)

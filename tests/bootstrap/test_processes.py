@@ -231,7 +231,7 @@ finder = None if "probe" in sys.argv else sys.meta_path[0]
 code = '''
 import sys
 finder = sys.meta_path[0]
-assert type(finder).__name__ == "Finder" and type(finder).__module__ == "errtrack_run.import_hook"
+assert type(finder).__name__ == "Finder" and type(finder).__module__ == "errtrack_run.boot"
 assert id(finder) != %d
 assert "errtrack.client" not in sys.modules
 import errtrack

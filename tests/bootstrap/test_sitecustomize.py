@@ -179,7 +179,7 @@ def test_closed_standard_streams_are_no_obstacle(house: House, any_python: str, 
     env = house.environ(PYTHONPATH=house.inject, ERRTRACK_DEBUG="1")
     done = house.bare(["sh", "-c", script], env=env)
     assert done.returncode == 0
-    assert "errtrack_run.import_hook.Finder" in (house.work / "out.txt").read_text()
+    assert "errtrack_run.boot.Finder" in (house.work / "out.txt").read_text()
 
 
 def test_boot_does_without_argv(house: House, any_python: str) -> None:
@@ -187,7 +187,7 @@ def test_boot_does_without_argv(house: House, any_python: str) -> None:
     code = "import sys; del sys.argv\nimport site; site.main(); print(sys.meta_path[0])"
     env = house.environ(PYTHONPATH=house.inject)
     done = house.bare([any_python, "-S", "-c", code], env=env)
-    assert "import_hook.Finder" in done.stdout, done.stderr
+    assert "boot.Finder" in done.stdout, done.stderr
 
 
 def test_the_file_does_nothing_under_another_name(house: House) -> None:

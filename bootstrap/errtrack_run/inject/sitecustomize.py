@@ -12,18 +12,13 @@ OFF = ("0", "false", "f", "no", "n", "off")
 
 
 def start(inject):
+    path = list(sys.path)
     try:
+        # Found last: an environment's own copy comes first, and one that has none is served all the same.
+        sys.path.append(os.path.dirname(os.path.dirname(inject)))
         import errtrack_run.boot
-    except ImportError:
-        # Another environment, another Python: the copy beside this file is loaded by its path.
-        package = os.path.dirname(inject)
-        spec = sys.modules["_frozen_importlib_external"].spec_from_file_location(
-            "errtrack_run", os.path.join(package, "__init__.py"), submodule_search_locations=[package]
-        )
-        module = sys.modules["_frozen_importlib"].module_from_spec(spec)
-        sys.modules["errtrack_run"] = module
-        spec.loader.exec_module(module)
-        import errtrack_run.boot
+    finally:
+        sys.path[:] = path
     errtrack_run.boot.boot(inject)
 
 
