@@ -10,7 +10,6 @@ import collections
 import subprocess
 import sys
 
-import deliveries
 import pytest
 from deliveries import Child
 from sink import Sink
@@ -209,14 +208,3 @@ started = transport.worker()._ended
         + "print(transport.worker()._ended is started); over.set(); transport.close(9)",
     )
     assert done.stdout == "True\n" and WARNING in done.stderr
-
-
-def test_no_deadlock_with_greenlets(child: Child, sink: Sink) -> None:
-    pytest.importorskip("gevent")
-    code = "ids = [put()]\n" + FORK * 3 + "ids.append(put()); print(transport.flush(9)); transport.close()"
-    code = "from gevent import monkey; monkey.patch_all()\n" + deliveries.PRELUDE + code
-    done = subprocess.run(
-        [sys.executable, "-c", code, sink.dsn], env=child.env, cwd=child.folder, capture_output=True, text=True, timeout=40
-    )  # fmt: skip
-    assert done.stdout == "True\n", done
-    assert len(set(sink.event_ids())) == len(sink.event_ids()) == 2
