@@ -106,7 +106,9 @@ os.write(1, (" ".join(ids) + " %d %s" % (bad, ok)).encode())
 """,
     )
     *ids, bad, ok = done.stdout.split()
-    assert (bad, ok, done.stderr) == ("0", "True", "")
+    assert (bad, ok) == ("0", "True"), done.stderr
+    # Where the worker is still busy after its moment, 3.13.0 counts it, as it counts one that comes back.
+    assert done.stderr == "" or (forks._COUNTS_LATE and "Traceback" not in done.stderr)
     assert collections.Counter(sink.event_ids()) == collections.Counter(ids)
 
 
