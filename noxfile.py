@@ -1,5 +1,7 @@
 """The version matrix: ``nox`` runs the suite on every supported Python, ``nox -s frameworks`` on old libraries."""
 
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["tests"]
@@ -68,3 +70,16 @@ def soak(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     env = {"ERRTRACK_TEST_LEVEL": "soak", "ERRTRACK_TEST_KILLS": "20000"}
     session.run("pytest", "tests/faults", "tests/agent/delivery", "-s", *session.posargs, env=env)
+
+
+@nox.session(python="3.11")
+def peers(session: nox.Session) -> None:
+    """Errtrack beside sentry-sdk and ddtrace, fault by fault: a table in Markdown; some minutes."""
+    session.install("-e", ".")
+    pythons = ["errtrack=" + str(Path(session.bin) / "python")]
+    for name, package in (("sentry", "sentry-sdk>=2,<3"), ("ddtrace", "ddtrace")):
+        venv = Path(session.create_tmp()) / name
+        session.run("python", "-m", "venv", str(venv))
+        session.run(str(venv / "bin" / "python"), "-m", "pip", "install", "-q", package, external=True)
+        pythons.append("%s=%s" % (name, venv / "bin" / "python"))
+    session.run("python", "tests/faults/peers.py", *pythons)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
 
 from errtrack import distributions, guard
+from errtrack.delivery import forks
 from errtrack.instrumentation import Instrumentation, OnImport
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ class Scan:
         self._running = allocate_lock()
         self._running.acquire()
         try:
-            start_new_thread(self._run, ())
+            forks.start_thread(self._run)
         except RuntimeError:  # the interpreter ends, and Python 3.12 starts no threads any more
             self._run()
 

@@ -155,8 +155,8 @@ def test_the_first_capture_leaves_what_only_delivery_needs_to_its_thread(house: 
     program = (
         "import sys; sys.path.insert(0, %r)\n"
         "import errtrack, failing\n"
-        "from errtrack.delivery import worker\n"
-        "worker.start_new_thread = lambda *a: None\n"
+        "from errtrack.delivery import forks\n"
+        "forks.start_new_thread = lambda *a: None\n"
         "assert errtrack.capture_exception(failing.error(0, 30, 1))\n"
         "import os; print(*sys.modules, flush=True); os._exit(0)"
     ) % str(processes.WORK)
@@ -217,8 +217,8 @@ def test_a_capture_costs_few_instructions(house: House, fast: dict[str, int]) ->
     program = (
         "import sys; sys.path.insert(0, %r)\n"
         "import errtrack, failing\n"
-        "from errtrack.delivery import worker\n"
-        "worker.start_new_thread = lambda *a: None\n"
+        "from errtrack.delivery import forks\n"
+        "forks.start_new_thread = lambda *a: None\n"
         "for number in range({}):\n"
         "    error = failing.error(0, 30, number)\n"
         "    assert errtrack.capture_exception(error)\n"

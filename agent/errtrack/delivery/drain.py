@@ -41,14 +41,22 @@ class Drain:
         self.busy_since = 0.0
         self.until: float | None = None
         self.stopped = False
+        #: No transaction is begun meanwhile.
+        self.paused = False
         #: Held while a fork would leave the child with something half done: an import, a call into SQLite.
         self.unforkable = allocate_lock()
+        self._is_prepared = False
         self._failures = 0
         self._told_at = -3600.0
 
-    def prepare(self) -> None:
-        """Import what filling the store needs."""
+    def prepare(self) -> bool:
+        """Import what filling the store needs; False while ``paused``."""
         with self.unforkable:
+            if self.paused:
+                return False
+            if self._is_prepared:
+                return True
+            self._is_prepared = True
             try:
                 import json  # noqa: F401
                 import sqlite3  # noqa: F401
@@ -57,6 +65,7 @@ class Drain:
                 import errtrack.delivery.store  # noqa: F401
             except ImportError as error:
                 guard.tell("cannot fill the store: %s; events wait in the spool" % error)
+        return True
 
     def after_fork_in_child(self) -> None:
         """The connection is the parent's; the child opens its own."""
@@ -80,7 +89,7 @@ class Drain:
         """Fill what is pending in *reader* into the store; True when nothing is left."""
         records = list(reader.pending.values())
         for start in range(0, len(records), _BATCH):
-            if self.stopped:
+            if self.stopped or self.paused:
                 return False
             batch = records[start : start + _BATCH]
             batch, payloads = _read(reader, batch)
@@ -120,6 +129,8 @@ class Drain:
             return False
         try:
             with self.unforkable:
+                if self.paused:
+                    return False
                 if self._store is None:
                     self._store = open_store(self._options, self._folder)
                 self._store.add(payloads)

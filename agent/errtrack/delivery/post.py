@@ -67,15 +67,26 @@ class Post:
         #: When whoever waits for us will leave, monotonic; only at exit without a thread.
         self.until: float | None = None
         self.stopped = False
+        #: No request is begun meanwhile, and nothing is given up.
+        self.paused = False
         #: Held while a fork would leave the child with something half done, such as an import.
         self.unforkable = allocate_lock()
+        self._is_prepared = False
         self._failures = 0
         self._broken = 0
         self._told: dict[str, float] = {}
 
-    def prepare(self) -> None:
-        """Import what sending needs. A fork waits for it: a child could never finish an import begun here."""
+    def prepare(self) -> bool:
+        """Import what sending needs; False while ``paused``.
+
+        A fork waits for it: a child could never finish an import begun here.
+        """
         with self.unforkable:
+            if self.paused:
+                return False
+            if self._is_prepared:
+                return True
+            self._is_prepared = True
             try:
                 import calendar  # noqa: F401
                 import email.utils  # noqa: F401
@@ -86,6 +97,7 @@ class Post:
             except ImportError as error:
                 self._tell("import", "cannot send: %s; events are kept on disk" % error)
                 self._told["unreachable"] = monotonic()  # that is why, and has been said
+        return True
 
     def after_fork_in_child(self) -> None:
         """Close the inherited connection without a word on it: the parent is using it."""
@@ -144,7 +156,7 @@ class Post:
         now = monotonic()
         if not (self.reports.pending() if at_once else self.reports.is_overdue(now)):
             return
-        if self.stopped or self.is_in_trouble(now) or self.limits.is_limited("internal", now):
+        if self.stopped or self.paused or self.is_in_trouble(now) or self.limits.is_limited("internal", now):
             return
         payload = self.reports.take(now, time())
         if payload is not None:
@@ -164,7 +176,7 @@ class Post:
 
     def offer(self, data: bytes, tried: Tried) -> str:
         """Send one envelope and return what became of it."""
-        if self.stopped:
+        if self.stopped or self.paused:
             return _HALT
         try:
             if self.limits.deadlines:

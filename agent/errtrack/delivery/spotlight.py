@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
 from time import monotonic
 
 from errtrack import guard
-from errtrack.delivery import envelope
+from errtrack.delivery import envelope, forks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Spotlight:
         if not self._busy.acquire(False):
             return
         try:
-            start_new_thread(self._run, ())
+            forks.start_thread(self._run)
         except BaseException:
             self._busy.release()
             raise

@@ -12,7 +12,7 @@ import sys
 from time import monotonic, sleep
 
 from errtrack import guard
-from errtrack.delivery import away, places, quarantine
+from errtrack.delivery import away, forks, places, quarantine
 from errtrack.delivery.bounds import Bounds
 from errtrack.delivery.spool import Spool
 from errtrack.delivery.worker import BACKLOG, OWN, Worker
@@ -35,13 +35,6 @@ AWAY_AT_EXIT = 0.1
 
 #: How often a place for the spool is looked for when there was none, seconds.
 _LOOK_FOR_PLACE = 60.0
-
-#: A fork waits no longer than this (seconds) for the worker to come to a point where it does no harm.
-FORK_WAITS = 3.0
-
-_live: list[Transport] = []
-_held: list[Worker] = []
-_hook_registered = False
 
 #: What a child inherits of its parent's threads and connections: kept, as dismantling it could meet a held
 #: lock.
@@ -177,8 +170,7 @@ class Transport:
         afterwards are still written there.
         """
         self._closed = True
-        if self in _live:
-            _live.remove(self)
+        forks.forget(self)
         try:
             return self._close(self._options.shutdown_timeout if timeout is None else timeout)
         except Exception as error:
@@ -235,7 +227,7 @@ class Transport:
         if worker is None:
             if self._workers:
                 self.kill_after_fork()
-            _register(self)
+            forks.watch(self)
             # setdefault is atomic: threads that come here together agree on one.
             worker = self._workers.setdefault(pid, self._make_worker())
         return worker
@@ -285,53 +277,3 @@ class Transport:
                 "cannot write to %s (%s); the last events are kept in memory until they are delivered"
                 % (spool.folder, spool.last_error and spool.last_error.strerror)
             )
-
-
-def _register(transport: Transport) -> None:
-    global _hook_registered
-    if transport not in _live:
-        _live.append(transport)
-    if not _hook_registered and hasattr(os, "register_at_fork"):
-        _hook_registered = True
-        os.register_at_fork(
-            before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
-        )
-
-
-def _before_fork() -> None:
-    """Let an import or a transaction of the worker end: the child could never finish it, and would hang."""
-    workers = [worker for worker in map(Transport.worker, _live[:]) if worker is not None]
-    if not workers:
-        return
-    # Fork hooks run from the last registered to the first. Of a logging that was imported after us the forking thread
-    # holds the lock by now; an import of the worker's (urllib3 asks for loggers) could not end before it gets it.
-    lock: Any = getattr(sys.modules.get("logging"), "_lock", None)
-    held = bool(lock and lock._is_owned())
-    if held:
-        lock.release()
-    try:
-        _held.extend(one for one in workers if one.destination.unforkable.acquire(True, FORK_WAITS))
-    finally:
-        if lock is None:
-            # Imported while we waited, it will release its lock after a fork before which it did not take it.
-            lock = getattr(sys.modules.get("logging"), "_lock", None)
-            held = lock is not None
-        if held:
-            lock.acquire()
-
-
-def _after_fork() -> None:
-    while _held:
-        try:
-            _held.pop().destination.unforkable.release()
-        except (IndexError, RuntimeError):
-            return
-
-
-def _after_fork_in_child() -> None:
-    _held.clear()
-    for transport in _live[:]:
-        try:
-            transport.kill_after_fork()
-        except Exception as error:
-            guard.fault("delivery.fork", error)

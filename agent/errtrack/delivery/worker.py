@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import allocate_lock, get_ident, start_new_thread
+from _thread import allocate_lock, get_ident
 from time import monotonic
 
 from errtrack import guard
-from errtrack.delivery import claims
+from errtrack.delivery import claims, forks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
-    from typing import Union
+    from typing import Any, Union
 
     from errtrack.delivery.drain import Drain
     from errtrack.delivery.post import Post
@@ -105,6 +105,9 @@ class Worker:
         self._ident = 0
         self._running = False
         self._stopping = False
+        self._leaving = self._has_left = False
+        self._call: object = 0
+        self._answered: object = None
         self._no_start_before = 0.0
         self._look_at = 0.0
         self._orphans: list[Reader] = []
@@ -126,7 +129,9 @@ class Worker:
         """Have the thread running; False when there cannot be one. Safe in signal handlers."""
         if self._running:
             return True
-        if self._stopping or monotonic() < self._no_start_before or not self._starting.acquire(False):
+        if self._stopping or self._leaving or monotonic() < self._no_start_before:
+            return False
+        if not self._starting.acquire(False):
             return False
         try:
             if not self._running:
@@ -136,8 +141,9 @@ class Worker:
 
                 self._running = True
                 try:
-                    self._ended.acquire(False)
-                    start_new_thread(self._run, ())
+                    self._ended = allocate_lock()
+                    self._ended.acquire()
+                    forks.start_thread(self._run, self._ended)
                 except BaseException:
                     self._running = False
                     raise
@@ -150,6 +156,14 @@ class Worker:
 
     def wake(self) -> None:
         """Let the thread look for work. Safe anywhere: never waits."""
+        self._call = object()
+        self._ring()
+
+    def owes(self) -> bool:
+        """True unless everything was delivered since :meth:`wake` was last called."""
+        return self._call is not self._answered
+
+    def _ring(self) -> None:
         if self._bell.locked():
             try:
                 self._bell.release()
@@ -183,30 +197,52 @@ class Worker:
         self.wake()
         if get_ident() == self._ident:
             return False
-        return self._ended.acquire(True, JOIN)
+        if not self._ended.acquire(True, JOIN):
+            return False
+        self._let_go()  # it may have been about to leave for a fork, and to come back
+        return True
 
-    def _run(self) -> None:
+    def leave(self) -> None:
+        """Ask the thread to end before its next request, with everything kept as it is, until :meth:`come_back`."""
+        self._leaving = self.destination.paused = True
+        self._ring()
+
+    def come_back(self, is_at_once: bool) -> None:
+        """Have the thread running again that was asked to leave; or let it come when there is something to do."""
+        self._leaving = self.destination.paused = False
+        if self._has_left and (is_at_once or self.owes()):
+            self.start()
+
+    def _run(self, ended: Any) -> None:
         self._ident = get_ident()
+        self._has_left = False
         try:
             _block_signals()
             with guard.Inside(), self._working:
-                self.destination.prepare()
-                while not self._stopping:
-                    pause = self._guarded_round()
-                    self._rest(pause)
+                while not self._is_to_end():
+                    if self.destination.prepare():
+                        self._rest(self._guarded_round())
         finally:
-            self._running = False
-            self._release(list(self._waiters), False)
-            self._let_go()
-            self._ended.release()
+            self._has_left = self._leaving and not self._stopping
+            self._ident = 0
+            self._running = self.destination.paused = False
+            if not self._has_left:
+                self._release(list(self._waiters), False)
+                self._let_go()
+            ended.release()
+            if self._has_left and not self._leaving:
+                self.start()  # called back while it was on its way out
+
+    def _is_to_end(self) -> bool:
+        return self._stopping or self._leaving
 
     def _rest(self, pause: float) -> None:
         """Wait for the bell, at most *pause* seconds; then, where it pays, for more to come."""
-        if self._stopping or self._waiters:
+        if self._is_to_end() or self._waiters:
             return
         if self._bell.acquire(True, pause) and self.destination.linger:
             until = monotonic() + self.destination.linger
-            while not self._stopping and not self._waiters:
+            while not self._is_to_end() and not self._waiters:
                 left = until - monotonic()
                 if left <= 0:
                     break
@@ -243,17 +279,24 @@ class Worker:
         """Deliver what there is; return the seconds until the next round is due."""
         destination = self.destination
         now = monotonic()
-        if now >= self._house_at and not self._stopping:
+        if now >= self._house_at and not self._stopping and not destination.paused:
             self._look_around(now)
         if not waiters and destination.ready_at > now:
             return self._synced(now, destination.ready_at - now)
+        call = self._call
         settled = self._deliver_own(now)
+        if settled:
+            self._answered = call
+        if not settled and destination.paused:
+            self._waiters.extendleft(reversed(waiters))
+            waiters.clear()  # they wait for the round after the fork
+            return 0.0
         if waiters or settled:
             destination.report(bool(waiters))
         self._release([waiter for waiter in waiters if waiter.what == OWN], settled)
         hurry = any(waiter.what == BACKLOG for waiter in waiters)
         again = 0.0
-        if settled and not self._stopping:
+        if settled and not self._stopping and not destination.paused:
             again = self._deliver_backlog(monotonic(), hurry)
         self._release(waiters, settled)
         if settled and not self._is_out_of_time():
@@ -271,7 +314,9 @@ class Worker:
                 part.reader.look()
                 if part.reader.pending:
                     settled = destination.carry(part.reader) and settled
-                    if self._stopping or destination.ready_at > monotonic() or self._is_out_of_time():
+                    if self._stopping or destination.paused or destination.ready_at > monotonic():
+                        return False
+                    if self._is_out_of_time():
                         return False
                 spool.retire(part)
         for _ in range(len(self.ring)):

@@ -16,7 +16,7 @@ import pytest
 from deliveries import event, new_id, waiting
 from sink import Sink
 
-from errtrack.delivery import envelope, places, post, worker
+from errtrack.delivery import envelope, forks, places, post, worker
 from errtrack.delivery.transport import Transport
 from errtrack.dsn import Dsn
 from errtrack.options import Options
@@ -154,7 +154,7 @@ def test_without_a_thread_the_caller_of_close_delivers(
     def refuse(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(worker, "start_new_thread", refuse)
+    monkeypatch.setattr(forks, "start_new_thread", refuse)
     ids = put(transport, 3)
     time.sleep(0.1)
     assert sink.event_ids() == []
@@ -168,7 +168,7 @@ def test_without_a_thread_the_caller_of_close_waits_no_longer_than_allowed(
     def refuse(*_: object) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr(worker, "start_new_thread", refuse)
+    monkeypatch.setattr(forks, "start_new_thread", refuse)
     sink.mode = "hang"
     ids = put(transport, 3)
     began = time.monotonic()
