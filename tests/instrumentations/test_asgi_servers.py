@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import pickle
 import subprocess
 import sys
@@ -161,7 +162,8 @@ def test_websocket_that_fails_and_one_that_is_left(sandbox, kind: str) -> None:
                         websocket.recv(20)
                     except Exception:
                         pass
-    event = sandbox.event()
+    # Old releases of uvicorn log that a client of new releases of websockets has hung up.
+    (event,) = (e for e in sandbox.events() if "no close frame" not in json.dumps(e))
     assert main_exception(event)["value"] == "websocket"
     assert event["tags"] == {"query": "fails", "asgi.type": "websocket"}
     assert event["request"]["url"].startswith("ws://127.0.0.1:")
