@@ -367,6 +367,7 @@ _TABLE: tuple[Option, ...] = (
     Option("propagate", True, boolean, "true/false", "Instrument child Python processes too."),
     Option("trace_propagation_targets", (".*",), patterns, "list", "Regular expressions: requests to URLs that one is found in carry trace headers."),
     # Instrumentations
+    Option("asyncio.task_spans", False, boolean, "true/false", "With tracing on: spans for the tasks of asyncio."),
     Option("atexit.signals", (), exit_signals, "list", "Deliver what is pending before [\"SIGTERM\", \"SIGHUP\"] end the process. Empty: no handler is installed."),
     Option("celery.propagate_traces", True, boolean, "true/false", "Tasks continue the trace of whoever sends them."),
     Option("celery.report_retries", False, boolean, "true/false", "Report the error that a task is retried for as well, as a warning."),

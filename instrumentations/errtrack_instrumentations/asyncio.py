@@ -2,12 +2,14 @@
 """Errors of asyncio that reach nobody are reported: tasks never awaited, failing callbacks; on uvloop as well.
 
 An error that somebody awaits is theirs. Each task works on a fork of the scopes that it was created in: its tags and
-breadcrumbs stay its own. The program's own exception handler is called as ever.
+breadcrumbs stay its own. The program's own exception handler is called as ever. ``asyncio.task_spans`` makes spans of
+tasks.
 """
 
 from __future__ import annotations
 
 import errtrack
+from errtrack import options
 from errtrack.instrumentation import Call, Instrumentation, Patch
 
 from . import _carried
@@ -43,8 +45,28 @@ def fork(call: Call) -> Advice:
     if forks is None:
         yield
         return
-    with forks:  # a task copies the context that it is created in
-        yield
+    with forks as scope:  # a task copies the context that it is created in
+        span = None
+        if scope.span is not None and options.current().asyncio_task_spans:
+            name = getattr(call.get(1, "coro"), "__qualname__", "")
+            span = scope.span = scope.span.start_child("function", name, "auto.function.asyncio")
+        task = yield
+        if span is not None:
+            task.add_done_callback(ender_of(span))
+
+
+def ender_of(span: Any) -> Any:
+    """What ends *span* with its task, however that ended."""
+
+    def end(task: Any) -> None:
+        if task.cancelled():
+            span.set_status("cancelled")
+        # The attribute: to ask for the exception would be to retrieve it.
+        elif getattr(task, "_exception", None) is not None:
+            span.set_status("internal_error")
+        span.finish()
+
+    return end
 
 
 def name_of(thing: Any) -> str:

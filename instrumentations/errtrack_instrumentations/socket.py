@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Connections and look-ups of names are breadcrumbs: for protocols that nothing else of us knows.
+"""Connections and look-ups of names are breadcrumbs, and spans: for protocols that nothing else of us knows.
 
 Opt-in. Seen is what goes through ``socket.create_connection`` and ``socket.getaddrinfo``, under whatever name they
 were imported after Python started.
@@ -7,9 +7,10 @@ were imported after Python started.
 
 from __future__ import annotations
 
+from errtrack import guard
 from errtrack.instrumentation import Call, Instrumentation, Patch
 
-from . import _breadcrumbs
+from . import _breadcrumbs, _outgoing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,22 +29,31 @@ def note_connection(call: Call) -> Advice:
             data["timeout"] = "%g" % timeout
         if isinstance(source, tuple) and len(source) > 1:
             data["source_address"] = text(source[0], source[1])
-        note("socket.connection", data["address"], data)
-    yield
+        yield from noted("socket.connection", data["address"], data)
+    else:
+        yield
 
 
 def note_lookup(call: Call) -> Advice:
     """getaddrinfo(host, port, family=0, type=0, proto=0, flags=0)"""
     address = text(call.get(0, "host"), call.get(1, "port"))
     host, _, port = address.rpartition(":")
-    note("socket.dns", address, {"host": host, "port": port})
-    yield
+    yield from noted("socket.dns", address, {"host": host, "port": port})
 
 
-def note(category: str, message: str, data: dict[str, Any]) -> None:
-    """Leave a breadcrumb."""
-    crumb = {"type": "default", "category": category, "message": message, "data": data}
-    _breadcrumbs.note(crumb)
+def noted(category: str, message: str, data: dict[str, Any]) -> Advice:
+    """Leave a breadcrumb, and make the call in a span where one is recorded around it."""
+    if guard.is_inside():
+        yield
+        return
+    _breadcrumbs.keep({"type": "default", "category": category, "message": message, "data": data})
+    parent = (_outgoing.trace or _outgoing.load_trace()).recording()
+    if parent is None:
+        yield
+        return
+    with parent.start_child(category, message, "auto.socket.socket") as span:
+        span.update_data(data)
+        yield
 
 
 def text(*parts: Any) -> str:

@@ -97,7 +97,7 @@ INSTRUMENTATIONS = {
     "statsig": ("Statsig (both packages)", "gates and what they were checked to be, on later events"),
     "openfeature": ("OpenFeature", "flags and what they were evaluated to, on later events"),
     "unleash": ("Unleash", "toggles and whether they were on, on later events"),
-    "socket": ("socket", "breadcrumbs of connections and of names that are looked up; opt-in"),
+    "socket": ("socket", "breadcrumbs and spans of connections and of names that are looked up; opt-in"),
     "gnu_backtrace": ("GNU backtraces", "frames of C and C++ that stand in an error's text; opt-in"),
     "executing": ("executing", "qualified names of functions in frames; opt-in"),
     "pure_eval": ("pure_eval", "expressions around the failing statement, with their values; opt-in"),
