@@ -85,6 +85,7 @@ def init(code: dict[str, Any]) -> Client:
         if resolved.is_disabled(name):
             instrumentation.active[name].remove()
     client = _clients["client"] = Client(resolved)
+    instrumentation.trace_now()
     return client
 
 

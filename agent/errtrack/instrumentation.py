@@ -36,6 +36,9 @@ _VARIADIC = 0x04 | 0x08
 #: Everything applied in this process, by name, for ``errtrack doctor`` and the ``sdk.integrations`` of events.
 active: dict[str, Instrumentation] = {}
 
+#: Patches that wait for tracing to be switched on, each with its instrumentation and its module.
+_untraced: list[tuple[Instrumentation, Patch, ModuleType]] = []
+
 
 class Call:
     """One call of a patched function: its arguments, which a handler may replace before its ``yield``."""
@@ -82,12 +85,13 @@ class AwaitedCall(Call):
 class Patch:
     """One patch point: *attribute* (``function`` or ``Class.method``) of *module*, and the handler for its calls.
 
-    ``skip(args)`` tells calls apart that are none of the handler's business, such as the inner of two layers. A
-    handler that is to run *after* calls that happen all the time is a plain function with the parameters of what it
-    follows, which is cheaper.
+    ``skip(args)`` tells calls apart that are none of the handler's business, such as the inner of two layers; it may
+    do by itself the little that there is to do. A handler that is to run *after* calls that happen all the time is a
+    plain function with the parameters of what it follows, one that is to see what they *returned* one of (args,
+    kwargs, result): both are cheaper. What is *traced* only is left alone until tracing is on.
     """
 
-    __slots__ = ("after", "attribute", "handler", "module", "skip")
+    __slots__ = ("after", "attribute", "handler", "module", "returned", "skip", "traced")
 
     def __init__(
         self,
@@ -96,8 +100,12 @@ class Patch:
         handler: Callable[..., Any],
         skip: Callable[[Any], bool] | None = None,
         after: bool = False,
+        returned: bool = False,
+        traced: bool = False,
     ) -> None:
         self.after = after
+        self.returned = returned
+        self.traced = traced
         self.module = module
         self.attribute = attribute
         self.handler = handler
@@ -161,10 +169,10 @@ class Instrumentation:
         self._activate()
         for patch in self.patches:
             if patch.module == module_name:
-                try:
-                    self._patch(patch, module)
-                except Exception as error:
-                    guard.fault("%s: %s" % (self.name, patch.target), error)
+                if patch.traced and not _is_traced():
+                    _untraced.append((self, patch, module))
+                else:
+                    self._try(patch, module)
         for row in self.on_import:
             if row.module == module_name:
                 try:
@@ -241,6 +249,14 @@ class Instrumentation:
         self.refused = ""
         return True
 
+    def _try(self, patch: Patch, module: ModuleType) -> None:
+        from errtrack import guard
+
+        try:
+            self._patch(patch, module)
+        except Exception as error:
+            guard.fault("%s: %s" % (self.name, patch.target), error)
+
     def _patch(self, patch: Patch, module: ModuleType) -> None:
         from errtrack import guard
 
@@ -261,13 +277,29 @@ class Instrumentation:
         self._applied.append((owner, attribute, original, replacement, was_own))
 
 
+def trace_now() -> None:
+    """Apply what was left alone because tracing was off, if it is on now. Never raises."""
+    if _untraced and _is_traced():
+        waiting, _untraced[:] = list(_untraced), []
+        for instrumentation, patch, module in waiting:
+            if active.get(instrumentation.name) is instrumentation:
+                instrumentation._try(patch, module)
+
+
+def _is_traced() -> bool:
+    from errtrack import options
+
+    now = options.current()
+    return now.traces_sample_rate is not None or now.traces_sampler is not None
+
+
 def driven(
     name: str, handler: Handler, original: Callable[..., Any], skip: Callable[[Any], bool] | None = None
 ) -> Callable[..., Any]:
     """Return a function that calls *original* with *handler* around it; async where *original* is.
 
     *name* is the instrumentation that an internal fault is counted for. A call for which ``skip(args)`` is true is
-    none of the handler's business, and costs next to nothing; *skip* must not raise.
+    none of the handler's business, and costs next to nothing.
     """
     from errtrack import guard
 
@@ -327,7 +359,12 @@ def driven(
     if is_async(original):
 
         async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
-            if skip is not None and skip(args):
+            skips = False
+            try:
+                skips = skip is not None and skip(args)
+            except Exception as error:
+                fault(name, error)
+            if skips:
                 return await original(*args, **kwargs)
             call = AwaitedCall(args, kwargs)
             advice = begin(call)
@@ -344,7 +381,12 @@ def driven(
 
     # What follows is `begin` and `end` once more, without the calls: this is the path of every patched call.
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if skip is not None and skip(args):
+        skips = False
+        try:
+            skips = skip is not None and skip(args)
+        except Exception as error:
+            fault(name, error)
+        if skips:
             return original(*args, **kwargs)
         call = _EmptyCall()
         call.args = args
@@ -427,6 +469,23 @@ def _takes_two(code: Any) -> bool:
         and not code.co_flags & _VARIADIC
         and "error" not in code.co_varnames[:2]
     )
+
+
+def returning(name: str, handler: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls *original* and then, where that has returned, *handler* with the result, too."""
+    from errtrack import guard
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        nonlocal handler
+        result = original(*args, **kwargs)
+        try:
+            handler(args, kwargs, result)
+        except Exception as error:
+            if guard.fault(name, error):
+                handler = _nothing
+        return result
+
+    return _dressed(wrapper, original)
 
 
 def is_async(function: Any) -> bool:
@@ -527,6 +586,8 @@ def _replacement(name: str, patch: Patch, original: Any) -> Any:
         return kind(driven(name, patch.handler, original.__func__, patch.skip))
     if patch.after:
         return followed(name, patch.handler, original)
+    if patch.returned:
+        return returning(name, patch.handler, original)
     if getattr(original, "__code__", None) is not None or kind in _BOUND_AS_FUNCTIONS:
         return driven(name, patch.handler, original, patch.skip)
     if kind is type(len) and "." not in patch.attribute:

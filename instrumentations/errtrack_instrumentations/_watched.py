@@ -42,8 +42,7 @@ def watched(app: Any, call: Callable[..., Any], asynchronous: bool) -> Any:
             return copy.deepcopy(self.__wrapped__, memo)
 
     class WatchedApp(Watched):
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            return self._self_errtrack_call(*args, **kwargs)
+        __call__ = staticmethod(call)
 
     class WatchedAsgiApp(Watched):
         # Servers tell by this being a coroutine function, and by what it takes, what kind of application it is.

@@ -28,6 +28,10 @@ KEY = _request.KEY
 
 _NAME = "generic WSGI request"
 
+#: Iterators over what is there already.
+_SAFE: tuple[Any, ...] = (type(iter([])), type(iter(())))
+_END = object()
+
 
 class Request(_request.Record):
     """The request in hand, of a WSGI environ."""
@@ -158,7 +162,7 @@ def report(error: BaseException) -> None:
 class Body:
     """A response body: each piece is made, and the end is closed, in the request's scope."""
 
-    __slots__ = ("_body", "_is_last", "_next", "_pair", "_record")
+    __slots__ = ("_body", "_is_last", "_iterator", "_pair", "_record")
 
     def __init__(self, body: Any, record: _request.Record, is_last: bool = True) -> None:
         self._body = body
@@ -166,33 +170,50 @@ class Body:
         self._is_last = is_last
         self._pair = record.pair
         self._record = record
-        self._next: Any = None
+        self._iterator: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        self._next = None  # what is no iterator may be gone through twice
-        return self
-
-    def __next__(self) -> bytes:
         token = scopes.enter(self._pair)
         try:
-            if self._next is None:
-                self._next = iter(self._body).__next__
-            piece: bytes = self._next()
-            return piece
-        except StopIteration:
-            raise
+            pieces: Iterator[bytes] = iter(self._body)
         except BaseException as error:
-            self._record.status = "internal_error"
-            report(error)
+            self._fail(error)
             raise
         finally:
             scopes.leave(token)
+        # Those fail at nothing, and run nothing of the application's.
+        return pieces if type(pieces) in _SAFE else self._watched(pieces)
+
+    def __next__(self) -> bytes:
+        if self._iterator is None:
+            self._iterator = iter(self)
+        return next(self._iterator)
+
+    def _watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        enter, leave, pair = scopes.enter, scopes.leave, self._pair
+        while True:
+            token = enter(pair)
+            try:
+                piece = next(pieces, _END)
+            except BaseException as error:
+                self._fail(error)
+                raise
+            finally:
+                leave(token)
+            if piece is _END:
+                return
+            yield piece  # type: ignore[misc] # _END is the only other type
+
+    def _fail(self, error: BaseException) -> None:
+        self._record.status = "internal_error"
+        report(error)
 
     def close(self) -> None:
         token = scopes.enter(self._pair)
         try:
-            if hasattr(self._body, "close"):
-                self._body.close()
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
         except BaseException as error:
             report(error)
             raise

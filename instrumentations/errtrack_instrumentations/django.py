@@ -32,13 +32,24 @@ _ECHOES = ("django.request", "django.server", "django.security.*")
 _REPORTED = "_errtrack_reported"
 
 
+def is_attended(args: Any) -> bool:
+    """All that a request takes that came through a server and is not traced: it is kept for its events."""
+    if len(args) < 2:
+        return False
+    record = args[1].META.get(_wsgi.KEY)
+    if record is None or record.span is not None:
+        return False
+    # Held until the response has been sent: a body that fails while it is streamed still knows its route.
+    record.enrich = partial(_django.describe, args[1])
+    return True
+
+
 def attend(call: Call) -> Advice:
     """BaseHandler.get_response(self, request) -> HttpResponse; get_response_async is the same"""
     request = call.args[1] if len(call.args) > 1 else call.get(1, "request")
     record = request.META.get(_wsgi.KEY) or _django.record_of(request)
     if record is None:
         return (yield from attend_alone(request))
-    # Held until the response has been sent: a body that fails while it is streamed still knows its route.
     record.enrich = partial(_django.describe, request)
     if record.span is not None:
         name_span(record, request, (yield))
@@ -109,8 +120,8 @@ INSTRUMENTATION = Instrumentation(
         Patch("django.core.handlers.wsgi", "WSGIHandler.__call__", _wsgi.handle_request, _wsgi.is_inner),
         Patch("django.core.handlers.asgi", "ASGIHandler.__call__", _asgi.handle_request, _asgi.is_inner),
         Patch("django.core.handlers.asgi", "ASGIHandler.send_response", watch_sending),
-        Patch("django.core.handlers.base", "BaseHandler.get_response", attend),
-        Patch("django.core.handlers.base", "BaseHandler.get_response_async", attend),
+        Patch("django.core.handlers.base", "BaseHandler.get_response", attend, is_attended),
+        Patch("django.core.handlers.base", "BaseHandler.get_response_async", attend, is_attended),
         Patch("django.core.handlers.exception", "response_for_exception", judge),
     ],
     on_import=[OnImport("django.core.signals", connect)],

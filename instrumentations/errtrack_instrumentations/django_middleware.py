@@ -100,12 +100,19 @@ INSTRUMENTATION = Instrumentation(
     patches=[
         Patch("django.core.handlers.base", "convert_exception_to_response", wrap_middleware),
         Patch("django.core.handlers.base", "BaseHandler.adapt_method_mode", wrap_hook),
-        Patch("django.core.handlers.base", "BaseHandler.make_view_atomic", wrap_view, _django_spans.is_off),
+        Patch(
+            "django.core.handlers.base",
+            "BaseHandler.make_view_atomic",
+            wrap_view,
+            _django_spans.is_off,
+            traced=True,
+        ),
         Patch(
             "django.template.response",
             "SimpleTemplateResponse.render",
             measure_rendering,
             _django_spans.is_off,
+            traced=True,
         ),
     ],
 )

@@ -86,10 +86,20 @@ INSTRUMENTATION = Instrumentation(
     supports=">=3.2",
     distribution="django",
     patches=[
-        Patch("django.dispatch.dispatcher", "Signal._live_receivers", wrap_receivers, _django_spans.is_off),
-        Patch("django.dispatch.dispatcher", "Signal.send", give_back, _django_spans.is_off),
-        Patch("django.dispatch.dispatcher", "Signal.send_robust", give_back, _django_spans.is_off),
-        Patch("django.dispatch.dispatcher", "Signal.asend", give_back, _django_spans.is_off),
-        Patch("django.dispatch.dispatcher", "Signal.asend_robust", give_back, _django_spans.is_off),
+        Patch(
+            "django.dispatch.dispatcher",
+            "Signal._live_receivers",
+            wrap_receivers,
+            _django_spans.is_off,
+            traced=True,
+        ),
+        Patch("django.dispatch.dispatcher", "Signal.send", give_back, _django_spans.is_off, traced=True),
+        Patch(
+            "django.dispatch.dispatcher", "Signal.send_robust", give_back, _django_spans.is_off, traced=True
+        ),
+        Patch("django.dispatch.dispatcher", "Signal.asend", give_back, _django_spans.is_off, traced=True),
+        Patch(
+            "django.dispatch.dispatcher", "Signal.asend_robust", give_back, _django_spans.is_off, traced=True
+        ),
     ],
 )

@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from errtrack.instrumentation import Advice
 
 
-def remember_request(call: Call) -> Advice:
+def remember_request(args: Any, kwargs: Any, context: Any) -> None:
     """Flask.request_context(self, environ) -> RequestContext"""
-    context = yield
-    record = call.get(1, "environ").get(_wsgi.KEY)
+    record = (args[1] if len(args) > 1 else kwargs["environ"]).get(_wsgi.KEY)
     if record is not None:
         # Held as long as the response is: a body that fails while it is streamed still knows its endpoint.
-        record.enrich = partial(describe, call.args[0], context)
+        record.enrich = partial(describe, args[0], context)
         if record.span is not None:
             record.named = partial(name_of, context.request)
 
@@ -85,7 +84,7 @@ INSTRUMENTATION = Instrumentation(
     patches=[
         Patch("flask.app", "Flask.__call__", _wsgi.handle_request, _wsgi.is_inner),
         Patch("flask.app", "Flask.wsgi_app", _wsgi.handle_request, _wsgi.is_inner),
-        Patch("flask.app", "Flask.request_context", remember_request),
+        Patch("flask.app", "Flask.request_context", remember_request, returned=True),
         Patch("flask.app", "Flask.handle_exception", capture_unhandled),
     ],
     on_import=[OnImport("flask.signals", connect)],

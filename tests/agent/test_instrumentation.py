@@ -20,7 +20,9 @@ from errtrack.instrumentation import (
     driven,
     followed,
     is_async,
+    returning,
     shielded,
+    trace_now,
 )
 
 calls: list[Any] = []
@@ -492,3 +494,51 @@ def test_builtin_function_of_a_module_is_patched_by_a_plain_function(
     assert type(module.measure) is FunctionType and module.measure([1, 2]) == 2
     instrumentation.remove()
     assert module.measure is len
+
+
+def test_a_handler_of_results_sees_them_and_its_fault_leaves_them_alone(
+    faults_counted: dict[str, int],
+) -> None:
+    seen = []
+
+    def handler(args: Any, kwargs: Any, result: Any) -> None:
+        seen.append((args, kwargs, result))
+        raise RuntimeError("ours")
+
+    function = returning("x", handler, target)
+    assert function(1, b=5) == 6
+    with pytest.raises(ValueError):
+        function(-1)
+    assert seen == [((1,), {"b": 5}, 6)]
+    assert faults_counted == {"x": 1}
+
+
+def test_fault_of_skip_leaves_the_call_alone(faults_counted: dict[str, int]) -> None:
+    def skip(args: Any) -> bool:
+        raise RuntimeError("ours")
+
+    def handler(call: Call) -> Any:
+        yield
+
+    assert driven("x", handler, target, skip)(1) == 3
+    assert calls == [(1, 2)]
+    assert faults_counted == {"x": 1}
+
+
+def test_what_is_traced_only_is_patched_once_tracing_is_on(
+    settings: options.Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handler(call: Call) -> Any:
+        result = yield
+        return result * 2
+
+    module = types.ModuleType("traced_library")
+    module.target = target  # type: ignore[attr-defined]
+    found = Instrumentation("x", patches=[Patch("traced_library", "target", handler, traced=True)])
+    found.apply("traced_library", module)
+    trace_now()
+    assert module.target is target
+    monkeypatch.setattr(settings, "traces_sample_rate", 0.5)
+    trace_now()
+    assert module.target(1) == 6
+    found.remove()

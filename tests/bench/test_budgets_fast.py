@@ -212,6 +212,19 @@ def test_a_good_request_costs_few_instructions(house: House, fast: dict[str, int
 
 
 @needs_valgrind
+@pytest.mark.parametrize("framework", ["flask", "django"])
+def test_a_good_request_of_a_framework_costs_few_instructions(
+    house: House, fast: dict[str, int], framework: str
+) -> None:
+    pytest.importorskip(framework)
+    settings = {"DJANGO_SETTINGS_MODULE": "django_settings"}
+    script = [processes.script("request"), framework, "/", "{}", "60"]
+    bare = house.instructions_each({**house.bare, **settings}, 20, 70, script)
+    ours = house.instructions_each({**house.ours, **settings}, 20, 70, script)
+    assert 0 < ours - bare <= fast["request_%s_instructions" % framework]
+
+
+@needs_valgrind
 def test_a_capture_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
     # Without a worker that delivers meanwhile: what is counted is the capture until it is durable.
     program = (

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 
+from errtrack.context import ids
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +52,8 @@ class PropagationContext:
         baggage: str = "",
         frozen: bool = False,
     ) -> None:
-        self.trace_id = trace_id or os.urandom(16).hex()
-        self.span_id = os.urandom(8).hex()
+        self.trace_id = trace_id or ids.trace_id()
+        self.span_id = ids.span_id()
         self.parent_span_id = parent_span_id
         self.sampled = sampled
         self.baggage = baggage

@@ -6,9 +6,9 @@ They are made only for work that is sampled. A span is kept when it is finished;
 
 from __future__ import annotations
 
-import os
 import time
 
+from errtrack.context import ids
 from errtrack.context import scope as scopes
 
 TYPE_CHECKING = False
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MOST_FLAGS = 10
 
 _clock = time.perf_counter
-_new_bytes = os.urandom
 
 #: HTTP status codes that say something of their own; the others go by their hundreds.
 _OF_HTTP = {
@@ -56,7 +55,7 @@ class Span:
 
     def __init__(self, transaction: Any, parent_span_id: str | None, op: str, name: str, origin: str) -> None:
         self.transaction: Transaction = transaction
-        self.span_id = _new_bytes(8).hex()
+        self.span_id = ids.span_id()
         self.parent_span_id = parent_span_id
         self.op = op
         self.name = name
