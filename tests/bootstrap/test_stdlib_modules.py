@@ -106,7 +106,9 @@ def test_every_module_imported_first_is_as_bare(house: House, any_python: str, w
     for name, (status, printed, outcome, brought, held, origin) in bare.items():
         assert ours[name][0] == status == 0, name
         assert ours[name][1:3] == (printed, outcome), name
-        assert ours[name][4:] == (held, origin), name
+        if name != "sys" and not name.startswith("sqlite3"):  # wires; a function in place of one of C
+            assert ours[name][4] == held, name
+        assert ours[name][5] == origin, name
         if name == "antigravity":  # it starts a process for its page, which is to carry the trace
             brought = [*brought, "contextvars", "_contextvars"]
             ours[name][3].extend(["contextvars", "_contextvars"])
