@@ -164,13 +164,12 @@ def test_application_watched_by_hand(place: Place, mode: str) -> None:
     if mode == "embedded":  # Apache's own processes take no path from a daemon's line
         start = "import sys; sys.path[:0] = [%r]\n" % str(place.packages) + BY_HAND
     mixed = [path % n for n in range(20) for path in ("/fail?n%d", "/ok?n%d")]
-    with Taken() as taken:
-        with Apache(place, mode, start + APP, ERRTRACK_DSN=taken.dsn) as server:
-            assert server.get("/ok?a") == (200, b"fine a")
-            assert server.get("/file?f")[1].decode() == (place.folder / "shop.wsgi").read_text()
-            statuses = [status for status, _ in server.get_all(mixed)]
-            server.get("/stream?s")
-            events = taken.await_events(21)
+    with Taken() as taken, Apache(place, mode, start + APP, ERRTRACK_DSN=taken.dsn) as server:
+        assert server.get("/ok?a") == (200, b"fine a")
+        assert server.get("/file?f")[1].decode() == (place.folder / "shop.wsgi").read_text()
+        statuses = [status for status, _ in server.get_all(mixed)]
+        server.get("/stream?s")
+        events = taken.await_events(21)
     assert sorted(statuses) == [200] * 20 + [500] * 20
     assert sorted(main_exception(e)["value"] for e in events) == sorted(
         [*("failed n%d" % n for n in range(20)), "mid-stream"]
@@ -213,13 +212,13 @@ def test_flask_without_a_line_through_autoload(place: Place) -> None:
     version = site.parent.name.replace("python", "")
     subprocess.run([*pip, "--only-binary", ":all:", "--python-version", version, "flask"], check=True)
     env = {"ERRTRACK_AUTOLOAD": "1"}
-    with Taken() as taken:
-        with Apache(
-            place, "daemon", FLASK, 'python-home="%s"' % home, ERRTRACK_DSN=taken.dsn, **env
-        ) as server:
-            assert server.get("/ok") == (200, b"fine")
-            assert server.get("/fail")[0] == 500
-            (event,) = taken.await_events(1)
+    with (
+        Taken() as taken,
+        Apache(place, "daemon", FLASK, 'python-home="%s"' % home, ERRTRACK_DSN=taken.dsn, **env) as server,
+    ):
+        assert server.get("/ok") == (200, b"fine")
+        assert server.get("/fail")[0] == 500
+        (event,) = taken.await_events(1)
     assert main_exception(event)["mechanism"]["type"] == "flask"
     assert event["transaction"] == "fail"
 
