@@ -14,10 +14,9 @@ from functools import partial
 
 import errtrack
 from errtrack import loggers, options
-from errtrack.context import scope as scopes
 from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, active, shielded
 
-from . import _asgi, _django, _django_names, _wsgi
+from . import _asgi, _django, _django_unit, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,33 +48,11 @@ def attend(call: Call) -> Advice:
     request = call.args[1] if len(call.args) > 1 else call.get(1, "request")
     record = request.META.get(_wsgi.KEY) or _django.record_of(request)
     if record is None:
-        return (yield from attend_alone(request))
+        return (yield from _django_unit.attend_alone(request))
     record.enrich = partial(_django.describe, request)
     if record.span is not None:
-        name_span(record, request, (yield))
+        _django_unit.name_span(record, request, (yield))
     return None
-
-
-def attend_alone(request: Any) -> Advice:
-    """A request that came through no server: Django's test clients call the handler by themselves."""
-    asgi = vars(request).get("scope")
-    record = _asgi.Request(asgi) if isinstance(asgi, dict) else _wsgi.Request(request.META)
-    record.enrich = partial(_django.describe, request)
-    token = scopes.enter(record.pair)
-    try:
-        response = yield
-        if record.span is not None:
-            name_span(record, request, response)
-    finally:
-        scopes.leave(token)
-        record.close()
-
-
-def name_span(record: Any, request: Any, response: Any) -> None:
-    """Tracing is on: the transaction is called what its errors are called, unless the application has named it."""
-    given = scopes.get_isolation_scope().transaction  # under ASGI that of a task below the record's own
-    record.scope.transaction = given or _django_names.name_of(request)
-    record.http_status = response.status_code
 
 
 def watch_sending(call: Call) -> Advice:

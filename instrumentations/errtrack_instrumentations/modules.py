@@ -12,7 +12,6 @@ import sys
 from _thread import allocate_lock
 
 from errtrack import distributions, guard
-from errtrack.delivery import forks
 from errtrack.instrumentation import Instrumentation, OnImport
 
 TYPE_CHECKING = False
@@ -30,6 +29,8 @@ class Scan:
     __slots__ = ("_running", "_waited", "found", "path", "pid")
 
     def __init__(self) -> None:
+        from errtrack.delivery import forks
+
         self.path = list(sys.path)
         self.pid = os.getpid()
         self.found: dict[str, str] | None = None
