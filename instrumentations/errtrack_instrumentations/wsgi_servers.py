@@ -2,7 +2,7 @@
 """Whatever WSGI application a server runs, its failed requests are reported, with no framework known.
 
 The application is taken at the door of the server: gunicorn (every worker class, of ASGI applications too), waitress,
-wsgiref, werkzeug, cheroot and CherryPy, gevent, eventlet, tornado's ``WSGIContainer``, mod_wsgi. uWSGI has a file
+wsgiref, werkzeug, cheroot and CherryPy, gevent, eventlet, tornado's ``WSGIContainer``. uWSGI has a file
 of its own. What werkzeug's debugger and CherryPy make a page of is reported as well.
 """
 

@@ -221,6 +221,33 @@ FACTS = {
         "test_fatal_signals crash_is_one_fatal_event_with_the_stacks_of_all_threads"
         " test_faulthandler handler_of_the_application_stays"
     ),
+    # Where the field's reference is passed, beyond what stands above.
+    "beyond 1: requests that get no answer": "test_stdlib failed_requests_are_breadcrumbs_without_status",
+    "beyond 4: run of an instance, errors beyond Exception": (
+        "test_threading subclasses_instance_level_run_and_timers"
+        " system_exit_is_none_and_other_base_exceptions_are_events"
+    ),
+    "beyond 7: groups that are only a cause": "test_capture_exceptions a_group_as_cause_shows_its_members",
+    "beyond 8: OpenAI": (
+        "test_openai parsed_answers_are_one_span_each raw_answers answers_with_several_choices roles_are_made_common_and_the_callers_messages_left_alone"
+        " test_openai_streams the_span_ends_once_on_every_way_out a_stream_that_breaks_off_is_an_error_and_a_finished_span"
+        " pieces_of_calls_are_put_together numbers_of_nothing_are_not_set streamed_responses_have_text_of_text_alone"
+    ),
+    "beyond 9: LaunchDarkly": "test_launchdarkly a_program_under_the_launcher after_postfork async_client",
+    "beyond 10: Statsig": "test_statsig second_server_of_one_process shared_instance_of_the_core",
+    "beyond 11: children of multiprocessing": (
+        "test_multiprocessing a_child_that_fails_is_one_event_from_the_child"
+    ),
+    "beyond 12: one event per failure, on every loop": "test_asyncio what_somebody_awaits_is_theirs uvloop_is_watched_alike",
+    "beyond 13: exit without a word, soon": (
+        "test_atexit embedded_store_needs_no_wait nothing_captured_means_no_wait_and_nothing_loaded"
+    ),
+    "beyond 14, 15: backport's output, prompts of asyncio": (
+        "test_excepthook backport_of_exception_groups_prints_as_ever interactive_prompt_is_left_alone_unless_asked"
+    ),
+    "beyond 16: loguru's sinks removed": "test_loguru sinks_removed_by_the_program_do_not_end_it",
+    "beyond 18: command lines": "test_stdlib secrets_on_command_lines_are_filtered",
+    "beyond 20: nothing for plain scripts": "test_interpreter plain_programs_never_load_wrapt_nor_asyncio",
 }
 
 #: Where we do something else than others do, and why.
