@@ -54,8 +54,8 @@ def test_a_message_with_an_attachment(steady: Running, sink: Sink) -> None:
         '"user":{"id":"5","data":{"plan":"Größe"}},'
         '"contexts":{"process":{"pid":1},"trace":{"trace_id":"11111111111111111111111111111111",'
         '"span_id":"2222222222222222"}},"platform":"python","environment":"test","server_name":"box",'
-        '"sdk":{"name":"errtrack.python","version":"%s","packages":[{"name":"pypi:errtrack-run","version":"%s"}]},'
-        '"release":"shop@1.0","dist":"7","tags":{"a":"b"},"logentry":{"formatted":"größer"}}'
+        '"release":"shop@1.0","dist":"7","tags":{"a":"b"},"logentry":{"formatted":"größer"},'
+        '"sdk":{"name":"errtrack.python","version":"%s","packages":[{"name":"pypi:errtrack-run","version":"%s"}]}}'
         % (VERSION, VERSION)
     ).encode()
     assert body(sink) == (
