@@ -55,9 +55,11 @@ class _Thread:
         native = get_native_id()
         self.ident = get_ident()
         self.native = -1 if native == starter else native
+        guard.background.add(self.ident)
         try:
             function(*arguments)
         finally:
+            guard.background.discard(self.ident)
             self.is_over = True
 
     def is_gone(self) -> bool:
