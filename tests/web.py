@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +21,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _uvicorn() -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in metadata.version("uvicorn").split(".")[:2])
+    except metadata.PackageNotFoundError:
+        return (99,)
+
+
+#: Whether uvicorn logs, as an error, that a client of new releases of websockets has hung up.
+OLD_UVICORN = _uvicorn() < (0, 20)
 
 
 class Server:

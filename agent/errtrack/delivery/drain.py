@@ -33,7 +33,8 @@ class Drain:
     #: Seconds that events are gathered before they are written in one transaction.
     linger = 1.0
 
-    def __init__(self, options: Options, folder: str | None) -> None:
+    def __init__(self, options: Options, folder: str | None, told: dict[str, float] | None = None) -> None:
+        """*told*: what whoever made us has told the user, and when; ``full``: that the disk takes nothing."""
         self._options = options
         self._folder = folder
         self._store: Store | None = None
@@ -47,7 +48,7 @@ class Drain:
         self.unforkable = allocate_lock()
         self._is_prepared = False
         self._failures = 0
-        self._told_at = -3600.0
+        self._told = told if told is not None else {}
 
     def prepare(self) -> bool:
         """Import what filling the store needs; False while ``paused``."""
@@ -139,8 +140,9 @@ class Drain:
                 return self._add_each(payloads, error)
             self._failures += 1
             self.ready_at = monotonic() + min(_LONGEST_PAUSE, 2.0 ** min(self._failures, 10))
-            if monotonic() - self._told_at >= 3600.0:
-                self._told_at = monotonic()
+            # Once an hour; and where the spool's disk is known to be full, that is why, and nothing waits in it.
+            if monotonic() - max(self._told.get(topic, -3600.0) for topic in ("store", "full")) >= 3600.0:
+                self._told["store"] = monotonic()
                 guard.tell(
                     "cannot write the store in %s (%s); events wait in the spool" % (self._folder, error)
                 )

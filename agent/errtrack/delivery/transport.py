@@ -66,7 +66,7 @@ class Transport:
         else:
             from errtrack.delivery.drain import Drain
 
-            self._make = lambda: Drain(options, places.state_folder(options))
+            self._make = lambda: Drain(options, places.state_folder(options), self._told)
             self._destination = places.STORE
         self._workers: dict[int, Worker] = {}
         self._spools: dict[str, Spool] = {}
