@@ -263,7 +263,7 @@ except OSError:
 1 / 0
 """
     done = sandbox.python(program)
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stderr
     assert "ZeroDivisionError" in done.stderr
 
 
