@@ -40,10 +40,6 @@ raise_faults = False
 #: Set by the client from the option ``debug``.
 debug_enabled = False
 
-#: Threads of our own. They take no lock of a stream: one that is stopped with it, as the interpreter ends, would make
-#: Python abort ("could not acquire lock for stderr at interpreter shutdown").
-background: set[int] = set()
-
 #: Threads that run our own code, how deep. Where a microsecond counts, `if guard.inside and guard.is_inside()`.
 inside: dict[int, int] = {}
 
@@ -65,9 +61,8 @@ def tell(line: str) -> None:
             stream.write(line)
             stream.flush()
             return
-        # Past the stream's buffer: what a full device leaves in it would change the exit code to 120.
-        if _thread.get_ident() not in background:
-            stream.flush()
+        # Past the stream's buffer: what a full device leaves in it would change the exit code to 120. Nor is it
+        # flushed: a thread that is stopped with the lock of the stream, as the interpreter ends, makes Python abort.
         os.write(descriptor, line.encode(stream.encoding or "utf-8", "backslashreplace"))
     except Exception:
         pass
@@ -136,7 +131,6 @@ class Inside:
 
 def after_fork_in_child() -> None:
     """Forget the marks of threads that exist only in the parent; this thread's own mark stays right."""
-    background.clear()
     mine = inside.get(_thread.get_ident(), 0)
     inside.clear()
     if mine:

@@ -57,7 +57,6 @@ class Drain:
                 return False
             if self._is_prepared:
                 return True
-            self._is_prepared = True
             try:
                 import json  # noqa: F401
                 import sqlite3  # noqa: F401
@@ -66,6 +65,7 @@ class Drain:
                 import errtrack.delivery.store  # noqa: F401
             except ImportError as error:
                 guard.tell("cannot fill the store: %s; events wait in the spool" % error)
+            self._is_prepared = True
         return True
 
     def after_fork_in_child(self) -> None:

@@ -55,11 +55,13 @@ class _Thread:
         native = get_native_id()
         self.ident = get_ident()
         self.native = -1 if native == starter else native
-        guard.background.add(self.ident)
         try:
             function(*arguments)
+        except Exception as error:
+            # Python would print it: into the application's output, and with the lock of stderr in hand, which makes
+            # an interpreter that ends just then abort.
+            guard.fault("delivery.thread", error)
         finally:
-            guard.background.discard(self.ident)
             self.is_over = True
 
     def is_gone(self) -> bool:

@@ -86,7 +86,6 @@ class Post:
                 return False
             if self._is_prepared:
                 return True
-            self._is_prepared = True
             try:
                 import calendar  # noqa: F401
                 import email.utils  # noqa: F401
@@ -97,6 +96,7 @@ class Post:
             except ImportError as error:
                 self._tell("import", "cannot send: %s; events are kept on disk" % error)
                 self._told["unreachable"] = monotonic()  # that is why, and has been said
+            self._is_prepared = True
         return True
 
     def after_fork_in_child(self) -> None:

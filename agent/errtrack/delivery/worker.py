@@ -220,7 +220,7 @@ class Worker:
             _block_signals()
             with guard.Inside(), self._working:
                 while not self._is_to_end():
-                    if self.destination.prepare():
+                    if self._prepare():
                         self._rest(self._guarded_round())
         finally:
             self._has_left = self._leaving and not self._stopping
@@ -232,6 +232,17 @@ class Worker:
             ended.release()
             if self._has_left and not self._leaving:
                 self.start()  # called back while it was on its way out
+
+    def _prepare(self) -> bool:
+        """Import what delivery needs; False where there is no round now: a fork is near, or it cannot be had."""
+        try:
+            return self.destination.prepare()
+        except Exception as error:  # without descriptors or memory, say; the next time may be better
+            guard.fault("delivery.prepare", error)
+        while self._waiters:
+            self._release([self._waiters.popleft()], False)
+        self._rest(AGAIN)
+        return False
 
     def _is_to_end(self) -> bool:
         return self._stopping or self._leaving
