@@ -18,14 +18,16 @@ from sink import Sink
 WRITER = """
 import random
 log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+def accepted(event_id):
+    os.write(log, (chr(10) + event_id + chr(10)).encode())
 chance = random.Random(int(sys.argv[3]))
 print("begun", flush=True)
 while True:
     if chance.random() < 0.02 and os.fork() == 0:
         for _ in range(chance.randint(1, 5)):
-            os.write(log, (put(size=chance.choice((10, 300, 90_000))) + chr(10)).encode())
+            accepted(put(size=chance.choice((10, 300, 90_000))))
         os._exit(0)
-    os.write(log, (put(size=chance.choice((10, 300, 90_000))) + chr(10)).encode())
+    accepted(put(size=chance.choice((10, 300, 90_000))))
     if chance.random() < 0.3:
         time.sleep(chance.random() / 100)
 """
@@ -71,7 +73,8 @@ def test_no_accepted_event_is_lost_by_kill_9(child: Child, sink: Sink, kills: in
             process.kill()
             process.communicate()
     time.sleep(0.3)  # orphaned children
-    accepted = log.read_text().split()
+    # A kill in the middle of the log's own write leaves the beginning of a line, as 1 of 14,000 did.
+    accepted = [word for word in log.read_text().split() if len(word) == 32]
     delivered = sink.event_ids()
     lost = set(accepted) - set(delivered) - set(waiting(child.folder))
     assert len(accepted) > kills, seed
