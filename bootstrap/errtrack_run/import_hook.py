@@ -19,7 +19,7 @@ from _frozen_importlib_external import (
 )
 from _thread import get_ident
 
-from errtrack_run.boot import beside
+from errtrack_run import beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
