@@ -9,7 +9,7 @@ from _frozen_importlib_external import SourceFileLoader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any  # noqa: F401  # in comments, which nothing compiles
 
 __version__ = "0.1.0"
 

@@ -20,7 +20,7 @@ from errtrack_run import beside, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any  # noqa: F401  # in comments, which nothing compiles
 
 #: Waited for whatever the catalogue says: our packages, and the client, which is told how it was started.
 _OWN = "errtrack errtrack_instrumentations errtrack_run errtrack.client"
@@ -55,13 +55,14 @@ class Finder:
 
     def find_spec(self, name, path=None, target=None):  # type: (str, Any, Any) -> Any
         """Return the spec that the finders behind us have for a hooked *name*; None for any other name."""
-        if name in self.hooks or self.unfinished:
-            hook = at_hand("import_hook")
-            try:
-                return hook and hook.find(self, name, path, target)
-            except BaseException as error:
-                hook.leave_no_frame(error)
-                raise
+        if name not in self.hooks and not self.unfinished:
+            return None
+        hook = at_hand("import_hook")
+        try:
+            return hook and hook.find(self, name, path, target)
+        except BaseException as error:
+            hook.leave_no_frame(error)
+            raise
 
 
 def at_hand(name):  # type: (str) -> Any

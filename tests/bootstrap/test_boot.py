@@ -185,7 +185,7 @@ def with_fault(source: str, line: int, fault: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-BOOT = {"boot", "_lay", "_attempt", "_lay_wire", "_read", "Finder", "__init__"}
+BOOT = {"boot", "_lay", "_lay_wire", "Finder", "__init__"}
 
 FAULTS = {
     "an exception": "raise RuntimeError('injected')",

@@ -8,6 +8,8 @@ Whatever Python inherits PYTHONPATH runs this file, of any age: its grammar is t
 import os
 import sys
 
+OFF = "0 false f no n off"
+
 
 def start(inject):
     path = sys.path[:]
@@ -20,7 +22,8 @@ def start(inject):
                 import errtrack_run
             finally:
                 sys.path[:] = path
-            return errtrack_run.beside("boot").boot(inject)
+            errtrack_run.beside("boot").boot(inject)
+            break
         except Exception as error:
             tell(error)
             for name in [name for name in sys.modules if name.startswith("errtrack_run")]:
@@ -47,7 +50,7 @@ if __name__ == "sitecustomize":
     sys.path[:] = [entry for entry in sys.path if entry != here]
     try:
         switch = os.environ.get("ERRTRACK_ENABLED", "").strip().lower()
-        if sys.version_info >= (3, 9) and switch not in "0 false f no n off".split():
+        if sys.version_info >= (3, 9) and switch not in OFF.split():
             start(here)
     except KeyboardInterrupt:
         raise
