@@ -21,7 +21,10 @@ def beside(name):  # type: (str) -> Any
     file and waits for that lock. And it is cheaper: importlib would list the folder first.
     """
     full = "errtrack_run." + name
-    return sys.modules.get(full) or sys.modules.setdefault(full, read(full, __path__[0]))
+    module = sys.modules.get(full)
+    if module is None:
+        module = globals()[name] = sys.modules.setdefault(full, read(full, __path__[0]))
+    return module
 
 
 def read(name, folder):  # type: (str, str) -> Any

@@ -86,6 +86,7 @@ def boot(inject=None):  # type: (str | None) -> None
         try:
             _lay(inject)
         except BaseException:
+            sys.meta_path[:] = [other for other in sys.meta_path if other is not finder]
             finder = None
             beside("hooking").withdraw(_at_exit)
             raise

@@ -3,7 +3,8 @@
 
 A hooked module is found as ever; its loader and spec are what they would be without us. Read at the first hooked
 name: a Python that imports none does not read this file. Finders are asked under importlib's lock, so nothing is
-imported here that is not imported already, and no lock is taken.
+imported here that is not imported already (not even our package by this file itself: an application may have emptied
+``sys.modules``), and no lock is taken.
 
 Errtrack's own three packages are found here as well, all in the one place that boot came from, so that versions are
 never mixed and the application may do with ``sys.path`` what it likes.
@@ -18,8 +19,6 @@ from _frozen_importlib_external import (
     spec_from_file_location,
 )
 from _thread import get_ident
-
-from errtrack_run import beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def watch(finder: "Finder", spec: "Any") -> None:
     if type(loader) not in _PER_SPEC:
         try:
             if not hasattr(type(loader), "errtrack_stand_in"):
+                from errtrack_run import beside
+
                 beside("stand_in").put(spec, finder)
         except Exception:  # a loader of the odd kind: its module stays as it is
             pass
@@ -101,7 +102,9 @@ def watch(finder: "Finder", spec: "Any") -> None:
 def executed(finder: "Finder", name: str, module: "ModuleType") -> None:
     """Run the hooks of *name*, whose code has just run; its import goes well whatever happens here."""
     try:
-        from errtrack_run import hooking
+        from errtrack_run import beside
+
+        hooking = beside("hooking")
     except Exception:  # taken from disk since boot, or out of descriptors
         return
     hooking.executed(finder, name, module)

@@ -180,6 +180,34 @@ def test_the_copy_of_the_applications_environment_wins_and_versions_are_not_mixe
     assert done.stdout == "their hook json module\n%s\n" % site
 
 
+@pytest.mark.parametrize(
+    "text", ["", "def broken(:", "import no_such_module"], ids=["empty", "syntax", "import"]
+)
+@pytest.mark.parametrize(
+    "file", ["errtrack_run/__init__.py", "errtrack_run/boot.py", "errtrack_instrumentations/catalogue.py"]
+)
+def test_a_damaged_copy_in_the_applications_environment_gives_way_to_the_launchers(
+    tmp_path: Path, plain_python: str, file: str, text: str
+) -> None:
+    """31, 32"""
+    ours = build(tmp_path / "a", {"json": ["talker"]}, {"talker": TALKER})
+    theirs = build(tmp_path / "b", {"json": ["talker"]}, {"talker": TALKER.replace("hook", "their hook")})
+    (theirs.run.parent / file).write_text(text)
+    env = ours.environ(PYTHONPATH=str(theirs.run.parent))
+    code = (
+        "import sys, json, errtrack, errtrack_run, errtrack_instrumentations as i\n"
+        "print(*{m.__file__.partition('/errtrack')[0] for m in (errtrack, errtrack_run, i)})\n"
+        "print(sum(type(finder).__name__ == 'Finder' for finder in sys.meta_path), sys.path)"
+    )
+    bare = ours.bare([plain_python, "-c", "import sys; print(1, sys.path)"], env=env)
+    done = ours.launch(plain_python, "-c", code, env=env)
+    assert done.stderr == ""
+    assert done.stdout == "hook json module\n%s\n%s" % (ours.run.parent, bare.stdout)
+    told = ours.launch(plain_python, "-c", "import json", env=env, options=["--debug"])
+    assert told.stdout == "hook json module\n"
+    assert told.stderr.startswith("errtrack: not started: ") and told.stderr.count("\n") == 1
+
+
 def test_a_package_of_our_name_on_the_applications_path_is_not_ours(
     tmp_path: Path, plain_python: str
 ) -> None:

@@ -23,11 +23,12 @@ def start(inject):
             finally:
                 sys.path[:] = path
             errtrack_run.beside("boot").boot(inject)
-            break
         except Exception as error:
             tell(error)
             for name in [name for name in sys.modules if name.startswith("errtrack_run")]:
                 del sys.modules[name]
+        else:
+            break
 
 
 def tell(error):
