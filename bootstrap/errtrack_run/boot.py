@@ -57,18 +57,18 @@ class Finder:
         """Return the spec that the finders behind us have for a hooked *name*; None for any other name."""
         if name not in self.hooks and not self.unfinished:
             return None
-        hook = at_hand("import_hook")
+        find = at_hand("import_hook", "find")
         try:
-            return hook and hook.find(self, name, path, target)
+            return find and find(self, name, path, target)
         except BaseException as error:
-            hook.leave_no_frame(error)
+            beside("import_hook").leave_no_frame(error)
             raise
 
 
-def at_hand(name):  # type: (str) -> Any
-    """The module *name* of this package; None where it was taken from disk since boot, or we are out of descriptors."""
+def at_hand(name, function):  # type: (str, str) -> Any
+    """*function* of the file *name*; None where that is damaged, gone since boot, or we are out of descriptors."""
     try:
-        return beside(name)
+        return getattr(beside(name), function)
     except Exception:
         return None
 
@@ -134,9 +134,9 @@ def _lay_wire(place, file):  # type: (str, str) -> None
     """
 
     def wire(*args):  # type: (Any) -> Any
-        hooking = at_hand("hooking")
+        touch = at_hand("hooking", "touch")
         previous = wire.errtrack_previous  # type: ignore[attr-defined]
-        return hooking.touch(place, file, previous, args) if hooking else previous(*args)
+        return touch(place, file, previous, args) if touch else previous(*args)
 
     wire.errtrack_place = place  # type: ignore[attr-defined]
     wire.errtrack_previous = getattr(sys, place[4:])  # type: ignore[attr-defined]
@@ -152,6 +152,6 @@ def _before_fork():  # type: () -> None
     """Take importlib's lock until the fork is done; let other threads finish first what they import for us."""
     _imp.acquire_lock()
     if sys.modules["_frozen_importlib"]._module_locks:
-        forks = at_hand("forks")
-        if forks:
-            forks.wait()
+        wait = at_hand("forks", "wait")
+        if wait:
+            wait()

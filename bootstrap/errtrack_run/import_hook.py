@@ -104,10 +104,10 @@ def executed(finder: "Finder", name: str, module: "ModuleType") -> None:
     try:
         from errtrack_run import beside
 
-        hooking = beside("hooking")
-    except Exception:  # taken from disk since boot, or out of descriptors
+        run_hooks = beside("hooking").executed
+    except Exception:  # damaged, taken from disk since boot, or out of descriptors
         return
-    hooking.executed(finder, name, module)
+    run_hooks(finder, name, module)
 
 
 def leave_no_frame(error: BaseException) -> None:

@@ -159,12 +159,33 @@ def test_a_removed_package_leaves_the_application_alone(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
 
 
-def test_an_unreadable_package_leaves_the_application_alone(tmp_path: Path) -> None:
-    """31: half of it is missing."""
-    house = build(tmp_path, {"json": ["talker"]}, {"talker": TALKER})
-    (house.run / "import_hook.py").unlink()
-    done = house.launch(PY, "-c", "import json; print('ran')")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+DAMAGED = """
+import json, os, sys, threading
+threading.Thread(target=int).start()
+if not os.fork():
+    os._exit(0)
+os.wait()
+print('ran', flush=True)
+1 / 0
+"""
+
+
+@pytest.mark.parametrize("text", [None, "", "def broken(:"], ids=["missing", "empty", "syntax"])
+@pytest.mark.parametrize("file", ["import_hook", "hooking", "forks", "opt_in", "circumstances", "early"])
+def test_a_package_that_is_damaged_in_part_leaves_the_application_alone(
+    tmp_path: Path, plain_python: str, file: str, text: "str | None"
+) -> None:
+    """31: half of it is missing, or a full disk has left a file empty."""
+    house = build(
+        tmp_path, {"json": ["talker"], "sys": ["talker"]}, {"talker": TALKER.replace("print", "str")}
+    )
+    path = house.run / (file + ".py")
+    path.unlink() if text is None else path.write_text(text)
+    house.module("app.py", DAMAGED)
+    env = house.environ(PYTHONPATH=house.inject, ERRTRACK_PROPAGATE="0", ERRTRACK_DISABLE="other")
+    bare = house.bare([plain_python, "app.py"])
+    done = house.bare([plain_python, "app.py"], env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "ran\n", bare.stderr)
 
 
 def test_the_copy_of_the_applications_environment_wins_and_versions_are_not_mixed(tmp_path: Path) -> None:
