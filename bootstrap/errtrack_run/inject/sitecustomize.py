@@ -8,14 +8,10 @@ Whatever Python inherits PYTHONPATH runs this file, of any age: its grammar is t
 import os
 import sys
 
-OFF = "0 false f no n off"
-
 
 def start(inject):
-    path = sys.path[:]
-    root = os.path.dirname(os.path.dirname(inject))
-    # An environment's own copy comes first; one that has none, or a damaged one, is served all the same.
-    for places in path + [root], [root]:
+    path, root = sys.path[:], os.path.dirname(os.path.dirname(inject))
+    for places in path + [root], [root]:  # an environment's own copy comes first, unless it is damaged
         try:
             try:
                 sys.path[:] = places
@@ -25,8 +21,7 @@ def start(inject):
             errtrack_run.beside("boot").boot(inject)
         except Exception as error:
             tell(error)
-            for name in [name for name in sys.modules if name.startswith("errtrack_run")]:
-                del sys.modules[name]
+            [sys.modules.pop(name) for name in list(sys.modules) if name.startswith("errtrack_run")]
         else:
             break
 
@@ -51,7 +46,7 @@ if __name__ == "sitecustomize":
     sys.path[:] = [entry for entry in sys.path if entry != here]
     try:
         switch = os.environ.get("ERRTRACK_ENABLED", "").strip().lower()
-        if sys.version_info >= (3, 9) and switch not in OFF.split():
+        if sys.version_info >= (3, 9) and switch not in "0 false f no n off".split():  # noqa: SIM905
             start(here)
     except KeyboardInterrupt:
         raise
