@@ -52,8 +52,8 @@ class Finder:
         self.searching = set()  # type: set[tuple[int, str]]
 
     def find_spec(self, name, path=None, target=None):  # type: (str, Any, Any) -> Any
-        """Return the spec that the finders behind us have for a hooked *name*; None for any other name."""
-        if name not in self.hooks and not self.unfinished:
+        """Return the spec of a hooked *name*, and of our own modules; None for any other name."""
+        if name not in self.hooks and name[:8] != "errtrack" and not self.unfinished:
             return None
         try:
             hook = beside("import_hook")

@@ -6,25 +6,31 @@ name: a Python that imports none does not read this file. Finders are asked unde
 imported here that is not imported already, and no lock is taken.
 
 Errtrack's own three packages are found here as well, all in the one place that boot came from, so that versions are
-never mixed and the application may do with ``sys.path`` what it likes.
+never mixed and the application may do with ``sys.path`` what it likes. What they consist of is loaded on the shortest
+way: a first event needs dozens of small modules, and to find each of them as any module is found would be half of
+what they cost.
 """
 
 import os
 import sys
+from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import (
+    MAGIC_NUMBER,
     ExtensionFileLoader,
     SourceFileLoader,
     SourcelessFileLoader,
+    cache_from_source,
     spec_from_file_location,
 )
+from _imp import _fix_co_filename
 from _thread import get_ident
+from marshal import loads
 
 from errtrack_run.boot import beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from importlib.machinery import ModuleSpec
-    from types import ModuleType
+    from types import CodeType, ModuleType
     from typing import Any
 
     from errtrack_run.boot import Finder
@@ -32,14 +38,47 @@ if TYPE_CHECKING:
 #: Our packages, and the folder of a checkout that each one lies in.
 OWN = {"errtrack": "agent", "errtrack_instrumentations": "instrumentations", "errtrack_run": "bootstrap"}
 
+
+class OwnLoader(SourceFileLoader):
+    """Loads a module of ours: from its compiled file where that is right, else as its base class does."""
+
+    compiled, made_of = "", b""
+
+    def get_code(self, fullname: str) -> "CodeType | None":
+        try:
+            descriptor = os.open(self.compiled, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            try:
+                data = os.read(descriptor, _LARGEST)
+            finally:
+                os.close(descriptor)
+            if data[:16] == self.made_of:
+                code = loads(data[16:])
+                _fix_co_filename(code, self.path)
+                return code  # type: ignore[no-any-return]
+        except Exception:  # it is not there, or not whole
+            pass
+        return super().get_code(fullname)
+
+
 #: Loaders of which every spec has an instance of its own.
-_PER_SPEC = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader)
+_PER_SPEC = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader, OwnLoader)
+
+_LARGEST = 1_000_000
+
+#: How the name of a compiled file goes on behind that of its module; the empty text where they lie elsewhere.
+_tails: "list[str]" = []
 
 
 def find(finder: "Finder", name: str, path: "Any", target: "ModuleType | None") -> "Any":
     """Return the spec that the finders behind *finder* have for the hooked *name*, watched; None without one."""
     if name in OWN:
         return own_spec(finder.root, name)
+    is_watched = name in finder.hooks or bool(finder.unfinished)
+    own = submodule(name, path)
+    if own is not None and is_watched:
+        watch(finder, own)
+    if own is not None or not is_watched:
+        return own
     key = (get_ident(), name)
     if key in finder.searching:  # another finder asked for the same name in its turn
         return None
@@ -65,6 +104,44 @@ def own_spec(root: str, name: str) -> "ModuleSpec | None":
         if os.path.exists(init):
             return spec_from_file_location(name, init, submodule_search_locations=[folder])
     return None
+
+
+def submodule(name: str, path: "Any") -> "ModuleSpec | None":
+    """The spec of a module in one of our packages, whose ``__path__`` is *path*; None for any other."""
+    if type(path) is not list or len(path) != 1 or name.partition(".")[0] not in OWN:
+        return None
+    folder, stem = path[0], name.rpartition(".")[2]
+    try:
+        status = os.stat(folder + os.sep + stem + ".py")
+        is_package = False
+    except OSError:
+        folder, stem = folder + os.sep + stem, "__init__"
+        try:
+            status = os.stat(folder + os.sep + stem + ".py")
+            is_package = True
+        except OSError:
+            return None
+    place = folder + os.sep + stem + ".py"
+    beside_it = folder + os.sep + "__pycache__" + os.sep + stem
+    if not _tails:
+        try:
+            compiled = cache_from_source(place)
+        except NotImplementedError:
+            compiled = ""
+        _tails.append(compiled[len(beside_it) :] if compiled.startswith(beside_it) else "")
+    if not _tails[0]:
+        return None
+    loader = OwnLoader(name, place)
+    loader.compiled = beside_it + _tails[0]
+    # What a compiled file begins with: of which Python it is, how it is checked, and what it was made of.
+    made_of = (0, int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
+    loader.made_of = MAGIC_NUMBER + b"".join([number.to_bytes(4, "little") for number in made_of])
+    spec = ModuleSpec(name, loader, origin=place, is_package=is_package)
+    spec.has_location = True
+    spec.cached = loader.compiled
+    if spec.submodule_search_locations is not None:
+        spec.submodule_search_locations.append(folder)
+    return spec
 
 
 def watch(finder: "Finder", spec: "Any") -> None:
