@@ -260,12 +260,14 @@ def optional_ratio(value: Any) -> float | None:
 class Option:
     """One setting. ``unit`` and ``help`` are what the documentation and ``config.example.toml`` say of it."""
 
-    __slots__ = ("convert", "default", "help", "name", "sentry_env", "unit")
+    __slots__ = ("attribute", "convert", "default", "help", "name", "sentry_env", "unit")
 
     def __init__(
         self, name: str, default: Any, convert: Converter, unit: str, help: str, sentry_env: str | None = None
     ) -> None:
         self.name = name
+        #: Its attribute on :class:`Options`: ``flask.transaction_style`` is ``flask_transaction_style``.
+        self.attribute = name.replace(".", "_")
         self.default = default
         self.convert = convert
         self.unit = unit
@@ -275,12 +277,7 @@ class Option:
     @property
     def env(self) -> str:
         """Its environment variable: ``max_breadcrumbs`` is ``ERRTRACK_MAX_BREADCRUMBS``."""
-        return "ERRTRACK_" + self.name.replace(".", "_").upper()
-
-    @property
-    def attribute(self) -> str:
-        """Its attribute on :class:`Options`: ``flask.transaction_style`` is ``flask_transaction_style``."""
-        return self.name.replace(".", "_")
+        return "ERRTRACK_" + self.attribute.upper()
 
 
 # fmt: off
@@ -556,20 +553,24 @@ def _toml_parser() -> Any:
 
 def _read_environment(options: Options, environ: Mapping[str, str]) -> None:
     from_launcher = environ.get(LAUNCHER_MARK, "").split(",")
+    # There are more settings than variables, and to read a variable is dear.
+    others = {name for name in environ if name.startswith("ERRTRACK_")} - INTERNAL_VARIABLES
+    set_here = {name[9:].lower() for name in others}
     for option in _TABLE:
-        value = environ.get(option.env)
+        value = None
+        if option.attribute in set_here:
+            value = environ.get(option.env)
+            others.discard(option.env)
         if value is not None and (value or option.convert in (text, dsn_text)):
             launcher_option = option.name in from_launcher
             options.set(option.name, value, "--" + option.name if launcher_option else option.env)
         elif option.sentry_env and environ.get(option.sentry_env):
             options.set(option.name, environ[option.sentry_env], option.sentry_env)
-    known = {option.env for option in _TABLE}
-    for name in environ:
-        if name.startswith("ERRTRACK_") and name not in known and name not in INTERNAL_VARIABLES:
-            # Only a likely misspelling is told: Kubernetes sets ERRTRACK_SERVICE_HOST and the like by itself.
-            near = nearest(name[9:], [variable[9:] for variable in known])
-            if near:
-                options.problems.append("%s: unknown setting: did you mean ERRTRACK_%s?" % (name, near))
+    for name in sorted(others):
+        # Only a likely misspelling is told: Kubernetes sets ERRTRACK_SERVICE_HOST and the like by itself.
+        near = nearest(name[9:], [option.env[9:] for option in _TABLE])
+        if near:
+            options.problems.append("%s: unknown setting: did you mean ERRTRACK_%s?" % (name, near))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

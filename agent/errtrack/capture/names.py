@@ -13,9 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: In any place of the name, separators and case left out.
+#: In any place of the name, separators and case left out; and "token", where it is not about tokens.
 STEMS: tuple[str, ...] = (
-    "password", "passwd", "passphrase", "passcode", "secret", "token", "credential", "authorization",
+    "password", "passwd", "passphrase", "passcode", "secret", "credential", "authorization",
     "authorisation", "cookie", "csrf", "xsrf", "sessionid", "sessid", "sessionkey", "jwt", "bearer", "saml",
     "apikey", "privatekey", "accesskey", "authkey", "signingkey", "encryptionkey", "decryptionkey",
     "masterkey", "sshkey", "licensekey", "passkey", "accountkey", "sharedkey", "storagekey", "hmackey",
@@ -95,18 +95,16 @@ def is_secret(words: list[str], own_stems: Iterable[str] = ()) -> bool:
             return True
     words = [word for word in words if not word.startswith(_FRIENDS)]
     joined = "".join(words)
-    for stem in STEMS:
-        if stem in joined and not (stem == "token" and _is_about_tokens(words)):
-            return True
+    if any(map(joined.__contains__, STEMS)) or ("token" in joined and not _is_about_tokens(words)):
+        return True
     last = len(words) - 1
     for position, word in enumerate(words):
         if word in WORDS or (position == last and position and word in _LAST):
             return True
         if word in ("key", "keys") and position and words[position - 1] in KEY_OWNERS:
             return True
-        for stem in WORD_STEMS:
-            if stem in word:
-                return True
+        if any(map(word.__contains__, WORD_STEMS)):
+            return True
     return False
 
 

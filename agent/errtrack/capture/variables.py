@@ -28,8 +28,9 @@ MISSING = object()
 _FILTERED = quote(FILTERED)
 _NAMES = 25
 _REMEMBERED = 2000
-#: Of ASCII, what is no part of a name.
-_BLANKS = bytes(code if chr(code).isalnum() or chr(code) == "_" or code > 127 else 32 for code in range(256))
+#: Of ASCII, what is no part of a name; a table that makes blanks of it.
+_SIGNS = bytes(range(128)).translate(None, b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
+_BLANKS = bytes.maketrans(_SIGNS, b" " * len(_SIGNS))
 
 
 def rows_of(names: tuple[str, ...], first: frozenset[str], scrubber: Scrubber) -> list[Row]:

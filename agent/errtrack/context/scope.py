@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextvars import ContextVar
+from _contextvars import ContextVar  # without the costs of contextvars
 
 from errtrack.context import propagation as traces
 
