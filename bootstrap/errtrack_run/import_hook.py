@@ -22,7 +22,7 @@ from _frozen_importlib_external import (
     cache_from_source,
     spec_from_file_location,
 )
-from _imp import _fix_co_filename
+from _imp import _fix_co_filename  # type: ignore[attr-defined]
 from _thread import get_ident
 from marshal import loads
 

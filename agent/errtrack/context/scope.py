@@ -12,8 +12,8 @@ a signal handler cannot meet a table that is half written.
 from __future__ import annotations
 
 import time
-from collections import deque
 from _contextvars import ContextVar  # without the costs of contextvars
+from collections import deque
 
 from errtrack.context import propagation as traces
 

@@ -63,6 +63,8 @@ class Drain:
                 import sqlite3  # noqa: F401
                 import zlib  # noqa: F401
 
+                import errtrack.delivery.bounds
+                import errtrack.delivery.quarantine
                 import errtrack.delivery.store  # noqa: F401
             except ImportError as error:
                 guard.tell("cannot fill the store: %s; events wait in the spool" % error)

@@ -17,7 +17,7 @@ import os
 from errno import EDQUOT, EFBIG, ENOSPC
 from time import monotonic
 
-from errtrack.delivery import bounds, claims, places, segment
+from errtrack.delivery import claims, places, segment
 from errtrack.delivery.part import Segment, create
 from errtrack.delivery.tally import Tally
 
@@ -74,11 +74,16 @@ class Spool:
         data = segment.frame(payload, kind, segment.FATAL_FLAG if fatal else 0)
         mine = self._mine()
         kept = self._append(mine, data, fatal)
-        if not kept and fatal and bounds.is_full(self.last_error) and bounds.free_reserve(self.folder):
+        if not kept and fatal and self._free_reserve():
             kept = self._append(mine, data, fatal)
         if kept and (self._sync == "always" or (fatal and self._sync == "fatal")):
             self._sync_now(mine.segments)
         return kept
+
+    def _free_reserve(self) -> bool:
+        from errtrack.delivery import bounds
+
+        return bounds.is_full(self.last_error) and bounds.free_reserve(self.folder)
 
     def _append(self, mine: _Mine, data: bytes, fatal: bool) -> bool:
         for _ in range(10):
