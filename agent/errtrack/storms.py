@@ -18,7 +18,6 @@ from time import monotonic
 
 from errtrack.capture import event as events
 from errtrack.capture.shapes import label_of
-from errtrack.delivery.tally import LONGEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ class Storm:
         tally = self._tally() if last is not None else None
         if last is None or tally is None or not tally.has_room():
             return None
-        made = tally.slot(events.encode(last, LONGEST))
+        made = tally.slot(events.encode(last, tally.longest))
         if made is None:
             return None
         slot = self._slots.setdefault("", made)

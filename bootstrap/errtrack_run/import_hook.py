@@ -42,7 +42,14 @@ OWN = {"errtrack": "agent", "errtrack_instrumentations": "instrumentations", "er
 class OwnLoader(SourceFileLoader):
     """Loads a module of ours: from its compiled file where that is right, else as its base class does."""
 
-    compiled, made_of = "", b""
+    compiled, made_of = "", 0
+
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType":
+        # importlib asks a module first for what it sets then, and each time makes an error of that there is none.
+        module = type(sys)(spec.name)
+        module.__file__ = self.path
+        module.__cached__ = self.compiled
+        return module
 
     def get_code(self, fullname: str) -> "CodeType | None":
         try:
@@ -51,7 +58,7 @@ class OwnLoader(SourceFileLoader):
                 data = os.read(descriptor, _LARGEST)
             finally:
                 os.close(descriptor)
-            if data[:16] == self.made_of:
+            if data[:4] == MAGIC_NUMBER and int.from_bytes(data[4:16], "little") == self.made_of:
                 code = loads(data[16:])
                 _fix_co_filename(code, self.path)
                 return code  # type: ignore[no-any-return]
@@ -110,19 +117,18 @@ def submodule(name: str, path: "Any") -> "ModuleSpec | None":
     """The spec of a module in one of our packages, whose ``__path__`` is *path*; None for any other."""
     if type(path) is not list or len(path) != 1 or name.partition(".")[0] not in OWN:
         return None
-    folder, stem = path[0], name.rpartition(".")[2]
+    folder, stem = path[0] + os.sep, name.rpartition(".")[2]
+    place, is_package = folder + stem + ".py", False
     try:
-        status = os.stat(folder + os.sep + stem + ".py")
-        is_package = False
+        status = os.stat(place)
     except OSError:
-        folder, stem = folder + os.sep + stem, "__init__"
+        folder, stem = folder + stem + os.sep, "__init__"
+        place, is_package = folder + stem + ".py", True
         try:
-            status = os.stat(folder + os.sep + stem + ".py")
-            is_package = True
+            status = os.stat(place)
         except OSError:
             return None
-    place = folder + os.sep + stem + ".py"
-    beside_it = folder + os.sep + "__pycache__" + os.sep + stem
+    beside_it = folder + "__pycache__" + os.sep + stem
     if not _tails:
         try:
             compiled = cache_from_source(place)
@@ -133,14 +139,13 @@ def submodule(name: str, path: "Any") -> "ModuleSpec | None":
         return None
     loader = OwnLoader(name, place)
     loader.compiled = beside_it + _tails[0]
-    # What a compiled file begins with: of which Python it is, how it is checked, and what it was made of.
-    made_of = (0, int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
-    loader.made_of = MAGIC_NUMBER + b"".join([number.to_bytes(4, "little") for number in made_of])
+    # Behind the magic number a compiled file says how it is checked (0: by what follows), and what it was made of.
+    loader.made_of = (status.st_size & 0xFFFFFFFF) << 64 | (int(status.st_mtime) & 0xFFFFFFFF) << 32
     spec = ModuleSpec(name, loader, origin=place, is_package=is_package)
     spec.has_location = True
     spec.cached = loader.compiled
     if spec.submodule_search_locations is not None:
-        spec.submodule_search_locations.append(folder)
+        spec.submodule_search_locations.append(folder[:-1])
     return spec
 
 

@@ -63,7 +63,7 @@ class Drain:
                 import sqlite3  # noqa: F401
                 import zlib  # noqa: F401
 
-                import errtrack.delivery.bounds
+                import errtrack.delivery.bounds  # and with it the tally
                 import errtrack.delivery.quarantine
                 import errtrack.delivery.store  # noqa: F401
             except ImportError as error:

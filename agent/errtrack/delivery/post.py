@@ -100,7 +100,7 @@ class Post:
                 import encodings.idna  # noqa: F401  (getaddrinfo needs it)
                 import json  # noqa: F401
 
-                import errtrack.delivery.bounds
+                import errtrack.delivery.bounds  # and with it the tally
                 import errtrack.delivery.connection
                 import errtrack.delivery.quarantine  # noqa: F401
             except ImportError as error:

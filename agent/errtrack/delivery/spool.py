@@ -19,11 +19,12 @@ from time import monotonic
 
 from errtrack.delivery import claims, places, segment
 from errtrack.delivery.part import Segment, create
-from errtrack.delivery.tally import Tally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from errtrack.delivery.tally import Tally
 
 #: A segment is followed by a new one when it is larger (bytes) or older (seconds).
 MAX_SIZE = 1_000_000
@@ -220,6 +221,8 @@ class Spool:
         mine = self._mine()
         tally = mine.tallies.get("")
         if tally is None and monotonic() >= mine.no_tally_before:
+            from errtrack.delivery.tally import Tally
+
             try:
                 made = Tally(self.folder, self.header)
             except OSError:
