@@ -30,6 +30,10 @@ _OFF = ("0", "false", "f", "no", "n", "off")
 finder: "Any" = None
 
 
+class OwnPath(list):  # type: ignore[type-arg]
+    """The ``__path__`` of a package of ours: what lies below it is found by us, and told by this."""
+
+
 class Finder:
     """Runs instrumentations after the modules that they are for; *root* is the folder of errtrack_run.
 
@@ -53,7 +57,7 @@ class Finder:
 
     def find_spec(self, name, path=None, target=None):  # type: (str, Any, Any) -> Any
         """Return the spec of a hooked *name*, and of our own modules; None for any other name."""
-        if name not in self.hooks and name[:8] != "errtrack" and not self.unfinished:
+        if name not in self.hooks and type(path) is not OwnPath and not self.unfinished:
             return None
         try:
             hook = beside("import_hook")

@@ -26,7 +26,7 @@ from _imp import _fix_co_filename  # type: ignore[attr-defined]
 from _thread import get_ident
 from marshal import loads
 
-from errtrack_run.boot import beside
+from errtrack_run.boot import OwnPath, beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,13 +109,14 @@ def own_spec(root: str, name: str) -> "ModuleSpec | None":
     for folder in (os.path.join(root, name), os.path.join(os.path.dirname(root), OWN.get(name, ""), name)):
         init = os.path.join(folder, "__init__.py")
         if os.path.exists(init):
-            return spec_from_file_location(name, init, submodule_search_locations=[folder])
+            where: "list[str]" = OwnPath([folder]) if name in OWN else [folder]
+            return spec_from_file_location(name, init, submodule_search_locations=where)
     return None
 
 
 def submodule(name: str, path: "Any") -> "ModuleSpec | None":
     """The spec of a module in one of our packages, whose ``__path__`` is *path*; None for any other."""
-    if type(path) is not list or len(path) != 1 or name.partition(".")[0] not in OWN:
+    if type(path) is not OwnPath or len(path) != 1:
         return None
     folder, stem = path[0] + os.sep, name.rpartition(".")[2]
     place, is_package = folder + stem + ".py", False
@@ -141,11 +142,11 @@ def submodule(name: str, path: "Any") -> "ModuleSpec | None":
     loader.compiled = beside_it + _tails[0]
     # Behind the magic number a compiled file says how it is checked (0: by what follows), and what it was made of.
     loader.made_of = (status.st_size & 0xFFFFFFFF) << 64 | (int(status.st_mtime) & 0xFFFFFFFF) << 32
-    spec = ModuleSpec(name, loader, origin=place, is_package=is_package)
+    spec = ModuleSpec(name, loader, origin=place)
     spec.has_location = True
     spec.cached = loader.compiled
-    if spec.submodule_search_locations is not None:
-        spec.submodule_search_locations.append(folder[:-1])
+    if is_package:
+        spec.submodule_search_locations = OwnPath([folder[:-1]])
     return spec
 
 

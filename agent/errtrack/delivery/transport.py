@@ -12,7 +12,7 @@ import sys
 from time import monotonic, sleep
 
 from errtrack import guard
-from errtrack.delivery import forks, places
+from errtrack.delivery import away, forks, places
 from errtrack.delivery.spool import Spool
 from errtrack.delivery.worker import BACKLOG, OWN, Worker
 
@@ -138,7 +138,7 @@ class Transport:
         until = monotonic() + timeout
         worker = self._worker()
         while monotonic() < until:
-            if not worker.wait(BACKLOG, until - monotonic()) or worker.destination.is_in_trouble(monotonic()):
+            if not worker.wait(BACKLOG, until - monotonic()) or worker.is_in_trouble:
                 return False
             if not worker.has_more():
                 return True
@@ -198,14 +198,10 @@ class Transport:
             # The store needs no waiting: nothing is faster at exit than the file in which the events lie
             # already.
             if self._dsn is not None:
-                from errtrack.delivery import away
-
-                folder, was_over = self._folder(), worker.destination.stopped
+                folder, was_over = self._folder(), worker.made is not None and worker.made.stopped
                 if away.is_known(folder):
                     timeout = min(timeout, AWAY_AT_EXIT)
-                settled = (
-                    timeout > 0 and not worker.destination.is_in_trouble(began) and worker.wait(OWN, timeout)
-                )
+                settled = timeout > 0 and not worker.is_in_trouble and worker.wait(OWN, timeout)
                 if timeout > 0 and not was_over:
                     away.tell(folder, not settled)
                 left = BACKLOG_AT_EXIT - (monotonic() - began)

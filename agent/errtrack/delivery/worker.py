@@ -139,6 +139,12 @@ class Worker:
         return self._made.get("")
 
     @property
+    def is_in_trouble(self) -> bool:
+        """True when it is known that nothing will get through just now."""
+        made = self.made
+        return made is not None and made.is_in_trouble(monotonic())
+
+    @property
     def busy_since(self) -> float:
         """When the request in hand began, monotonic; 0.0 without one."""
         made = self.made
@@ -290,10 +296,17 @@ class Worker:
         """Import what delivering needs; False where the thread is to leave."""
         made = self.made
         if made is None:
-            with self.unforkable:  # a fork waits for it: a child could never finish an import begun here
-                if self._is_to_end():
-                    return False
-                made = self.destination
+            try:
+                with self.unforkable:  # a fork waits for it: a child could never finish an import begun here
+                    if self._is_to_end():
+                        return False
+                    made = self.destination
+            except Exception as error:  # out of descriptors, or a full disk
+                guard.fault("delivery.worker", error)
+                self._release(list(self._waiters), False)
+                self._waiters.clear()
+                self._rest(AGAIN)
+                return False
         return made.prepare()
 
     def _is_to_end(self) -> bool:
