@@ -33,9 +33,9 @@ def is_repeat(error: BaseException, tb: TracebackType | None, event_id: str) -> 
     while seen is not None and _is_ours(seen):
         seen = seen.tb_next
     head = id(seen or tb)
-    innermost = tb
-    while innermost is not None and innermost.tb_next is not None:
-        innermost = innermost.tb_next
+    innermost = below = tb
+    while below is not None:
+        innermost, below = below, below.tb_next
     mark = state.get(_MARK)
     if isinstance(mark, tuple) and len(mark) == 3 and not _raised_anew(tb, mark[1], mark[2], id(innermost)):
         return True

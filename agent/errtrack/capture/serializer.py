@@ -207,13 +207,10 @@ class Describer(Words):
         if shape is not None:
             parts.append(shape.head)
             left -= len(shape.head)
+        shown = -len(parts)
         below = depth + 1
-        shown = 0
         prefixes, texts = self.prefixes, self.texts
-        for name, item in pairs:
-            if left <= 0:
-                break
-            shown += 1
+        for name, item in pairs if left > 0 else ():
             prefix = prefixes[name] if type(name) is str and name in prefixes else self.prefix(name)
             kind = type(item)
             if prefix is None:
@@ -226,8 +223,11 @@ class Describer(Words):
                 part = f'{prefix}"{item!r}"'
             else:
                 part = prefix + self.text(item, below, left - len(prefix))
-            left -= len(part) + 1
             parts.append(part)
+            left -= len(part) + 1
+            if left <= 0:
+                break
+        shown += len(parts)
         if shown < size:
             parts.append('"...":"%d more"' % (size - shown))
         return "{%s}" % ",".join(parts)

@@ -20,6 +20,10 @@ def span_id() -> str:
     """16 hex digits."""
     if _owner[0] != os.getpid():  # a fork that Python knows nothing of
         forget()
+    return _next()
+
+
+def _next() -> str:
     try:
         return _drawn.pop()
     except IndexError:
@@ -30,7 +34,7 @@ def span_id() -> str:
 
 def trace_id() -> str:
     """32 hex digits."""
-    return span_id() + span_id()
+    return span_id() + _next()
 
 
 def forget() -> None:
