@@ -48,7 +48,7 @@ class OwnLoader(SourceFileLoader):
         # importlib asks a module first for what it sets then, and each time makes an error of that there is none.
         module = type(sys)(spec.name)
         module.__file__ = self.path
-        module.__cached__ = self.compiled
+        module.__cached__ = self.compiled  # type: ignore[attr-defined]
         return module
 
     def get_code(self, fullname: str) -> "CodeType | None":
@@ -109,7 +109,7 @@ def own_spec(root: str, name: str) -> "ModuleSpec | None":
     for folder in (os.path.join(root, name), os.path.join(os.path.dirname(root), OWN.get(name, ""), name)):
         init = os.path.join(folder, "__init__.py")
         if os.path.exists(init):
-            where: "list[str]" = OwnPath([folder]) if name in OWN else [folder]
+            where: list[str] = OwnPath([folder]) if name in OWN else [folder]
             return spec_from_file_location(name, init, submodule_search_locations=where)
     return None
 

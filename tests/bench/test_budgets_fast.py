@@ -163,6 +163,10 @@ def test_the_first_capture_leaves_what_only_delivery_needs_to_its_thread(house: 
     for dsn in ("", "http://key@127.0.0.1:9/1"):
         loaded = set(house.run({**house.ours, "ERRTRACK_DSN": dsn}, "-c", program).split())
         assert "errtrack.delivery.transport" in loaded
+        assert not {name for name in loaded if name.startswith("errtrack.delivery.")} & {
+            "errtrack.delivery.%s" % name
+            for name in ("bounds", "connection", "drain", "limits", "post", "quarantine", "sender", "tally")
+        }
         assert not loaded & {
             "json",
             "re",
@@ -224,21 +228,49 @@ def test_a_good_request_of_a_framework_costs_few_instructions(
     assert 0 < ours - bare <= fast["request_%s_instructions" % framework]
 
 
+#: Without a thread that delivers meanwhile: what is counted is a capture until it is durable. ``{}`` stands for how many.
+CAPTURE = """
+import _thread, os, sys
+_thread.start_new_thread = lambda *arguments: 1
+sys.path.insert(0, %r)
+import failing
+for number in range({}):
+    error = failing.error(0, 30, number if not %%d else 1)
+    if %%d:
+        import errtrack
+        errtrack.capture_exception(error)
+os._exit(0)
+""" % str(processes.WORK)
+
+#: valgrind makes a program so slow that captures would be taken for too dear, and leave out what is to be counted.
+UNBOUNDED = {
+    "ERRTRACK_DSN": "http://key@127.0.0.1:9/1",
+    "ERRTRACK_MAX_CAPTURE_TIME": "0",
+    "ERRTRACK_MAX_CAPTURE_CPU": "0",
+}
+
+
 @needs_valgrind
 def test_a_capture_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
-    # Without a worker that delivers meanwhile: what is counted is the capture until it is durable.
-    program = (
-        "import sys; sys.path.insert(0, %r)\n"
-        "import errtrack, failing\n"
-        "from errtrack.delivery import forks\n"
-        "forks.start_new_thread = lambda *a: None\n"
-        "for number in range({}):\n"
-        "    error = failing.error(0, 30, number)\n"
-        "    assert errtrack.capture_exception(error)\n"
-        "import os; os._exit(0)"
-    ) % str(processes.WORK)
-    each = house.instructions_each(house.ours, 4, 12, ["-c", program])
-    assert 1_000_000 < each <= fast["capture_instructions"], "raising the error itself is a twentieth of it"
+    each = house.instructions_each({**house.ours, **UNBOUNDED}, 4, 12, ["-c", CAPTURE % (0, 1)])
+    assert 1_000_000 < each <= fast["capture_instructions"], "raising the error itself is a tenth of it"
+
+
+@needs_valgrind
+def test_the_first_event_of_a_process_costs_bounded_instructions(house: House, fast: dict[str, int]) -> None:
+    program = ["-c", (CAPTURE % (0, 0)).format(1)], ["-c", (CAPTURE % (0, 1)).format(1)]
+    without, with_it = (house.instructions({**house.ours, **UNBOUNDED}, *each) for each in program)
+    assert 10_000_000 < with_it - without <= fast["first_event_instructions"]
+
+
+@needs_valgrind
+def test_a_repeat_that_is_only_counted_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+    # So few a minute that none is due while valgrind counts.
+    held_back = {"ERRTRACK_MAX_EVENTS_BURST": "1", "ERRTRACK_MAX_EVENTS_PER_MINUTE": "0.001"}
+    environ = {**house.ours, **UNBOUNDED, **held_back}
+    raised = house.instructions_each(environ, 20, 120, ["-c", CAPTURE % (1, 0)])
+    counted = house.instructions_each(environ, 20, 120, ["-c", CAPTURE % (1, 1)])
+    assert 10_000 < counted - raised <= fast["repeat_instructions"]
 
 
 BLOCKS = """
