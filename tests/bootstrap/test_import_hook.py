@@ -544,5 +544,6 @@ def test_our_own_modules_are_what_importlib_would_make_of_them(tmp_path: Path, c
             spec.loader.exec_module(ours)
         return
     spec.loader.exec_module(ours)
-    assert ours.VALUE == (23 if compiled == "right" else 22)
+    wanted = 23 if compiled == "right" else 22
+    assert wanted == ours.VALUE
     assert ours.__dict__["__builtins__"] and spec.loader.get_source("errtrack.part") == "VALUE = 22\n"
