@@ -13,7 +13,7 @@ from errtrack import options
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
 from errtrack.context import unit as units
-from errtrack.instrumentation import Call, driven, is_async
+from errtrack.instrumentation import Call, Changed, Steps, driven, is_async
 
 from . import _request, _watched
 
@@ -37,6 +37,8 @@ class Request(_request.Record):
     """The request in hand, of a WSGI environ."""
 
     mechanism = "wsgi"
+    #: What takes the request's scopes out of force again, while the application is being called.
+    token: Any = None
 
     def __init__(self, environ: dict[str, Any]) -> None:
         trace = None
@@ -71,17 +73,24 @@ def watch(app: Any, is_answered: bool = False) -> Any:
     call = (
         driven("wsgi_servers", handle_answered, app, is_odd)
         if is_answered
-        else driven("wsgi_servers", handle_request, app, is_inner)
+        else driven("wsgi_servers", handle_request, app)
     )
     return _watched.watched(app, call, False)
 
 
-def is_inner(args: Any) -> bool:
-    """Whether an outer layer is at this request already; *args* end in environ and start_response."""
-    try:
-        return KEY in args[-2]
-    except (IndexError, TypeError):
-        return True  # see is_odd
+def begin(args: Any, kwargs: Any) -> Any:
+    """app([self,] environ, start_response) -> iterable of bytes"""
+    if is_odd(args):
+        return None
+    environ = args[-2]
+    if KEY in environ:  # an outer layer is at it
+        return None
+    record = Request(environ)
+    state: Any = record
+    if record.span is not None:
+        state = Changed((*args[:-1], learning_status(record, args[-1])), kwargs, record)
+    record.token = scopes.enter(record.pair)
+    return state
 
 
 def is_odd(args: Any) -> bool:
@@ -89,32 +98,32 @@ def is_odd(args: Any) -> bool:
     return len(args) < 2 or not isinstance(args[-2], dict)
 
 
-def handle_request(call: Call) -> Advice:
-    """app([self,] environ, start_response) -> iterable of bytes"""
-    environ, start_response = call.args[-2:]
-    record = Request(environ)
-    if record.span is not None:
-        call.args = (*call.args[:-1], learning_status(record, start_response))
-    token = scopes.enter(record.pair)
-    try:
-        body = yield
-    except BaseException as error:
-        report(error)
-        record.close("internal_error")
-        raise
-    finally:
-        scopes.leave(token)
-    if is_finished(body, environ):
+def answer(record: Request, body: Any) -> Any:
+    """The application has returned *body*: it is handed on, behind a proxy if anything in it can fail."""
+    scopes.leave(record.token)
+    if is_finished(body, record.what or {}):
         record.close()
         return None
     return (SizedBody if hasattr(type(body), "__len__") else Body)(body, record)
+
+
+def give_up(record: Request, error: BaseException) -> None:
+    """The application has raised *error*."""
+    try:
+        report(error)
+        record.close("internal_error")
+    finally:
+        scopes.leave(record.token)
+
+
+handle_request = Steps(begin, answer, give_up)
 
 
 def handle_answered(call: Call) -> Advice:
     """app(environ, start_response), inside of what answers its errors: they are reported here, by whichever record"""
     record = call.args[-2].get(KEY)
     if record is None:
-        return (yield from handle_request(call))
+        return (yield from handle_request.handle(call))
     token = scopes.enter(record.pair)
     try:
         body = yield

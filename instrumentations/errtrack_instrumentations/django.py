@@ -94,7 +94,7 @@ INSTRUMENTATION = Instrumentation(
     "django",
     supports=">=3.2",
     patches=[
-        Patch("django.core.handlers.wsgi", "WSGIHandler.__call__", _wsgi.handle_request, _wsgi.is_inner),
+        Patch("django.core.handlers.wsgi", "WSGIHandler.__call__", _wsgi.handle_request),
         Patch("django.core.handlers.asgi", "ASGIHandler.__call__", _asgi.handle_request, _asgi.is_inner),
         Patch("django.core.handlers.asgi", "ASGIHandler.send_response", watch_sending),
         Patch("django.core.handlers.base", "BaseHandler.get_response", attend, is_attended),

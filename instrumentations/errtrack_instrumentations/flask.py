@@ -12,7 +12,7 @@ from functools import partial
 
 import errtrack
 from errtrack import loggers, options
-from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, shielded
+from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, Steps, shielded
 
 from . import _flask, _wsgi
 
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from errtrack.instrumentation import Advice
 
 
-def remember_request(args: Any, kwargs: Any, context: Any) -> None:
+def remember(args: Any, context: Any) -> None:
     """Flask.request_context(self, environ) -> RequestContext"""
-    record = (args[1] if len(args) > 1 else kwargs["environ"]).get(_wsgi.KEY)
+    record = context.request.environ.get(_wsgi.KEY)
     if record is not None:
         # Held as long as the response is: a body that fails while it is streamed still knows its endpoint.
         record.enrich = partial(describe, args[0], context)
         if record.span is not None:
             record.named = partial(name_of, context.request)
+
+
+remember_request = Steps(returned=remember)
 
 
 def capture_unhandled(call: Call) -> Advice:
@@ -82,9 +85,9 @@ INSTRUMENTATION = Instrumentation(
     "flask",
     supports=">=1.1",
     patches=[
-        Patch("flask.app", "Flask.__call__", _wsgi.handle_request, _wsgi.is_inner),
-        Patch("flask.app", "Flask.wsgi_app", _wsgi.handle_request, _wsgi.is_inner),
-        Patch("flask.app", "Flask.request_context", remember_request, returned=True),
+        Patch("flask.app", "Flask.__call__", _wsgi.handle_request),
+        Patch("flask.app", "Flask.wsgi_app", _wsgi.handle_request),
+        Patch("flask.app", "Flask.request_context", remember_request),
         Patch("flask.app", "Flask.handle_exception", capture_unhandled),
     ],
     on_import=[OnImport("flask.signals", connect)],
