@@ -80,9 +80,7 @@ def _with_parameters(wrapper: Callable[..., Any], original: Any) -> Callable[...
     function = getattr(original, "__func__", original)
     code = getattr(function, "__code__", None)
     if code is None:
-        function = getattr(
-            static(type(original), "__call__"), "__func__", static(type(original), "__call__")
-        )
+        function = getattr(static(type(original), "__call__"), "__func__", static(type(original), "__call__"))
         code = getattr(function, "__code__", None)
     needed = code.co_argcount - len(getattr(function, "__defaults__", None) or ()) if code is not None else 0
     names = code.co_varnames[0 if function is original else 1 : needed] if code is not None else ()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The driver of what happens all the time: handlers that are flat functions; loaded with the first of them.
 
-A wrapper with the parameters of what it wraps costs a third of one that takes anything, so there is one for each number.
+A wrapper with the parameters of what it wraps costs a third of one that takes anything: there is one for each number.
 """
 
 from __future__ import annotations
@@ -25,27 +25,12 @@ _NONE: dict[str, Any] = {}
 def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[..., Any]:
     """As :func:`errtrack.driver.driven`, for a handler in *steps*."""
     returned, failed = steps.returned, steps.failed
-    before: Callable[[Any, Any], Any] = steps.before or (lambda args, kwargs: args)
+    before = steps.before
 
     def fault(error: BaseException) -> None:
         nonlocal before
         if guard.fault(name, error):
             before = nothing
-
-    def begin(args: Any, kwargs: Any) -> Any:
-        try:
-            return before(args, kwargs)
-        except Exception as error:
-            fault(error)
-            return None
-
-    def end(state: Any, result: Any) -> Any:
-        try:
-            instead = returned(state, result)  # type: ignore[misc] # it is there
-            return result if instead is None else instead
-        except Exception as error:
-            fault(error)
-            return result
 
     def give_up(state: Any, raised: BaseException) -> None:
         if failed is None:
@@ -65,10 +50,21 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
         except BaseException as error:
             give_up(state, error)
             raise
-        return result if returned is None else end(state, result)
+        if returned is None:
+            return result
+        try:
+            instead = returned(state, result)
+        except Exception as error:
+            fault(error)
+            return result
+        return result if instead is None else instead
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        state = begin(args, kwargs)
+        try:
+            state = args if before is None else before(args, kwargs)
+        except Exception as error:
+            state = None
+            fault(error)
         if state is None:
             return original(*args, **kwargs)
         if type(state) is Changed:
@@ -78,10 +74,21 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
         except BaseException as error:
             give_up(state, error)
             raise
-        return result if returned is None else end(state, result)
+        if returned is None:
+            return result
+        try:
+            instead = returned(state, result)
+        except Exception as error:
+            fault(error)
+            return result
+        return result if instead is None else instead
 
     def of_one(self: Any) -> Any:
-        state = begin((self,), _NONE)
+        try:
+            state = (self,) if before is None else before((self,), _NONE)
+        except Exception as error:
+            state = None
+            fault(error)
         if state is None:
             return original(self)
         if type(state) is Changed:
@@ -91,10 +98,21 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
         except BaseException as error:
             give_up(state, error)
             raise
-        return result if returned is None else end(state, result)
+        if returned is None:
+            return result
+        try:
+            instead = returned(state, result)
+        except Exception as error:
+            fault(error)
+            return result
+        return result if instead is None else instead
 
     def of_two(self: Any, first: Any) -> Any:
-        state = begin((self, first), _NONE)
+        try:
+            state = (self, first) if before is None else before((self, first), _NONE)
+        except Exception as error:
+            state = None
+            fault(error)
         if state is None:
             return original(self, first)
         if type(state) is Changed:
@@ -104,10 +122,21 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
         except BaseException as error:
             give_up(state, error)
             raise
-        return result if returned is None else end(state, result)
+        if returned is None:
+            return result
+        try:
+            instead = returned(state, result)
+        except Exception as error:
+            fault(error)
+            return result
+        return result if instead is None else instead
 
     def of_three(self: Any, first: Any, second: Any) -> Any:
-        state = begin((self, first, second), _NONE)
+        try:
+            state = (self, first, second) if before is None else before((self, first, second), _NONE)
+        except Exception as error:
+            state = None
+            fault(error)
         if state is None:
             return original(self, first, second)
         if type(state) is Changed:
@@ -117,7 +146,14 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
         except BaseException as error:
             give_up(state, error)
             raise
-        return result if returned is None else end(state, result)
+        if returned is None:
+            return result
+        try:
+            instead = returned(state, result)
+        except Exception as error:
+            fault(error)
+            return result
+        return result if instead is None else instead
 
     return dressed(_fitting((wrapper, of_one, of_two, of_three), original), original)
 
@@ -151,7 +187,7 @@ def followed(name: str, handler: Callable[..., Any], original: Callable[..., Any
     return dressed(_fitting((wrapper, None, of_two), original), original)
 
 
-def _fitting(wrappers: tuple[Callable[..., Any] | None, ...], original: Callable[..., Any]) -> Callable[..., Any]:
+def _fitting(wrappers: tuple[Callable[..., Any] | None, ...], original: Callable[..., Any]) -> Any:
     """Of *wrappers*, in the order of how many parameters they have, the one of *original*; the first takes anything."""
     general: Any = wrappers[0]
     code: Any = getattr(original, "__code__", None)
@@ -170,5 +206,5 @@ def _fitting(wrappers: tuple[Callable[..., Any] | None, ...], original: Callable
     # Called by keyword, it has the names that it had.
     names = code.co_varnames[:count] + made.__code__.co_varnames[count:]
     made.__code__ = made.__code__.replace(co_varnames=names)
-    made.__defaults__ = original.__defaults__  # type: ignore[attr-defined]
+    made.__defaults__ = original.__defaults__
     return made

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from errtrack.driver import Advice
+
+__all__ = (
+    "Advice", "Call", "Changed", "Instrumentation", "OnImport", "Patch", "Steps", "active", "driven", "is_async",
+    "shielded", "trace_now",
+)  # fmt: skip
+
 #: Methods of classes written in C or Rust: a function in their place is bound as they are.
 _BOUND_AS_FUNCTIONS = (type(list.append), type(object.__init__))
 
@@ -262,7 +269,7 @@ def _replacement(name: str, patch: Patch, original: Any) -> Any:
     if patch.after:
         from errtrack.driver_flat import followed
 
-        return followed(name, patch.handler, original)
+        return followed(name, patch.handler, original)  # type: ignore[arg-type] # those have no steps
     if getattr(original, "__code__", None) is not None or kind in _BOUND_AS_FUNCTIONS:
         return driven(name, patch.handler, original, patch.skip)
     if kind is type(len) and "." not in patch.attribute:

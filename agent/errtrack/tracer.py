@@ -80,7 +80,7 @@ class Tracer:
         decided = rate >= 1.0 or (rate > 0 and propagation.sample_rand < rate)
         propagation.sample_rate = rate
         propagation.sampled = decided
-        propagation.headers = None
+        propagation.headers = propagation.lines = None
         if not decided:
             self._client.transport.lost(reason, "transaction")
             self._client.transport.lost(reason, "span")

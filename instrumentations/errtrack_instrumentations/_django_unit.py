@@ -13,22 +13,41 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from errtrack.instrumentation import Advice
 
+class Attended:
+    """A request in Django's hands: one that is traced; or one that came through no server, as Django's test clients
+    call the handler by themselves.
+    """
 
-def attend_alone(request: Any) -> Advice:
-    """A request that came through no server: Django's test clients call the handler by themselves."""
-    asgi = vars(request).get("scope")
-    record = _asgi.Request(asgi) if isinstance(asgi, dict) else _wsgi.Request(request.META)
-    record.enrich = partial(_django.describe, request)
-    token = scopes.enter(record.pair)
-    try:
-        response = yield
-        if record.span is not None:
-            name_span(record, request, response)
-    finally:
-        scopes.leave(token)
-        record.close()
+    __slots__ = ("_record", "_request", "_token")
+
+    def __init__(self, request: Any, record: Any = None) -> None:
+        self._request = request
+        self._token: Any = None
+        self._record = record
+        if record is None:
+            asgi = vars(request).get("scope")
+            record = _asgi.Request(asgi) if isinstance(asgi, dict) else _wsgi.Request(request.META)
+            record.enrich = partial(_django.describe, request)
+            self._record = record
+            self._token = scopes.enter(record.pair)
+
+    def answered(self, response: Any) -> None:
+        """Django has answered with *response*."""
+        try:
+            if self._record.span is not None:
+                name_span(self._record, self._request, response)
+        finally:
+            self._end()
+
+    def failed(self, error: BaseException) -> None:
+        """Django has let *error* out."""
+        self._end()
+
+    def _end(self) -> None:
+        if self._token is not None:
+            scopes.leave(self._token)
+            self._record.close()
 
 
 def name_span(record: Any, request: Any, response: Any) -> None:

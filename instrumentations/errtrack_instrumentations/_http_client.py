@@ -30,14 +30,20 @@ def send(args: Any, kwargs: Any) -> Any:
     if not lines or (guard.inside and guard.is_inside()):
         return None
     settings, line = _outgoing.settings(), lines[0]
-    if settings.own is not None and _outgoing.is_to(settings.own, connection, _outgoing.split(line)[1]):
+    own = settings.own
+    if (
+        own is not None
+        and (connection.port == own[1] or connection._tunnel_host or b"://" in line)
+        and _outgoing.is_to(own, connection, _outgoing.split(line)[1])
+    ):
         return None
-    parent = (_outgoing.trace or _outgoing.load_trace()).recording()
+    tracing = _outgoing.trace or _outgoing.load_trace()
     span = None
-    if parent is not None:
-        span = begin(parent, connection, line)
-        connection._errtrack_span = span
-    if settings.is_target(connection, line):
+    if tracing.tracer is not None:
+        parent = tracing.recording()
+        if parent is not None:
+            span = connection._errtrack_span = begin(parent, connection, line)
+    if settings.reaches_all or settings.is_target(connection, line):
         lines += settings.header_lines(lines, span)
     connection._errtrack_request = line
     return connection
@@ -51,9 +57,16 @@ def not_sent(connection: Any, error: BaseException) -> None:
 def answered(args: Any, response: Any) -> None:
     """HTTPConnection.getresponse(self) -> HTTPResponse"""
     connection = args[0]
-    line = connection.__dict__.get(_REQUEST)
-    if line is not None:
+    held = connection.__dict__
+    line = held.get(_REQUEST)
+    if line is None:
+        return
+    if _SPAN in held:
         note(connection, line, response)
+        return
+    held[_REQUEST] = None
+    place = _outgoing.place_of(connection)
+    _breadcrumbs.keep_parts((breadcrumb, place, line, response.status, response.reason, time()))
 
 
 def unanswered(args: Any, error: BaseException) -> None:
@@ -103,7 +116,7 @@ def note(connection: Any, line: bytes, response: Any = None) -> None:
             locate(span)
         else:  # kept already, should nobody read the body; to the end of it if somebody does
             response._errtrack_span = span
-    _breadcrumbs.keep_parts(breadcrumb, place, line, status, reason, time())
+    _breadcrumbs.keep_parts((breadcrumb, place, line, status, reason, time()))
 
 
 def breadcrumb(

@@ -81,9 +81,13 @@ class Record(units.Unit):
                 name = self.named() if self.named is not None else None
                 if name is not None:
                     self.scope.set_transaction_name(*name)
-            # A transaction is an event, and described like one.
-            self.end(status or self.status, self.http_status)
-            self.what = self.enrich = self.named = self.raised = None
+            if self.span is not None or self.session is not None:
+                # A transaction is an event, and described like one.
+                self.end(status or self.status, self.http_status)
+                self.named = None
+            self.what = self.enrich = None
+            if self.raised is not None:
+                self.raised = None
 
 
 def in_hand() -> Record | None:

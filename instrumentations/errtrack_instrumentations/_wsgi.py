@@ -16,10 +16,12 @@ from errtrack.context import unit as units
 from errtrack.instrumentation import Call, Changed, Steps, driven, is_async
 
 from . import _request, _watched
+from ._wsgi_body import proxies as _proxies
+from ._wsgi_body import proxy_of
+from ._wsgi_body import report as report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from errtrack.instrumentation import Advice
@@ -27,10 +29,6 @@ if TYPE_CHECKING:
 KEY = _request.KEY
 
 _NAME = "generic WSGI request"
-
-#: Iterators over what is there already.
-_SAFE: tuple[Any, ...] = (type(iter([])), type(iter(())))
-_END = object()
 
 
 class Request(_request.Record):
@@ -80,10 +78,13 @@ def watch(app: Any, is_answered: bool = False) -> Any:
 
 def begin(args: Any, kwargs: Any) -> Any:
     """app([self,] environ, start_response) -> iterable of bytes"""
-    if is_odd(args):
+    try:
+        environ = args[-2]
+        if KEY in environ:  # an outer layer is at it
+            return None
+    except (IndexError, TypeError):
         return None
-    environ = args[-2]
-    if KEY in environ:  # an outer layer is at it
+    if not isinstance(environ, dict):
         return None
     record = Request(environ)
     state: Any = record
@@ -104,7 +105,7 @@ def answer(record: Request, body: Any) -> Any:
     if is_finished(body, record.what or {}):
         record.close()
         return None
-    return (SizedBody if hasattr(type(body), "__len__") else Body)(body, record)
+    return (_proxies.get(type(body)) or proxy_of(type(body)))(body, record)
 
 
 def give_up(record: Request, error: BaseException) -> None:
@@ -134,7 +135,7 @@ def handle_answered(call: Call) -> Advice:
         scopes.leave(token)
     if is_finished(body, call.args[-2]):
         return None
-    return (SizedBody if hasattr(type(body), "__len__") else Body)(body, record, False)
+    return proxy_of(type(body))(body, record, False)
 
 
 def is_finished(body: Any, environ: dict[str, Any]) -> bool:
@@ -159,94 +160,6 @@ def learning_status(record: Request, start_response: Any) -> Any:
         return start_response(status, headers, *exc_info)
 
     return watched_start_response
-
-
-def report(error: BaseException) -> None:
-    """Report what a WSGI application let out; a successful exit and a closed generator are no errors."""
-    if isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and error.code in (None, 0)):
-        return
-    errtrack.report_exception(error, "wsgi", level="error" if isinstance(error, Exception) else "fatal")
-
-
-class Body:
-    """A response body: each piece is made, and the end is closed, in the request's scope."""
-
-    __slots__ = ("_body", "_is_last", "_iterator", "_pair", "_record")
-
-    def __init__(self, body: Any, record: _request.Record, is_last: bool = True) -> None:
-        self._body = body
-        #: Whether the request is over with it.
-        self._is_last = is_last
-        self._pair = record.pair
-        self._record = record
-        self._iterator: Iterator[bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        token = scopes.enter(self._pair)
-        try:
-            pieces: Iterator[bytes] = iter(self._body)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        finally:
-            scopes.leave(token)
-        # Those fail at nothing, and run nothing of the application's.
-        return pieces if type(pieces) in _SAFE else self._watched(pieces)
-
-    def __next__(self) -> bytes:
-        if self._iterator is None:
-            self._iterator = iter(self)
-        return next(self._iterator)
-
-    def _watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        enter, leave, pair = scopes.enter, scopes.leave, self._pair
-        while True:
-            token = enter(pair)
-            try:
-                piece = next(pieces, _END)
-            except BaseException as error:
-                self._fail(error)
-                raise
-            finally:
-                leave(token)
-            if piece is _END:
-                return
-            yield piece  # type: ignore[misc] # _END is the only other type
-
-    def _fail(self, error: BaseException) -> None:
-        self._record.status = "internal_error"
-        report(error)
-
-    def close(self) -> None:
-        token = scopes.enter(self._pair)
-        try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
-        except BaseException as error:
-            report(error)
-            raise
-        finally:
-            scopes.leave(token)
-            if self._is_last:
-                self._record.close()
-
-    def __del__(self) -> None:
-        # A server that never closes what it has sent: the request is over all the same.
-        if getattr(self, "_record", None) is not None and self._is_last and self._record.what is not None:
-            self._record.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._body, name)
-
-
-class SizedBody(Body):
-    """A body whose length servers turn into a Content-Length."""
-
-    __slots__ = ()
-
-    def __len__(self) -> int:
-        return len(self._body)
 
 
 def describe(event: dict[str, Any], environ: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ class PropagationContext:
         "baggage",
         "frozen",
         "headers",
+        "lines",
         "parent_span_id",
         "sample_rate",
         "sampled",
@@ -62,6 +63,8 @@ class PropagationContext:
         self.sample_rate: float | None = None
         #: The texts that go out while no span is in hand, once they were asked for.
         self.headers: tuple[str, str] | None = None
+        #: The same as lines of an HTTP request, with the options that they were made by.
+        self.lines: tuple[Any, list[bytes]] | None = None
 
     @property
     def sample_rand(self) -> float:

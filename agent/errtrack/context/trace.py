@@ -30,12 +30,13 @@ tracer: Tracer | None = None
 
 NO_HEADERS = ("", "")
 
-_in_force = scopes._scopes
+#: The scopes in force: `in_force.get()[0].span` is the span in hand, where there are any.
+in_force = scopes._scopes
 
 
 def recording() -> Span | None:
     """The span in hand that records; None while tracing is off, or where the work was not sampled."""
-    pair = _in_force.get()
+    pair = in_force.get()
     return None if pair is None else pair[0].span
 
 
@@ -75,14 +76,6 @@ def outgoing_headers(span: Span | None = None) -> tuple[str, str]:
     if known is None:
         known = carried.headers = (_header(carried, carried.span_id), _baggage(scope, options))
     return known if span is None else (_header(carried, span.span_id), known[1])
-
-
-def known_headers() -> tuple[str, str] | None:
-    """What :func:`outgoing_headers` has answered in this unit of work, where that is what it would answer again."""
-    pair = _in_force.get()
-    if pair is None or pair[0].span is not None or pair[0].propagation is None:
-        return None
-    return pair[0].propagation.headers
 
 
 def traceparent_of(header: str) -> str:
