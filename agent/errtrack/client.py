@@ -410,8 +410,7 @@ class Client:
             self.transport.lost(reason, "error")
             return
         spans = event.get("spans")
-        self.transport.lost(reason, "transaction")
-        self.transport.lost(reason, "span", 1 + (len(spans) if type(spans) is list else 0))
+        self.transport.lost_transaction(reason, 1 + (len(spans) if type(spans) is list else 0))
 
     def _tell_leftovers(self, quiet: float = 0.0) -> None:
         """One last, short event for each storm that ended *quiet* seconds ago with something held back."""

@@ -162,6 +162,10 @@ def learning_status(record: Request, start_response: Any) -> Any:
     return watched_start_response
 
 
+#: Names of headers by their names in environs.
+_names: dict[str, str] = {}
+
+
 def describe(event: dict[str, Any], environ: dict[str, Any]) -> None:
     """Put the request of *environ* on *event*; its body is never touched here."""
     headers: dict[str, str] = {}
@@ -169,7 +173,12 @@ def describe(event: dict[str, Any], environ: dict[str, Any]) -> None:
         if not isinstance(key, str) or not isinstance(value, str):
             continue
         if key.startswith("HTTP_"):
-            headers[key[5:].replace("_", "-").title()] = value
+            name = _names.get(key)
+            if name is None:
+                name = key[5:].replace("_", "-").title()
+                if len(_names) < 100:
+                    _names[key] = name
+            headers[name] = value
         elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
             headers[key.replace("_", "-").title()] = value
     _request.add_request(

@@ -53,8 +53,10 @@ class PropagationContext:
         baggage: str = "",
         frozen: bool = False,
     ) -> None:
-        self.trace_id = trace_id or ids.trace_id()
-        self.span_id = ids.span_id()
+        if trace_id:
+            self.trace_id, self.span_id = trace_id, ids.span_id()
+        else:
+            self.trace_id, self.span_id = ids.trace_and_span_id()
         self.parent_span_id = parent_span_id
         self.sampled = sampled
         self.baggage = baggage

@@ -101,7 +101,7 @@ def dynamic_context(scope: Scope, options: Options, freeze: bool = True) -> dict
             values["transaction"] = name
     if not freeze:
         return values
-    carried.baggage = ",".join("sentry-%s=%s" % (key, _quoted(value)) for key, value in values.items())
+    carried.baggage = ",".join(["sentry-%s=%s" % (key, _quoted(value)) for key, value in values.items()])
     carried.frozen = True
     return values
 
@@ -142,7 +142,9 @@ def _of_options(options: Options) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    if value.isascii() and value.isalnum():
+    if (
+        value.isascii() and value.replace(".", "").replace("-", "").isalnum()
+    ):  # digits, hex, names of releases
         return value
     from urllib.parse import quote
 

@@ -110,6 +110,12 @@ class Transport:
         """Count an event that was dropped before it came here, for the client report."""
         self._worker().destination.lost(reason, category, quantity)
 
+    def lost_transaction(self, reason: str, spans: int) -> None:
+        """Count a transaction that was dropped, and what counts as spans of it: itself, too."""
+        lost = self._worker().destination.lost
+        lost(reason, "transaction")
+        lost(reason, "span", spans)
+
     def tally(self) -> Tally | None:
         """Where storms count what they hold back; None: in memory alone, as no disk takes it."""
         spool = self._spool()
