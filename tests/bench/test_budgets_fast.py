@@ -224,6 +224,55 @@ def test_a_good_request_of_a_framework_costs_few_instructions(
     assert 0 < ours - bare <= fast["request_%s_instructions" % framework]
 
 
+# Without a worker that delivers meanwhile, and without what the collector happens to do in between.
+TRACED = """
+import gc, os, sys
+sys.path.insert(0, %r)
+if os.environ["BENCH_AGENT"] == "errtrack":
+    from errtrack.delivery import forks
+    forks.start_new_thread = lambda *a: None
+import apps, request
+from wsgiref.simple_server import WSGIServer, WSGIRequestHandler
+server = WSGIServer(("127.0.0.1", 0), WSGIRequestHandler, bind_and_activate=False)
+server.set_app(apps.%s())
+app = server.get_app()
+request.serve(app, "/", 30)
+gc.disable()
+request.serve(app, "/", {})
+os._exit(0)
+"""
+
+
+@needs_valgrind
+@pytest.mark.parametrize("kind, rate", [("unsampled", "0.00001"), ("sampled", "1.0")])
+@pytest.mark.parametrize("framework", ["flask", "django"])
+def test_a_good_request_that_may_be_traced_costs_few_instructions(
+    house: House, fast: dict[str, int], framework: str, kind: str, rate: str
+) -> None:
+    pytest.importorskip(framework)
+    settings = {
+        "DJANGO_SETTINGS_MODULE": "django_settings",
+        "ERRTRACK_TRACES_SAMPLE_RATE": rate,
+        "ERRTRACK_DSN": "http://key@127.0.0.1:9/1",
+    }
+    program = ["-c", TRACED % (str(processes.WORK), framework)]
+    bare = house.instructions_each({**house.bare, **settings}, 10, 50, program)
+    ours = house.instructions_each({**house.ours, **settings}, 10, 50, program)
+    assert 0 < ours - bare <= fast["request_%s_%s_instructions" % (framework, kind)]
+
+
+@needs_valgrind
+def test_a_request_of_http_client_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+    program = (
+        "import gc, os, sys; gc.disable(); sys.path.insert(0, %r)\n"
+        "import small\n"
+        "small.requests({}); os._exit(0)"
+    ) % str(processes.WORK)
+    bare = house.instructions_each(house.bare, 50, 250, ["-c", program])
+    ours = house.instructions_each(house.ours, 50, 250, ["-c", program])
+    assert 0 < ours - bare <= fast["http_instructions"]
+
+
 @needs_valgrind
 def test_a_capture_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
     # Without a worker that delivers meanwhile: what is counted is the capture until it is durable.
