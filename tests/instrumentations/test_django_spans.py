@@ -221,6 +221,33 @@ Client(raise_request_exception=False).get("/fail/1/")
     ], done.stderr
 
 
+def saved(**named: Any) -> str:
+    return "saved"
+
+
+def test_receivers_of_modules_are_wrapped_once_and_others_are_not_kept() -> None:
+    import functools
+    import weakref
+
+    from django.db.models.signals import post_delete, post_save
+
+    from errtrack_instrumentations import django_signals as ours
+
+    first = ours.wrapped(saved, post_save)
+    assert ours.wrapped(saved, post_save) is first
+    assert ours.wrapped(saved, post_delete) is not first
+    # A decorator copies what a function holds to another one.
+    other = functools.wraps(saved)(lambda **named: "other")
+    assert (ours.wrapped(other, post_save)(), first()) == ("other", "saved")
+
+    def local(**named: Any) -> None: ...
+
+    reference = weakref.ref(local)
+    ours.wrapped(local, post_save)
+    del local
+    assert reference() is None, "Django lets go of receivers that nobody else holds"
+
+
 def test_signals_may_be_denied_by_themselves() -> None:
     from django.db.models.signals import post_save
 
