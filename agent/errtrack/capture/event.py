@@ -187,18 +187,16 @@ def _encode(event: Tree) -> bytes:
 def _text(tree: Tree, levels: int = -1) -> str:
     """JSON of *tree*, which may have trees in it that are JSON already; -1 levels: it is the event."""
     parts: list[str] = []
-    others: Tree = {}
     for key, value in tree.items():
         kind = type(value)
         if kind is Fixed:
-            parts.append("%s:%s" % (quote(key), value.text()))
-        elif kind is dict and (levels - 1 if levels >= 0 else _LEVELS.get(key, 0)) > 0:
-            below = levels - 1 if levels >= 0 else _LEVELS[key]
-            parts.append("%s:%s" % (quote(key), _text(value, below)))
+            text = value.text()
+        elif kind is str:
+            text = quote(value)
         else:
-            others[key] = value
-    if others:
-        parts.append(dumps(others)[1:-1])
+            below = levels - 1 if levels >= 0 else _LEVELS.get(key, 0)
+            text = _text(value, below) if below > 0 and kind is dict else dumps(value)
+        parts.append("%s:%s" % (quote(key), text))
     return "{%s}" % ",".join(parts)
 
 
