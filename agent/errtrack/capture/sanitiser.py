@@ -90,7 +90,7 @@ def _line(value: Any, cleaner: Cleaner, path: tuple[object, ...], size: int) -> 
     if not clean.isascii():
         clean = utf8(clean)[:size].decode("utf-8", "ignore")
     clean = clean.strip()
-    if clean == value and key is not None and len(_good_lines) < 100:
+    if key is not None and clean == value and len(_good_lines) < 100:
         _good_lines.add(key)  # they are the same in all events
     return clean
 
