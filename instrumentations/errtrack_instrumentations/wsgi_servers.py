@@ -73,8 +73,18 @@ def watch_own(call: Call) -> Advice:
 
 def log_once(call: Call) -> Advice:
     """BaseWSGIServer.log(self, type, message, *args): the text of a traceback, where a request has failed"""
+    yield from report_logged(call.get(1, "type") == "error")
+
+
+def log_of_bus(call: Call) -> Advice:
+    """Bus.log(self, msg="", level=20, traceback=False): what CherryPy's server says of a request that has failed"""
+    yield from report_logged(call.get(3, "traceback", False) and call.get(2, "level", 20) >= 40)
+
+
+def report_logged(is_failure: bool) -> Advice:
+    """Report the exception at hand, whose traceback is logged as a mere text."""
     error = sys.exc_info()[1]
-    if error is None or call.get(1, "type") != "error":
+    if error is None or not is_failure:
         yield
         return
     _wsgi.report(error)
@@ -102,6 +112,7 @@ INSTRUMENTATION = Instrumentation(
         Patch("werkzeug.debug", "DebuggedApplication.__init__", watch_debugged),
         Patch("cheroot.wsgi", "Server.__init__", watch_second),
         Patch("cherrypy._cprequest", "Request.handle_error", report_answered),
+        Patch("cherrypy.process.wspbus", "Bus.log", log_of_bus),
         Patch("gevent.pywsgi", "WSGIServer.init_socket", watch_own),
         Patch("eventlet.wsgi", "Server.__init__", watch_third),
         Patch("tornado.wsgi", "WSGIContainer.__init__", watch_container),
