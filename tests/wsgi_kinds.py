@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import errtrack
 from web import Server
 
 #: ``serve.py KIND PORT module:name``: servers that are started by a program.
@@ -130,11 +131,18 @@ PROGRAMS = {
     "wsgiref-own": "wsgiref",
 }
 
-#: Beside the tests' own Python, or in the room of that name.
-_PLACES = [os.path.dirname(sys.executable)]
-if "ERRTRACK_TEST_VENVS" in os.environ:
-    _PLACES.append(os.path.join(os.environ["ERRTRACK_TEST_VENVS"], "uwsgi", "bin"))
-UWSGI = shutil.which("uwsgi", path=os.pathsep.join(_PLACES))
+_ROOMS = os.environ.get("ERRTRACK_TEST_VENVS", "")
+
+
+def program(name: str, room: str) -> str | None:
+    """The program *name* beside the tests' own Python, or in the environment *room* (tests/bootstrap/rooms.py)."""
+    places = [os.path.dirname(sys.executable)] if name != "python" else []
+    return shutil.which(name, path=os.pathsep.join([*places, os.path.join(_ROOMS, room, "bin")]))
+
+
+UWSGI = program("uwsgi", "uwsgi")
+#: Where errtrack lies, for other people's Pythons that are not launched.
+_OURS = os.path.dirname(os.path.dirname(str(errtrack.__file__)))
 
 KINDS = (*PROGRAMS, *COMMANDS, *BRIDGES, "uwsgi")
 
@@ -149,7 +157,9 @@ def is_there(modules: str) -> bool:
 
 def started(sandbox: Any, kind: str, target: str, *more: str, launched: bool = True, **env: str) -> Server:
     """The server *kind* of the application *target* (``module:name``), with *more* arguments; to be entered."""
-    env = {"PYTHONWARNINGS": "ignore", "PYTHONPATH": str(sandbox.folder), **env}
+    path = os.pathsep.join([str(sandbox.folder)] + ([] if launched else [_OURS]))
+    env = {"PYTHONWARNINGS": "ignore", "PYTHONPATH": path, **env}
+    python: str | None = sys.executable
     if kind == "uwsgi":
         if UWSGI is None:
             pytest.skip("uWSGI is not installed (see tests/bootstrap/rooms.py)")
@@ -168,5 +178,7 @@ def started(sandbox: Any, kind: str, target: str, *more: str, launched: bool = T
         needed = PROGRAMS[kind]
         command = (str(sandbox.write("serve.py", SERVE)), kind, "PORT")
     if not is_there(needed):
-        pytest.skip("not installed: " + needed)
-    return Server(sandbox, sys.executable, *command, *more, target, launched=launched, **env)
+        python = program("python", "greenlets") if "eventlet" in kind else None
+        if python is None:
+            pytest.skip("not installed: " + needed)
+    return Server(sandbox, python, *command, *more, target, launched=launched, **env)

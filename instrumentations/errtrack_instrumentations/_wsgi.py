@@ -99,7 +99,7 @@ def handle_request(call: Call) -> Advice:
     try:
         body = yield
     except BaseException as error:
-        report(error)
+        report(error, start_response)
         record.close("internal_error")
         raise
     finally:
@@ -119,7 +119,7 @@ def handle_answered(call: Call) -> Advice:
     try:
         body = yield
     except BaseException as error:
-        report(error)
+        report(error, call.args[-1])
         raise
     finally:
         scopes.leave(token)
@@ -152,11 +152,30 @@ def learning_status(record: Request, start_response: Any) -> Any:
     return watched_start_response
 
 
-def report(error: BaseException) -> None:
-    """Report what a WSGI application let out; a successful exit and a closed generator are no errors."""
+def report(error: BaseException, start_response: Any = None) -> None:
+    """Report what a WSGI application let out; a successful exit and a closed generator are no errors.
+
+    Nor is a client that has gone, told by the ``write`` that the server's *start_response* has returned.
+    """
     if isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return
+    if is_disconnect(error, start_response):
+        errtrack.dismiss_exception(error)  # or the server's log of it would be an event
+        return
     errtrack.report_exception(error, "wsgi", level="error" if isinstance(error, Exception) else "fatal")
+
+
+def is_disconnect(error: BaseException, start_response: Any) -> bool:
+    """Whether *error* comes from the server's own ``write``, which is where its *start_response* is."""
+    if not isinstance(error, OSError) and type(error).__name__ != "ClientDisconnected":  # waitress' own
+        return False
+    server = getattr(getattr(start_response, "__func__", start_response), "__globals__", None)
+    if server is None:
+        return error.args == ("write error",)  # of uWSGI, in C
+    tb = error.__traceback__
+    while tb is not None and tb.tb_frame.f_globals is not server:
+        tb = tb.tb_next
+    return tb is not None
 
 
 class Body:

@@ -18,6 +18,8 @@ APP = Path(__file__).with_name("wsgi_app.py")
 
 #: They never answer where the application has failed: the connection stays open.
 SILENT = ("tornado", "tornado-threads", "gunicorn-tornado")
+#: They send a body once there is enough of it, or all.
+UNSENT = (*SILENT, "eventlet")
 #: They never call `close`.
 UNCLOSED = ("asgiref", "starlette")
 #: ASGI servers, which have the request in hand when the bridge gets it: it is named by its path.
@@ -28,7 +30,18 @@ OTHERS = {
     **dict.fromkeys(("uvicorn-wsgi", "a2wsgi", "starlette"), {"taken"}),
     **dict.fromkeys(SILENT, {"Tried to write more data than Content-Length"}),
     "hypercorn-wsgi": {"Unexpected message type"},
+    "uwsgi": {"<built-in function uwsgi_spit> returned a result with an exception set"},
 }
+PERSONAL = {
+    "Authorization": "Bearer abc",
+    "Proxy-Authorization": "Basic abc",
+    "Cookie": "session=abc; theme=dark",
+    "X-Forwarded-For": "203.0.113.7, 10.0.0.1",
+    "X-Real-Ip": "203.0.113.8",
+    "X-Api-Key": "abc",
+    "X-Csrftoken": "abc",
+}
+HEADERS = ("X-Thing: shown", *("%s: %s" % header for header in PERSONAL.items()))
 #: They give a client that leaves no thought until all of the body has been made.
 PATIENT = ("tornado", "tornado-threads", "gunicorn-tornado", "hypercorn-wsgi", *ASGI)
 
@@ -93,9 +106,8 @@ def test_each_failure_once_and_answers_as_without_us(sandbox, kind: str) -> None
     with serve(sandbox, kind) as server:
         assert answers(server) == bare
         for path in ("/fail?f", "/middle?m", "/close?c"):
-            first = ask(server, kind, path)
-            # Tornado, and what makes a page of errors, have no piece of the body out when it fails.
-            assert b"first" in first or path != "/middle?m" or kind in SILENT
+            first = ask(server, kind, path, *HEADERS)
+            assert b"first" in first or path != "/middle?m" or kind in UNSENT
         assert server.get("/ok?again") == (200, b"fine again")
     events = app_events(sandbox, kind)
     others = [e for e in events if not e.get("tags")]
@@ -112,7 +124,9 @@ def test_each_failure_once_and_answers_as_without_us(sandbox, kind: str) -> None
         request = event["request"]
         assert request["url"] == "http://shop:8000" + path
         assert (request["method"], request["query_string"]) == ("GET", path[1])
-        assert {name.title(): value for name, value in request["headers"].items()}["Host"] == "shop:8000"
+        shown = {name.title(): value for name, value in request["headers"].items()}
+        assert shown.pop("Host") == "shop:8000" and shown.pop("X-Thing") == "shown"
+        assert {shown[name] for name in PERSONAL} == {"[Filtered]"}
         assert event["transaction"] == (path if kind in ASGI else "generic WSGI request")
         crumbs = [c["message"] for c in event["breadcrumbs"]["values"] if "category" not in c]
         assert crumbs == [path[1]]
@@ -120,3 +134,131 @@ def test_each_failure_once_and_answers_as_without_us(sandbox, kind: str) -> None
         assert "data" not in request and "cookies" not in request
     assert main_exception(events[0])["type"] == "ZeroDivisionError"
     assert len({event["contexts"]["trace"]["trace_id"] for event in events}) == len(events)
+
+
+HOOKS = """
+import json
+
+def sample(context):
+    asked = context.get("wsgi_environ") or context.get("asgi_scope")
+    with open("sampled", "a") as file:
+        file.write(str(asked.get("PATH_INFO") or asked.get("path")) + "\\n")
+    return 1.0
+
+def keep(event, hint):
+    with open("transactions", "a") as file:
+        file.write(json.dumps(event, default=str) + "\\n")
+    return event
+"""
+TRACE = "771a43a4192642f0b136d5159a501700"
+
+
+def traced(sandbox: Any, **more: str) -> dict[str, str]:
+    sandbox.write("hooks.py", HOOKS)
+    return {"ERRTRACK_TRACES_SAMPLER": "hooks:sample", "ERRTRACK_BEFORE_SEND_TRANSACTION": "hooks:keep", **more}
+
+
+def transactions(sandbox: Any) -> dict[str, dict[str, Any]]:
+    """What was kept of the transactions, by method, path and query of their request: one of each."""
+    found: dict[str, dict[str, Any]] = {}
+    path = sandbox.folder / "transactions"
+    for line in path.read_text().splitlines() if path.exists() else ():
+        event = json.loads(line)
+        request = event["request"]
+        asked = "%s /%s?%s" % (
+            request["method"],
+            request["url"].split("/", 3)[3],
+            request.get("query_string") or "",
+        )
+        assert asked not in found, "twice: " + asked
+        found[asked] = event
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_request_is_one_transaction(sandbox, kind: str) -> None:
+    env = traced(sandbox, ERRTRACK_SEND_DEFAULT_PII="1", ERRTRACK_WSGI_USE_X_FORWARDED_FOR="1")
+    trace = "sentry-trace: %s-a0cfbde2bdff3adc-1" % TRACE
+    asked = ["GET /ok?a", "GET /fail?b", "HEAD /fail?c", "OPTIONS /fail?d", "GET /middle?e", "GET /pieces?n"]
+    forwarded = ("X-Forwarded-Proto: https", "X-Forwarded-Host: example.com:443", *HEADERS)
+    answered: dict[str, int] = {}
+    with serve(sandbox, kind, **env) as server:
+        for each in [*asked, "GET /again?f"]:
+            method, path = each.split()
+            answer = ask(server, kind, path, *([trace] if path == "/fail?b" else []), method=method)
+            answered[each] = int(answer[9:12] or 0)
+        ask(server, kind, "/fail?g", *forwarded)
+        assert server.get("/one")[0] == 200  # what was asked before is over
+    kept = transactions(sandbox)
+    events = {e["tags"]["query"]: e for e in app_events(sandbox, kind) if e.get("tags") and "exception" in e}
+    assert set(events) - {"f"} == set("bcdeg")
+    assert {"%s" % each for each in kept} >= {
+        *(each for each in asked if each.split()[0] == "GET"),
+        "GET /fail?g",
+    }, server.output
+    assert not [each for each in kept if each.split()[0] in ("HEAD", "OPTIONS")]
+    for each, trx in kept.items():
+        context = trx["contexts"]["trace"]
+        origin = "auto.http." + ("asgi" if kind in ASGI else "wsgi")
+        assert (context["op"], context["origin"]) == ("http.server", origin)
+        assert trx["transaction"] == (each.split("?")[0][4:] if kind in ASGI else "generic WSGI request")
+        assert trx["transaction_info"] == {"source": "url" if kind in ASGI else "route"}
+    # What came in is continued; error and transaction share it, without a decision of ours where there is none.
+    for query, path in (("b", "/fail"), ("e", "/middle"), ("g", "/fail")):
+        ours = kept["GET %s?%s" % (path, query)]["contexts"]["trace"]
+        theirs = events[query]["contexts"]["trace"]
+        assert ours["trace_id"] == theirs["trace_id"] and ours["status"] == "internal_error"
+        assert theirs["span_id"] == ours["span_id"]
+        assert (ours["trace_id"] == TRACE) == (query == "b") == (ours.get("parent_span_id") is not None)
+    assert kept["GET /fail?b"]["contexts"]["trace"]["parent_span_id"] == "a0cfbde2bdff3adc"
+    # Methods that are no transactions: their errors have a trace all the same.
+    assert len({events[query]["contexts"]["trace"]["trace_id"] for query in "cdeg"} | {TRACE}) == 5
+    for each in ("GET /ok?a", "GET /again?f"):
+        if each in kept and not (kind == "uwsgi" and "again" in each):  # see OTHERS
+            contexts = kept[each]["contexts"]
+            assert contexts["response"]["status_code"] == answered[each]
+            status = "ok" if answered[each] == 200 else "invalid_argument"
+            raises = "again" in each and "taken" in OTHERS.get(kind, ())
+            assert contexts["trace"]["status"] == ("internal_error" if raises else status)
+    assert answered["GET /again?f"] in (200, 418)
+    # The body is part of it.
+    whole = kept["GET /pieces?n"]
+    assert _seconds(whole["timestamp"]) - _seconds(whole["start_timestamp"]) > 0.04
+    # traces_sampler saw each of them before it began.
+    sampled = (sandbox.folder / "sampled").read_text().split()
+    assert sampled.count("/fail") == 2 and sampled.count("/pieces") == 1
+    # Personal data may be sent here; secrets are no part of it. Proxies are believed here.
+    event = events["g"]
+    shown = {name.title(): value for name, value in event["request"]["headers"].items()}
+    assert shown["X-Forwarded-For"] == PERSONAL["X-Forwarded-For"]
+    assert {shown[name] for name in ("Authorization", "Cookie", "X-Api-Key", "X-Csrftoken")} == {"[Filtered]"}
+    assert event["user"] == {"id": "g", "ip_address": "203.0.113.7"}
+    assert event["request"]["cookies"] == {"session": "[Filtered]", "theme": "dark"}
+    if kind not in ASGI:
+        assert event["request"]["url"] == "https://example.com/fail"
+        assert event["request"]["env"]["REMOTE_ADDR"] == "127.0.0.1"
+
+
+def _seconds(timestamp: Any) -> float:
+    from datetime import datetime
+
+    if isinstance(timestamp, (int, float)):
+        return float(timestamp)
+    return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in PATIENT])
+def test_client_that_goes_away_is_no_error(sandbox, kind: str) -> None:
+    """A generator ends in its request's scope; `write` fails in the application, which is no error of it."""
+    with serve(sandbox, kind) as server:
+        for path in ("/endless?e", "/writes?w"):
+            with socket.create_connection(("127.0.0.1", server.port), 10) as client:
+                client.sendall(b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % path.encode())
+                assert client.recv(1000)
+            server.wait_for("generator closed " + path[-1])
+        assert "generator exit" in server.output
+        assert server.get("/one")[0] == 200
+    events = app_events(sandbox, kind)
+    assert [
+        (e.get("exception") or e["logentry"]["formatted"], e["tags"], e["request"]["url"]) for e in events
+    ] == [("over", {"query": "e"}, "http://h/endless"), ("over", {"query": "w"}, "http://h/writes")]

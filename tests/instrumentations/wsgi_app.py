@@ -204,9 +204,19 @@ def do_endless(environ, start_response, query):
             raise
         finally:
             errtrack.capture_message("over")
-            os.write(1, b"generator closed\n")
+            os.write(1, b"generator closed %s\n" % query.encode())
 
     return pieces()
+
+
+def do_writes(environ, start_response, query):
+    write = plain(start_response)
+    try:
+        while True:
+            write(b"x" * 100_000)
+    finally:
+        errtrack.capture_message("over")
+        os.write(1, b"generator closed %s\n" % query.encode())
 
 
 def do_exit(environ, start_response, query):
