@@ -66,6 +66,109 @@ def test_what_ends_programs_while_a_body_is_iterated(watching, error: BaseExcept
     assert [main_exception(e)["mechanism"]["type"] for e in watching.events] == ["wsgi"] * count
 
 
+@pytest.mark.parametrize(
+    ("error", "levels"),
+    [
+        (ZeroDivisionError("x"), ["error"]),
+        (SystemExit(), []),
+        (SystemExit(0), []),
+        (SystemExit(1), ["fatal"]),
+        (SystemExit("why"), ["fatal"]),
+        (KeyboardInterrupt(), ["fatal"]),
+        (GeneratorExit(), []),
+    ],
+    ids=repr,
+)
+def test_what_is_raised_before_an_answer(watching, error: BaseException, levels: list[str]) -> None:
+    watching()
+
+    def app(environ: Any, start_response: Any) -> Any:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        served(app)
+    assert raised.value is error and error.__traceback__ is not None
+    assert [event["level"] for event in watching.events] == levels
+    for event in watching.events:
+        exception = main_exception(event)
+        assert exception["type"] == type(error).__name__
+        assert exception["mechanism"] == {"type": "wsgi", "handled": False}
+        assert event["request"]["url"] == "http://localhost/" and event["request"]["method"] == "GET"
+        assert event["request"]["headers"] == {"Host": "localhost"}
+
+
+def test_start_response_is_the_servers_own_with_what_it_takes_and_returns(watching) -> None:
+    kept = []
+    watching(traces_sample_rate=1.0, before_send_transaction=lambda event, hint: kept.append(event))
+    seen: list[Any] = []
+
+    def of_the_old_kind(status: str, headers: Any) -> Any:
+        seen.append((status, headers))
+        return seen.append
+
+    def of_today(status: str, headers: Any, exc_info: Any = None) -> Any:
+        seen.append((status, headers, exc_info))
+
+    def app(environ: Any, start_response: Any) -> Any:
+        write = start_response("200 OK", [("A", "b")])
+        write("written")
+        return []
+
+    def failing(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        start_response("503 Away", [], (ValueError, ValueError("x"), None))
+        return []
+
+    _wsgi.watch(app)(environ(), of_the_old_kind)
+    assert seen == [("200 OK", [("A", "b")]), "written"]
+    _wsgi.watch(failing)(environ(), of_today)
+    assert seen[-1][:2] == ("503 Away", []) and seen[-1][2][0] is ValueError
+    assert seen[-2] == ("200 OK", [], None)
+    assert [event["contexts"]["response"]["status_code"] for event in kept] == [200, 503]
+    assert watching.events == []
+
+
+def test_transaction_ends_with_the_body_closed_or_not(watching) -> None:
+    kept: list[Any] = []
+    watching(traces_sample_rate=1.0, before_send_transaction=lambda event, hint: kept.append(event))
+    watched = _wsgi.watch(lambda environ, start_response: Plain())
+    body = watched(environ("/closed"), start_response)
+    assert list(body) == [b"x"] and kept == []
+    body.close()
+    assert len(kept) == 1
+    body.close()  # as some do twice
+    assert len(kept) == 1
+    body = watched(environ("/let go"), start_response)
+    list(body)
+    assert len(kept) == 1
+    del body
+    gc.collect()
+    assert len(kept) == 2
+    _wsgi.watch(lambda environ, start_response: [])(environ(), start_response)
+    assert len(kept) == 3  # there is nothing to wait for
+
+
+def test_write_of_a_server_that_fails_is_no_error_but_one_of_the_applications_own_is(watching) -> None:
+    watching()
+    space: dict[str, Any] = {}
+    exec(
+        "def start_response(status, headers):\n    return write\ndef write(piece):\n    raise BrokenPipeError(32, 'gone')",
+        space,
+    )
+
+    def writing(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])(b"x")
+
+    def failing(environ: Any, start_response: Any) -> Any:
+        raise BrokenPipeError(32, "own")
+
+    for app in (writing, failing):
+        for outer in (_wsgi.watch(app), _wsgi.watch(app, is_answered=True)):
+            with pytest.raises(BrokenPipeError):
+                outer(environ(), space["start_response"])
+    assert [main_exception(event)["value"] for event in watching.events] == ["[Errno 32] own"] * 2
+
+
 def test_end_of_a_generator_is_in_the_scope_of_its_request(watching) -> None:
     watching()
 
@@ -216,6 +319,27 @@ def test_environ_and_scopes_are_let_go(watching) -> None:
     gc.collect()
     assert [r for r in references if r() is not None] == []
     assert [r for r in scopes if r() is not None] == []
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_requests_leave_nothing(watching) -> None:
+    watching()
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = 0
+
+    def app(environ: Any, start_response: Any) -> Any:
+        alive.add(errtrack.get_isolation_scope())
+        return Plain()
+
+    watched = _wsgi.watch(app)
+    for number in range(100_000):
+        for _ in watched(environ(), start_response):
+            pass
+        if number % 10_000 == 0:
+            gc.collect()
+            most = max(most, len(alive))
+    gc.collect()
+    assert most <= 1 and len(alive) == 0
 
 
 def plain(environ: Any, start_response: Any) -> Any:
