@@ -157,12 +157,17 @@ def report(error: BaseException, start_response: Any = None) -> None:
 
     Nor is a client that has gone, told by the ``write`` that the server's *start_response* has returned.
     """
-    if isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and error.code in (None, 0)):
+    if isinstance(error, GeneratorExit):
         return
-    if is_disconnect(error, start_response):
+    if is_success(error) or is_disconnect(error, start_response):
         errtrack.dismiss_exception(error)  # or the server's log of it would be an event
         return
     errtrack.report_exception(error, "wsgi", level="error" if isinstance(error, Exception) else "fatal")
+
+
+def is_success(error: BaseException) -> bool:
+    """Whether *error* ends the program well."""
+    return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
 def is_disconnect(error: BaseException, start_response: Any) -> bool:

@@ -44,7 +44,7 @@ werkzeug.serving wsgi_servers
 werkzeug.debug wsgi_servers
 cheroot.wsgi wsgi_servers
 cherrypy._cprequest wsgi_servers
-cherrypy.process.wspbus wsgi_servers
+cherrypy._cplogging wsgi_servers
 gevent.pywsgi wsgi_servers
 eventlet.wsgi wsgi_servers
 tornado.wsgi wsgi_servers

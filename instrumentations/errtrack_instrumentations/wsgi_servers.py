@@ -76,9 +76,10 @@ def log_once(call: Call) -> Advice:
     yield from report_logged(call.get(1, "type") == "error")
 
 
-def log_of_bus(call: Call) -> Advice:
-    """Bus.log(self, msg="", level=20, traceback=False): what CherryPy's server says of a request that has failed"""
-    yield from report_logged(call.get(3, "traceback", False) and call.get(2, "level", 20) >= 40)
+def log_of_cherrypy(call: Call) -> Advice:
+    """LogManager.error(self, msg="", context="", severity=20, traceback=False), of its server and what traps errors"""
+    text = call.get(1, "msg", "")
+    yield from report_logged(call.get(3, "severity", 20) >= 40 and "Traceback (most recent" in str(text))
 
 
 def report_logged(is_failure: bool) -> Advice:
@@ -112,7 +113,7 @@ INSTRUMENTATION = Instrumentation(
         Patch("werkzeug.debug", "DebuggedApplication.__init__", watch_debugged),
         Patch("cheroot.wsgi", "Server.__init__", watch_second),
         Patch("cherrypy._cprequest", "Request.handle_error", report_answered),
-        Patch("cherrypy.process.wspbus", "Bus.log", log_of_bus),
+        Patch("cherrypy._cplogging", "LogManager.error", log_of_cherrypy),
         Patch("gevent.pywsgi", "WSGIServer.init_socket", watch_own),
         Patch("eventlet.wsgi", "Server.__init__", watch_third),
         Patch("tornado.wsgi", "WSGIContainer.__init__", watch_container),

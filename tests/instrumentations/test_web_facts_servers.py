@@ -35,7 +35,7 @@ FACTS = {
     ),
     "1.2.7: functions that others import by name": (
         "test_starlette what_nobody_took_is_unhandled handled_exceptions_by_their_status"
-        " test_celery_pools requests_do_not_mix"
+        " test_celery_pools one_event_a_failed_task_and_none_for_others"
     ),
     "1.2.8: what is there already": (
         "test_import_hook a_module_that_is_there_already_is_handled_at_registration"
@@ -50,14 +50,17 @@ FACTS = {
         " test_wsgi_servers server_made_and_served_by_an_early_import"
     ),
     "1.2.11, 2.9.25, 2.9.26: environs and scopes are let go": (
-        SOME + "environs_and_scopes_are_let_go"
-        + ONE + "environ_and_scopes_are_let_go a_hundred_thousand_requests_leave_nothing"
+        SOME
+        + "environs_and_scopes_are_let_go"
+        + ONE
+        + "environ_and_scopes_are_let_go a_hundred_thousand_requests_leave_nothing"
         " test_flask environ_is_let_go_after_the_request test_asgi_servers scope_is_let_go_and_nothing_grows"
     ),
     "1.2.12: our faults stay ours": (
         "test_instrumentation fault_before_the_call_leaves_the_call_alone fault_after_the_call_leaves_the_result_alone"
         " fault_while_an_exception_passes_is_not_chained_to_it fault_of_skip_leaves_the_call_alone"
-        + ONE + "request_that_cannot_be_described_costs_no_event"
+        + ONE
+        + "request_that_cannot_be_described_costs_no_event"
     ),
     # Scopes
     "1.3: one isolation scope a request, breadcrumbs anew": (
@@ -78,11 +81,13 @@ FACTS = {
     ),
     "1.3: connections that are kept": (
         SOME + "environs_and_scopes_are_let_go requests_on_one_connection_share_nothing"
-        " test_sanic connection_that_is_kept_shares_nothing test_tornado concurrent_requests_do_not_mix"
+        " test_sanic requests_of_one_connection_do_not_mix test_tornado concurrent_requests_do_not_mix"
     ),
     "1.3: streams are in the scope of their request, piece by piece": (
-        SOME + "two_hundred_bodies_at_once_keep_apart"
-        + ONE + "interleaved_bodies_on_one_thread_and_a_body_in_another end_of_a_generator_is_in_the_scope_of_its_request"
+        SOME
+        + "two_hundred_bodies_at_once_keep_apart"
+        + ONE
+        + "interleaved_bodies_on_one_thread_and_a_body_in_another end_of_a_generator_is_in_the_scope_of_its_request"
     ),
     # One failure, one event
     "1.4: the outermost layer opens, inner ones add": (
@@ -90,8 +95,10 @@ FACTS = {
         " test_starlette wsgi_application_behind_a_bridge"
     ),
     "1.4: a request within a request": (
-        SOME + "request_within_a_request"
-        + ONE + "request_inside_of_a_request_has_its_own_url_and_the_outer_one_goes_on"
+        SOME
+        + "request_within_a_request"
+        + ONE
+        + "request_inside_of_a_request_has_its_own_url_and_the_outer_one_goes_on"
         " test_flask request_inside_a_request_has_its_own_url"
     ),
     "1.4: one exception by several ways is one event": (
@@ -108,9 +115,12 @@ FACTS = {
         " test_wsgi_servers url test_asgi_servers url headers_of_one_name_are_joined"
     ),
     "1.5: personal data by option": (
-        ALL + "each_failure_once_and_answers_as_without_us each_request_is_one_transaction"
-        + SOME + "unix_socket_has_no_client_address"
-        + ONE + "address_of_the_client_and_the_users_own"
+        ALL
+        + "each_failure_once_and_answers_as_without_us each_request_is_one_transaction"
+        + SOME
+        + "unix_socket_has_no_client_address"
+        + ONE
+        + "address_of_the_client_and_the_users_own"
         " test_flask_requests who_is_logged_in_is_told_where_personal_data_may_be_sent"
     ),
     "1.5: bodies by size and kind": (
@@ -141,7 +151,8 @@ FACTS = {
     ),
     "1.6, 2.9.12: without tracing": (
         "test_wsgi_servers continued_trace_is_on_the_event"
-        + ONE + "trace_that_comes_in_is_continued_and_every_request_else_has_its_own"
+        + ONE
+        + "trace_that_comes_in_is_continued_and_every_request_else_has_its_own"
         " test_tracing off_nothing_is_recorded_and_errors_have_a_trace"
     ),
     "1.6, 2.9.13: what a sampler is shown": ALL + "each_request_is_one_transaction",
@@ -150,8 +161,10 @@ FACTS = {
         " counts_leave_once_a_minute_while_work_goes_on"
     ),
     "1.7: mechanisms": (
-        ALL + "each_failure_once_and_answers_as_without_us"
-        + SOME + "framework_behind_a_server_is_one_event_and_one_transaction"
+        ALL
+        + "each_failure_once_and_answers_as_without_us"
+        + SOME
+        + "framework_behind_a_server_is_one_event_and_one_transaction"
         " tornado_application_in_gunicorns_worker_of_that_name asgi_application_in_gunicorns_own_worker"
     ),
     # Forks, threads, greenlets
@@ -174,7 +187,7 @@ FACTS = {
         "test_wsgi_servers preloaded_application" + " " + ALL + "each_failure_once_and_answers_as_without_us"
     ),
     "1.8: sudden ends": (
-        "test_ends a_sudden_end_leaves_everything_to_the_next_process"
+        "test_delivery_at_exit a_sudden_end_leaves_everything_to_the_next_process"
         " test_wsgi_servers worker_timeout_is_reported_with_the_line_it_hung_at"
         " test_mod_wsgi events_are_kept_until_the_next_process_where_apache_is_stopped"
     ),
@@ -184,7 +197,7 @@ FACTS = {
         " test_greenlet_workers requests_at_once_keep_to_themselves"
         " test_gevent a_greenlet_that_dies_is_one_event_in_its_own_scope"
     ),
-    "1.8: the end is bounded": "test_ends a_server_that_never_answers_delays_the_end_by_the_timeout_and_no_more",
+    "1.8: the end is bounded": "test_delivery_at_exit a_server_that_never_answers_delays_the_end_by_the_timeout_and_no_more",
     # WSGI servers
     "2.1: every server, every worker, every bridge": ALL + "each_failure_once_and_answers_as_without_us",
     "2.1: sub-classes with a say of their own, prefixes, early imports": (
@@ -197,7 +210,8 @@ FACTS = {
     ),
     "2.1: gunicorn begins anew": (
         "test_wsgi_servers reloaded_application server_that_executes_itself_anew gunicorn_by_its_own_command"
-        + SOME + "workers_that_are_begun_anew"
+        + SOME
+        + "workers_that_are_begun_anew"
         " test_processes gunicorn_reports_from_the_worker_of_a_master_that_replaced_itself"
     ),
     "2.1: gunicorn's workers for other kinds of applications": (
@@ -206,10 +220,14 @@ FACTS = {
     ),
     "2.1: the proxy is the application to who looks": (
         "test_wsgi_servers watched_application_looks_like_itself asgi_applications_are_left_alone"
-        + ONE + "watched_application_is_pickled_and_copied_as_itself"
+        + ONE
+        + "watched_application_is_pickled_and_copied_as_itself"
     ),
     "2.2.1-3: nested, anew, continued": (
-        ALL + "each_request_is_one_transaction" + SOME + "framework_behind_a_server_is_one_event_and_one_transaction"
+        ALL
+        + "each_request_is_one_transaction"
+        + SOME
+        + "framework_behind_a_server_is_one_event_and_one_transaction"
     ),
     "2.2.4, 2.9.24: start_response": (
         ONE + "start_response_is_the_servers_own_with_what_it_takes_and_returns"
@@ -217,19 +235,26 @@ FACTS = {
     ),
     "2.2.5, 2.9.1, 3, 4: what is raised before an answer": (
         ONE + "what_is_raised_before_an_answer"
-        " " + ALL + "each_failure_once_and_answers_as_without_us"
-        + SOME + "exit_in_the_application_ends_what_it_ends_without_us"
+        " "
+        + ALL
+        + "each_failure_once_and_answers_as_without_us"
+        + SOME
+        + "exit_in_the_application_ends_what_it_ends_without_us"
         " successful_exits_are_no_errors_and_an_interrupt_amid_a_body_is"
         " test_wsgi_servers exits_inside_a_request"
     ),
     "2.2.6, 2.9.15: files": (
-        ONE + "files_go_to_the_server_as_they_are_where_it_sends_files"
-        + SOME + "files_are_sent_by_the_kernel_as_without_us"
+        ONE
+        + "files_go_to_the_server_as_they_are_where_it_sends_files"
+        + SOME
+        + "files_are_sent_by_the_kernel_as_without_us"
         " " + ALL + "each_failure_once_and_answers_as_without_us"
     ),
     "2.2.7, 2.9.16: forwarded": (
-        ALL + "each_request_is_one_transaction"
-        + SOME + "proxies_are_believed_only_when_asked_for default_ports_of_proxies_are_left_out"
+        ALL
+        + "each_request_is_one_transaction"
+        + SOME
+        + "proxies_are_believed_only_when_asked_for default_ports_of_proxies_are_left_out"
         " test_wsgi_servers url forwarded_host_only_when_asked_for"
     ),
     "2.2: streaming errors are in their transaction, which ends with the body": (
@@ -269,24 +294,34 @@ FACTS = {
         SOME + "mounted_below_a_prefix test_uwsgi several_mounts test_wsgi_servers url"
     ),
     "2.9.5: an interrupt amid a body": (
-        SOME + "successful_exits_are_no_errors_and_an_interrupt_amid_a_body_is"
-        + ONE + "what_ends_programs_while_a_body_is_iterated"
+        SOME
+        + "successful_exits_are_no_errors_and_an_interrupt_amid_a_body_is"
+        + ONE
+        + "what_ends_programs_while_a_body_is_iterated"
     ),
     "2.9.6, 7: after the first piece, and in close": (
-        ALL + "each_failure_once_and_answers_as_without_us" " test_wsgi_servers errors_while_iterating_and_in_close"
+        ALL + "each_failure_once_and_answers_as_without_us"
+        " test_wsgi_servers errors_while_iterating_and_in_close"
     ),
-    "2.9.17: no client address": SOME + "unix_socket_has_no_client_address" + ONE + "no_client_address_is_no_user",
+    "2.9.17: no client address": SOME
+    + "unix_socket_has_no_client_address"
+    + ONE
+    + "no_client_address_is_no_user",
     "2.9.18: what is filtered": (
         ALL + "each_failure_once_and_answers_as_without_us each_request_is_one_transaction"
-        " test_scrubber names_of_secrets_are_known_in_every_spelling"
+        " test_capture_scrubber names_of_secrets_are_known_in_every_spelling"
     ),
     "2.9.19, 20: interleaved, and in another thread": (
-        SOME + "two_hundred_bodies_at_once_keep_apart"
-        + ONE + "interleaved_bodies_on_one_thread_and_a_body_in_another"
+        SOME
+        + "two_hundred_bodies_at_once_keep_apart"
+        + ONE
+        + "interleaved_bodies_on_one_thread_and_a_body_in_another"
     ),
     "2.9.21: a fresh environ": (
-        SOME + "request_within_a_request"
-        + ONE + "request_inside_of_a_request_has_its_own_url_and_the_outer_one_goes_on"
+        SOME
+        + "request_within_a_request"
+        + ONE
+        + "request_inside_of_a_request_has_its_own_url_and_the_outer_one_goes_on"
     ),
     "2.9.22: two layers": SOME + "framework_behind_a_server_is_one_event_and_one_transaction",
     # Where the field's reference falls short
@@ -294,7 +329,7 @@ FACTS = {
     "11.2: streaming errors have a transaction": ALL + "each_request_is_one_transaction",
     "11.11: one switch for personal data": (
         ALL + "each_failure_once_and_answers_as_without_us test_tornado personal_data_stays_out"
-        " test_scrubber names_of_secrets_are_known_in_every_spelling"
+        " test_capture_scrubber names_of_secrets_are_known_in_every_spelling"
     ),
     "11.12, 13: uWSGI without fork hooks, locks that were held": (
         "test_processes uwsgi_reports_from_its_workers_and_has_no_thread_in_its_master"
@@ -305,11 +340,15 @@ FACTS = {
     ),
     # The matrix
     "12: gunicorn, its workers, plain and with frameworks": (
-        ALL + "each_failure_once_and_answers_as_without_us"
-        + SOME + "framework_behind_a_server_is_one_event_and_one_transaction asgi_application_in_gunicorns_own_worker"
+        ALL
+        + "each_failure_once_and_answers_as_without_us"
+        + SOME
+        + "framework_behind_a_server_is_one_event_and_one_transaction asgi_application_in_gunicorns_own_worker"
         " test_asgi_servers each_failure_once"
     ),
-    "12: uWSGI": "test_uwsgi each_failure_once_however_the_application_is_found" + SOME + "framework_behind_a_server_is_one_event_and_one_transaction",
+    "12: uWSGI": "test_uwsgi each_failure_once_however_the_application_is_found"
+    + SOME
+    + "framework_behind_a_server_is_one_event_and_one_transaction",
     "12: uvicorn, its workers, reload": (
         "test_asgi_servers each_failure_once two_hundred_requests_at_once_keep_apart"
         " test_processes workers_of_uvicorn_are_reached"

@@ -288,6 +288,54 @@ def test_trace_that_comes_in_is_continued_and_every_request_else_has_its_own(wat
     assert len({t["trace_id"] for t in traces}) == 3
 
 
+def test_w3c_trace_that_comes_in(watching) -> None:
+    watching()
+    trace = "771a43a4192642f0b136d5159a501700"
+    with pytest.raises(RuntimeError):
+        served(raising(RuntimeError()), environ(HTTP_TRACEPARENT="00-%s-a0cfbde2bdff3adc-01" % trace))
+    context = watching.event()["contexts"]["trace"]
+    assert (context["trace_id"], context["parent_span_id"]) == (trace, "a0cfbde2bdff3adc")
+
+
+@pytest.mark.parametrize(
+    ("headers", "address"),
+    [
+        ({}, "192.0.2.1"),
+        ({"HTTP_X_REAL_IP": "192.0.2.2"}, "192.0.2.2"),
+        ({"HTTP_X_REAL_IP": "192.0.2.2", "HTTP_X_FORWARDED_FOR": " 192.0.2.3 , 192.0.2.4"}, "192.0.2.3"),
+    ],
+)
+def test_address_of_the_client_and_the_users_own(watching, headers: dict[str, str], address: str) -> None:
+    watching(send_default_pii=True)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        errtrack.set_user(
+            {"id": "1", **({"ip_address": "198.51.100.9"} if environ["PATH_INFO"] == "/own" else {})}
+        )
+        raise RuntimeError
+
+    for path in ("/", "/own"):
+        with pytest.raises(RuntimeError):
+            served(app, environ(path, REMOTE_ADDR="192.0.2.1", **headers))
+    assert [e["user"]["ip_address"] for e in watching.events] == [address, "198.51.100.9"]
+    assert [e["request"]["env"]["REMOTE_ADDR"] for e in watching.events] == ["192.0.2.1"] * 2
+
+
+def test_request_that_cannot_be_described_costs_no_event(watching, faults_counted: dict[str, int]) -> None:
+    watching()
+
+    def app(environ: Any, start_response: Any) -> Any:
+        errtrack.set_tag("own", "yes")
+        environ["SCRIPT_NAME"] = environ["PATH_INFO"] = None  # as no server would have it
+        raise RuntimeError("x")
+
+    with pytest.raises(RuntimeError):
+        served(app)
+    event = watching.event()
+    assert event["tags"] == {"own": "yes"} and "request" not in event
+    assert faults_counted == {"event processor": 1}
+
+
 def test_environ_and_scopes_are_let_go(watching) -> None:
     watching()
 

@@ -46,7 +46,10 @@ HEADERS = ("X-Thing: shown", *("%s: %s" % header for header in PERSONAL.items())
 PATIENT = ("tornado", "tornado-threads", "gunicorn-tornado", "hypercorn-wsgi", *ASGI)
 
 ANSWERED = (
-    *("GET /" + name for name in "one ok?a tuple nothing none pieces long sized unsized file own written again".split()),
+    *(
+        "GET /" + name
+        for name in "one ok?a tuple nothing none pieces long sized unsized file own written again".split()
+    ),
     *("HEAD /" + name for name in "one pieces long sized unsized file again".split()),
     "OPTIONS /one",
     "POST /echo",
@@ -68,7 +71,9 @@ def answers(server: Server) -> list[Any]:
         try:
             connection.request(method, path, b'{"a": 1}' if method == "POST" else None)
             answer = connection.getresponse()
-            headers = sorted((k.lower(), v) for k, v in answer.getheaders() if k.lower() not in ("date", "etag"))
+            headers = sorted(
+                (k.lower(), v) for k, v in answer.getheaders() if k.lower() not in ("date", "etag")
+            )
             seen.append((asked, answer.status, answer.reason, headers, answer.read()))
         except (http.client.HTTPException, ConnectionError) as error:
             seen.append((asked, type(error)))  # as servers do with what they do not like
@@ -116,9 +121,16 @@ def test_each_failure_once_and_answers_as_without_us(sandbox, kind: str) -> None
     assert [e.get("logentry") for e in events if "exception" not in e] == []
     expected = ["failed f", "middle m", "close c"]
     assert [
-        (main_exception(e)["value"], main_exception(e)["mechanism"]["type"], e.get("tags"), (e.get("user") or {}).get("id"))
+        (
+            main_exception(e)["value"],
+            main_exception(e)["mechanism"]["type"],
+            e.get("tags"),
+            (e.get("user") or {}).get("id"),
+        )
         for e in events
-    ] == [(value, "wsgi", {"query": value[-1]}, value[-1]) for value in expected[: 2 + (kind not in UNCLOSED)]]
+    ] == [
+        (value, "wsgi", {"query": value[-1]}, value[-1]) for value in expected[: 2 + (kind not in UNCLOSED)]
+    ]
     for event, path in zip(events, ("/fail", "/middle", "/close")):
         assert main_exception(event)["mechanism"]["handled"] is False and event["level"] == "error"
         request = event["request"]
@@ -155,7 +167,11 @@ TRACE = "771a43a4192642f0b136d5159a501700"
 
 def traced(sandbox: Any, **more: str) -> dict[str, str]:
     sandbox.write("hooks.py", HOOKS)
-    return {"ERRTRACK_TRACES_SAMPLER": "hooks:sample", "ERRTRACK_BEFORE_SEND_TRANSACTION": "hooks:keep", **more}
+    return {
+        "ERRTRACK_TRACES_SAMPLER": "hooks:sample",
+        "ERRTRACK_BEFORE_SEND_TRANSACTION": "hooks:keep",
+        **more,
+    }
 
 
 def transactions(sandbox: Any) -> dict[str, dict[str, Any]]:

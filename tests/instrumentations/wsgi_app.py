@@ -159,6 +159,17 @@ def do_left(environ, start_response, query):
     return [b"%d %d %d" % (len(PROBES), *alive)]
 
 
+def do_tagging(environ, start_response, query):
+    errtrack.set_tag("left", "behind")
+    errtrack.add_breadcrumb(message="left behind")
+    return do_one(environ, start_response, query)
+
+
+def do_message(environ, start_response, query):
+    errtrack.capture_message("told")
+    return do_one(environ, start_response, query)
+
+
 # What fails
 
 
