@@ -6,6 +6,7 @@ import copy
 import gc
 import io
 import pickle
+import sys
 import threading
 import weakref
 from typing import Any
@@ -167,6 +168,29 @@ def test_write_of_a_server_that_fails_is_no_error_but_one_of_the_applications_ow
             with pytest.raises(BrokenPipeError):
                 outer(environ(), space["start_response"])
     assert [main_exception(event)["value"] for event in watching.events] == ["[Errno 32] own"] * 2
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_error_that_start_response_raises_again_is_the_same(watching, cut: bool) -> None:
+    """As the specification has it, where the answer is under way already."""
+    watching()
+
+    def start_response(status: str, headers: Any, exc_info: Any) -> None:
+        if cut:
+            raise exc_info[1].with_traceback(exc_info[2])
+        raise exc_info[1]
+
+    def app(environ: Any, start_response: Any) -> Any:
+        try:
+            raise LookupError("x")
+        except LookupError:
+            errtrack.capture_exception()
+            start_response("500 Oops", [], sys.exc_info())
+        return []
+
+    with pytest.raises(LookupError):
+        _wsgi.watch(app)(environ(), start_response)
+    assert main_exception(watching.event())["mechanism"]["type"] == "generic"
 
 
 def test_end_of_a_generator_is_in_the_scope_of_its_request(watching) -> None:
