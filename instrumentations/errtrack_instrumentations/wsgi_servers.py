@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 import errtrack
-from errtrack import guard
+from errtrack import guard, loggers
 from errtrack.instrumentation import Call, Instrumentation, Patch, is_async
 
 from . import _asgi, _wsgi
@@ -37,6 +37,7 @@ def watch_first(call: Call) -> Advice:
 
 def watch_container(call: Call) -> Advice:
     """WSGIContainer.__init__(self, wsgi_application, executor=None)"""
+    loggers.ignore("tornado.access")  # one line for each answer, at the level of errors from 500 on
     yield from watch_argument(call, 1, "wsgi_application")
 
 

@@ -27,8 +27,8 @@ ASGI = ("uvicorn-wsgi", *BRIDGES)
 #: Errors of the server's own making, with us or without: it raises what `start_response` is given, or begins an answer
 #: with the first piece only.
 OTHERS = {
-    **dict.fromkeys(("uvicorn-wsgi", "a2wsgi", "starlette"), {"taken"}),
-    **dict.fromkeys(SILENT, {"Tried to write more data than Content-Length"}),
+    **{kind: {"taken"} for kind in ("uvicorn-wsgi", "a2wsgi", "starlette")},
+    **{kind: {"Tried to write more data than Content-Length"} for kind in SILENT},
     "hypercorn-wsgi": {"Unexpected message type"},
     "uwsgi": {"<built-in function uwsgi_spit> returned a result with an exception set"},
 }
