@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,6 +146,9 @@ UWSGI = program("uwsgi", "uwsgi")
 #: Where errtrack lies, for other people's Pythons that are not launched.
 _OURS = os.path.dirname(os.path.dirname(str(errtrack.__file__)))
 
+#: Served by `serve`.
+APP = Path(__file__).parent / "instrumentations" / "wsgi_app.py"
+
 KINDS = (*PROGRAMS, *COMMANDS, *BRIDGES, "uwsgi")
 
 
@@ -182,3 +187,59 @@ def started(sandbox: Any, kind: str, target: str, *more: str, launched: bool = T
         if python is None:
             pytest.skip("not installed: " + needed)
     return Server(sandbox, python, *command, *more, target, launched=launched, **env)
+
+
+def serve(sandbox: Any, kind: str, *more: str, **env: Any) -> Server:
+    """The server *kind* of the application that does what its path says."""
+    shutil.copy(APP, sandbox.folder / "wsgi_app.py")
+    return started(sandbox, kind, "wsgi_app:app", *more, **env)
+
+
+def app_events(sandbox: Any, kind: str) -> list[dict[str, Any]]:
+    """What was reported, oldest first."""
+    found = sandbox.events()
+    # Some releases of eventlet log that they have failed at patching a part of Python.
+    return [event for event in found if "request" in event] if "eventlet" in kind else found
+
+
+HOOKS = """
+import json
+
+def sample(context):
+    asked = context.get("wsgi_environ") or context.get("asgi_scope")
+    with open("sampled", "a") as file:
+        file.write(str(asked.get("PATH_INFO") or asked.get("path")) + "\\n")
+    return 1.0
+
+def keep(event, hint):
+    with open("transactions", "a") as file:
+        file.write(json.dumps(event, default=str) + "\\n")
+    return event
+"""
+
+
+def traced(sandbox: Any, **more: str) -> dict[str, str]:
+    """The environment in which `transactions` are kept, and ``sampled`` the paths that `traces_sampler` was shown."""
+    sandbox.write("hooks.py", HOOKS)
+    return {
+        "ERRTRACK_TRACES_SAMPLER": "hooks:sample",
+        "ERRTRACK_BEFORE_SEND_TRANSACTION": "hooks:keep",
+        **more,
+    }
+
+
+def transactions(sandbox: Any) -> dict[str, dict[str, Any]]:
+    """What was kept of the transactions, by method, path and query of their request: one of each."""
+    found: dict[str, dict[str, Any]] = {}
+    path = sandbox.folder / "transactions"
+    for line in path.read_text().splitlines() if path.exists() else ():
+        event = json.loads(line)
+        request = event["request"]
+        asked = "%s /%s?%s" % (
+            request["method"],
+            request["url"].split("/", 3)[3],
+            request.get("query_string") or "",
+        )
+        assert asked not in found, "twice: " + asked
+        found[asked] = event
+    return found

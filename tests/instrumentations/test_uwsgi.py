@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-
 import pytest
 
 from web import Server, main_exception
 from web_apps import RAW
+from wsgi_kinds import UWSGI
 
-# It has to be compiled, so it is no part of the test extra: beside the tests' own Python, or in the room of that name.
-_PLACES = [os.path.dirname(sys.executable)]
-if "ERRTRACK_TEST_VENVS" in os.environ:
-    _PLACES.append(os.path.join(os.environ["ERRTRACK_TEST_VENVS"], "uwsgi", "bin"))
-UWSGI = shutil.which("uwsgi", path=os.pathsep.join(_PLACES))
+# It has to be compiled, so it is no part of the test extra.
 pytestmark = pytest.mark.skipif(UWSGI is None, reason="uWSGI is not installed (see tests/bootstrap/rooms.py)")
 
 #: How it is started; what its application is called.

@@ -147,6 +147,14 @@ def test_transaction_ends_with_the_body_closed_or_not(watching) -> None:
     assert len(kept) == 2
     _wsgi.watch(lambda environ, start_response: [])(environ(), start_response)
     assert len(kept) == 3  # there is nothing to wait for
+    for app in (lambda environ, start_response: 1 / 0, raising(RuntimeError("amid it"))):
+        with pytest.raises((ZeroDivisionError, RuntimeError)):
+            served(app)
+    assert [event["contexts"]["trace"].get("status") for event in kept[2:]] == [
+        "ok",
+        "internal_error",
+        "internal_error",
+    ]
 
 
 def test_write_of_a_server_that_fails_is_no_error_but_one_of_the_applications_own_is(watching) -> None:

@@ -62,6 +62,21 @@ def test_two_hundred_requests_at_once_keep_apart(sandbox, app: str, worker: str)
     assert_each_has_its_own(sandbox.events())
 
 
+def test_gunicorn_hands_the_same_application_out_each_time(watching) -> None:
+    base = pytest.importorskip("gunicorn.app.base")
+    watching("wsgi_servers")
+
+    class Application(base.BaseApplication):
+        def __init__(self) -> None:  # without gunicorn's own settings
+            self.callable = None
+
+        def load(self):
+            return lambda environ, start_response: []
+
+    application = Application()
+    assert application.wsgi() is application.wsgi() is application.callable
+
+
 def test_preloaded_application(sandbox) -> None:
     sandbox.write("shop.py", RAW)
     with Server.gunicorn(sandbox, "shop:app", "--workers", "2", "--preload") as server:

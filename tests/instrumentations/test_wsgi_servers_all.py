@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import json
-import shutil
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from web import Server, main_exception
-from wsgi_kinds import BRIDGES, KINDS, started
-
-APP = Path(__file__).with_name("wsgi_app.py")
+from wsgi_kinds import BRIDGES, KINDS, app_events, serve, traced, transactions
 
 #: They never answer where the application has failed: the connection stays open.
 SILENT = ("tornado", "tornado-threads", "gunicorn-tornado")
@@ -57,11 +52,6 @@ ANSWERED = (
 )
 
 
-def serve(sandbox: Any, kind: str, *more: str, **env: Any) -> Server:
-    shutil.copy(APP, sandbox.folder / "wsgi_app.py")
-    return started(sandbox, kind, "wsgi_app:app", *more, **env)
-
-
 def answers(server: Server) -> list[Any]:
     """What a client sees, less what differs from one answer to the next."""
     seen: list[Any] = []
@@ -96,12 +86,6 @@ def ask(server: Server, kind: str, path: str, *headers: str, method: str = "GET"
                 answer += more
         except (socket.timeout, ConnectionError):
             return answer
-
-
-def app_events(sandbox: Any, kind: str) -> list[dict[str, Any]]:
-    found = sandbox.events()
-    # Some releases of eventlet log that they have failed at patching a part of Python.
-    return [event for event in found if "request" in event] if "eventlet" in kind else found
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -148,47 +132,7 @@ def test_each_failure_once_and_answers_as_without_us(sandbox, kind: str) -> None
     assert len({event["contexts"]["trace"]["trace_id"] for event in events}) == len(events)
 
 
-HOOKS = """
-import json
-
-def sample(context):
-    asked = context.get("wsgi_environ") or context.get("asgi_scope")
-    with open("sampled", "a") as file:
-        file.write(str(asked.get("PATH_INFO") or asked.get("path")) + "\\n")
-    return 1.0
-
-def keep(event, hint):
-    with open("transactions", "a") as file:
-        file.write(json.dumps(event, default=str) + "\\n")
-    return event
-"""
 TRACE = "771a43a4192642f0b136d5159a501700"
-
-
-def traced(sandbox: Any, **more: str) -> dict[str, str]:
-    sandbox.write("hooks.py", HOOKS)
-    return {
-        "ERRTRACK_TRACES_SAMPLER": "hooks:sample",
-        "ERRTRACK_BEFORE_SEND_TRANSACTION": "hooks:keep",
-        **more,
-    }
-
-
-def transactions(sandbox: Any) -> dict[str, dict[str, Any]]:
-    """What was kept of the transactions, by method, path and query of their request: one of each."""
-    found: dict[str, dict[str, Any]] = {}
-    path = sandbox.folder / "transactions"
-    for line in path.read_text().splitlines() if path.exists() else ():
-        event = json.loads(line)
-        request = event["request"]
-        asked = "%s /%s?%s" % (
-            request["method"],
-            request["url"].split("/", 3)[3],
-            request.get("query_string") or "",
-        )
-        assert asked not in found, "twice: " + asked
-        found[asked] = event
-    return found
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,11 +12,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from test_wsgi_servers_all import app_events, serve, traced, transactions
 
 from web import Server, main_exception
 from web_apps import ASGI, FLASK
-from wsgi_kinds import COMMANDS, is_there, started
+from wsgi_kinds import COMMANDS, app_events, is_there, serve, started, traced, transactions
 
 
 def outcome(server: Server, path: str) -> Any:
