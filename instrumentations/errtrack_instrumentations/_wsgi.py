@@ -153,21 +153,15 @@ def learning_status(record: Request, start_response: Any) -> Any:
 
 
 def report(error: BaseException, start_response: Any = None) -> None:
-    """Report what a WSGI application let out; a successful exit and a closed generator are no errors.
-
-    Nor is a client that has gone, told by the ``write`` that the server's *start_response* has returned.
+    """Report what a WSGI application let out; a closed generator, a successful exit and a client that has gone, told
+    by the ``write`` that the server's *start_response* has returned, are no errors.
     """
     if isinstance(error, GeneratorExit):
         return
-    if is_success(error) or is_disconnect(error, start_response):
+    if (isinstance(error, SystemExit) and error.code in (None, 0)) or is_disconnect(error, start_response):
         errtrack.dismiss_exception(error)  # or the server's log of it would be an event
-        return
-    errtrack.report_exception(error, "wsgi", level="error" if isinstance(error, Exception) else "fatal")
-
-
-def is_success(error: BaseException) -> bool:
-    """Whether *error* ends the program well."""
-    return isinstance(error, SystemExit) and error.code in (None, 0)
+    else:
+        errtrack.report_exception(error, "wsgi", level="error" if isinstance(error, Exception) else "fatal")
 
 
 def is_disconnect(error: BaseException, start_response: Any) -> bool:

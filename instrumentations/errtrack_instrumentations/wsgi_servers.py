@@ -66,9 +66,7 @@ def watch_debugged(call: Call) -> Advice:
 def watch_own(call: Call) -> Advice:
     """WSGIServer.init_socket(self), as it starts: now it has its application, from wherever it came"""
     server = call.args[0]
-    app = getattr(server, "application", None)
-    if app is not None:
-        server.application = _wsgi.watch(app)
+    server.application = _wsgi.watch(getattr(server, "application", None))
     yield
 
 
