@@ -298,6 +298,39 @@ def test_request_inside_of_a_request_has_its_own_url_and_the_outer_one_goes_on(w
     ]
 
 
+def test_request_of_an_event_is_the_environs(watching) -> None:
+    watching()
+    sent = {"REQUEST_METHOD": "POST", "QUERY_STRING": "q=1", "HTTP_X_THING": "y", "CONTENT_LENGTH": "3"}
+    for kind in ("text/plain", ""):
+        with pytest.raises(RuntimeError):
+            served(raising(RuntimeError()), environ("/a", CONTENT_TYPE=kind, **sent))
+    headers = {"Host": "localhost", "X-Thing": "y", "Content-Length": "3"}
+    first, second = (event["request"] for event in watching.events)
+    assert first == {
+        "url": "http://localhost/a",
+        "method": "POST",
+        "query_string": "q=1",
+        "headers": {**headers, "Content-Type": "text/plain"},
+        "env": {"SERVER_NAME": "localhost", "SERVER_PORT": "80"},
+    }
+    assert second == {**first, "headers": headers}
+
+
+def test_failing_close_is_one_event_and_ends_the_request(watching) -> None:
+    watching()
+
+    class Failing(Plain):
+        def close(self) -> None:
+            errtrack.set_tag("closing", "yes")
+            raise RuntimeError("close")
+
+    given = environ()
+    with pytest.raises(RuntimeError):
+        served(lambda environ, start_response: Failing(), given)
+    assert main_exception(watching.event())["value"] == "close"
+    assert watching.event()["tags"] == {"closing": "yes"} and _wsgi.KEY not in given
+
+
 def test_no_client_address_is_no_user(watching) -> None:
     watching(send_default_pii=True)
     with pytest.raises(RuntimeError):
