@@ -114,12 +114,12 @@ def add_request(
     environment = dict(env)
     if errtrack.should_send_default_pii():
         by_name = {name.lower(): value for name, value in shown.items()}
-        if client_address:
+        first = by_name.get("x-forwarded-for", "").partition(",")[0].strip()
+        address = first or by_name.get("x-real-ip", "").strip() or client_address
+        if client_address:  # none on a Unix socket
             environment["REMOTE_ADDR"] = client_address
-            first = by_name.get("x-forwarded-for", "").partition(",")[0].strip()
-            user = dict(event.get("user") or {})
-            user.setdefault("ip_address", first or by_name.get("x-real-ip", "").strip() or client_address)
-            event["user"] = user
+        if address:
+            event["user"] = {"ip_address": address, **(event.get("user") or {})}
         cookies = _parse_cookies(by_name.get("cookie", ""))
         if cookies:
             request.setdefault("cookies", cookies)

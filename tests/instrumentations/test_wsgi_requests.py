@@ -316,6 +316,46 @@ def test_request_of_an_event_is_the_environs(watching) -> None:
     assert second == {**first, "headers": headers}
 
 
+def test_inner_layer_of_one_request_adds_to_the_outer_one(watching) -> None:
+    kept: list[Any] = []
+    watching(traces_sample_rate=1.0, before_send_transaction=lambda event, hint: kept.append(event))
+
+    def application(environ: Any, start_response: Any) -> Any:
+        errtrack.set_tag("inner", "yes")
+        return [b"x"]
+
+    inner = _wsgi.watch(application)
+
+    def middleware(environ: Any, start_response: Any) -> Any:
+        inner(environ, start_response)
+        raise RuntimeError("outer")
+
+    with pytest.raises(RuntimeError):
+        served(middleware)
+    assert watching.event()["tags"] == {"inner": "yes"} and len(kept) == 1
+
+
+def test_environ_is_let_go_though_somebody_holds_the_scope(watching) -> None:
+    watching()
+
+    class Environ(dict):  # type: ignore[type-arg]
+        pass
+
+    held = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        held.append(errtrack.get_isolation_scope())
+        return [b"x"]
+
+    given = Environ(environ())
+    reference = weakref.ref(given)
+    served(app, given)
+    assert _wsgi.KEY not in given
+    del given
+    gc.collect()
+    assert reference() is None and len(held) == 1
+
+
 def test_failing_close_is_one_event_and_ends_the_request(watching) -> None:
     watching()
 

@@ -93,12 +93,14 @@ def test_unix_socket_has_no_client_address(sandbox, kind: str) -> None:
         while True:
             try:
                 assert b" 500 " in of_a_unix_socket(str(sandbox.folder / "s"), "/fail?u")
+                of_a_unix_socket(str(sandbox.folder / "s"), "/fail?p", "X-Real-IP: 203.0.113.8\r\n")
                 break
             except OSError:
                 assert time.monotonic() < deadline, server.output
                 time.sleep(0.1)
-    event = sandbox.event()
+    event, behind_a_proxy = sandbox.events()
     assert event["user"] == {"id": "u"}
+    assert behind_a_proxy["user"] == {"id": "p", "ip_address": "203.0.113.8"}
     assert event["request"]["env"].get("REMOTE_ADDR") in (None, "localhost")  # waitress says so
 
 
