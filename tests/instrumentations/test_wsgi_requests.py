@@ -376,6 +376,24 @@ def test_no_client_address_is_no_user(watching) -> None:
     with pytest.raises(RuntimeError):
         served(raising(RuntimeError()))
     assert "user" not in watching.event()
+    with pytest.raises(RuntimeError):
+        served(raising(RuntimeError()), environ(HTTP_X_FORWARDED_FOR="192.0.2.3"))  # a proxy on a Unix socket
+    assert watching.events[1]["user"] == {"ip_address": "192.0.2.3"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        ("application/json", True),
+        ("application/problem+json", True),
+        ("text/x+json", False),
+        ("application/jsonp", False),
+    ],
+)
+def test_kinds_of_json(kind: str, answer: bool) -> None:
+    from errtrack_instrumentations import _body
+
+    assert _body.is_json(kind) is answer
 
 
 def test_trace_that_comes_in_is_continued_and_every_request_else_has_its_own(watching) -> None:
