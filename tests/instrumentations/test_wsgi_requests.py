@@ -381,6 +381,18 @@ def test_no_client_address_is_no_user(watching) -> None:
     assert watching.events[1]["user"] == {"ip_address": "192.0.2.3"}
 
 
+def test_personal_headers_are_filtered_before_anybody_else_looks(watching) -> None:
+    watching()
+    names = (
+        "AUTHORIZATION COOKIE FORWARDED PROXY_AUTHORIZATION SET_COOKIE X_API_KEY X_FORWARDED_FOR X_REAL_IP"
+    )
+    event: dict[str, Any] = {}
+    _wsgi.describe(event, environ(**{"HTTP_" + name: "x" for name in names.split()}))
+    shown = event["request"]["headers"]
+    assert shown.pop("Host") == "localhost"
+    assert set(shown.values()) == {"[Filtered]"} and len(shown) == 8
+
+
 @pytest.mark.parametrize(
     ("kind", "answer"),
     [
