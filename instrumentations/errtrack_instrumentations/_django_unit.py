@@ -21,6 +21,8 @@ def attend_alone(request: Any) -> Advice:
     asgi = vars(request).get("scope")
     record = _asgi.Request(asgi) if isinstance(asgi, dict) else _wsgi.Request(request.META)
     record.enrich = partial(_django.describe, request)
+    if record.span is not None:
+        claim(record, request)
     token = scopes.enter(record.pair)
     try:
         response = yield
@@ -29,6 +31,12 @@ def attend_alone(request: Any) -> Advice:
     finally:
         scopes.leave(token)
         record.close()
+
+
+def claim(record: Any, request: Any) -> None:
+    """Tracing is on: the transaction is Django's, whoever began it, and has a name where no answer comes of it, too."""
+    record.span.origin = "auto.http.django"
+    record.named = partial(_django_names.name_of, request)
 
 
 def name_span(record: Any, request: Any, response: Any) -> None:

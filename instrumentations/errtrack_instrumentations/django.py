@@ -51,7 +51,16 @@ def attend(call: Call) -> Advice:
         return (yield from _django_unit.attend_alone(request))
     record.enrich = partial(_django.describe, request)
     if record.span is not None:
-        _django_unit.name_span(record, request, (yield))
+        _django_unit.claim(record, request)
+    try:
+        response = yield
+    except SystemExit as error:
+        if record.mechanism == "asgi" and error.code not in (None, 0):
+            # It ends the event loop: all that a layer further out gets to see is that it is cancelled.
+            errtrack.report_exception(error, "asgi", level="fatal")
+        raise
+    if record.span is not None:
+        _django_unit.name_span(record, request, response)
     return None
 
 

@@ -59,13 +59,16 @@ if not settings.configured:
                 "OPTIONS": {"debug": os.environ.get("SHOP_TEMPLATE_DEBUG") == "1"},
             }
         ],
-        MIDDLEWARE=[
+        MIDDLEWARE=[]
+        if os.environ.get("SHOP_BARE") == "1"
+        else [
             "shop.early",
             "django.contrib.sessions.middleware.SessionMiddleware",
             "django.middleware.locale.LocaleMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",
             "shop.FailingMiddleware",
             "shop.both",
+            *(["shop.Hooks"] if os.environ.get("SHOP_HOOKS") else []),
         ],
         LOGGING={"version": 1, "disable_existing_loggers": False},
     )
@@ -210,6 +213,62 @@ def answers_500(request):
 
 def leave(request):
     sys.exit(1)
+
+
+async def aleave(request):
+    sys.exit(1)
+
+
+async def aunread(request):
+    errtrack.set_tag("async", "yes")
+    raise RuntimeError("async, unread")
+
+
+async def alooked_at(request):
+    await request.auser()
+    raise RuntimeError("looked at, async")
+
+
+async def anot_looked_at(request):
+    raise RuntimeError("not looked at, async")
+
+
+def host(request):
+    return HttpResponse(request.get_host())
+
+
+def switch_on(request):
+    """Tracing, in a process that has served requests without."""
+    import spy
+
+    errtrack.init(traces_sample_rate=1.0, before_send_transaction=spy.keep)
+    return HttpResponse("on")
+
+
+def one_of_templates(request):
+    """The first of the templates that there is, with rows that nobody asks for."""
+    from django.contrib.auth.models import User
+
+    return TemplateResponse(request, ["nowhere.html", "base.html"], {"users": User.objects.all(), "n": 1})
+
+
+class Hooks:
+    """A middleware with every hook; its exceptions are of its view's making."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+    def process_view(self, request, view, args, kwargs):
+        return None
+
+    def process_exception(self, request, exception):
+        return None
+
+    def process_template_response(self, request, response):
+        return response
 
 
 def echo_json(request):
@@ -487,6 +546,13 @@ urlpatterns = [
     path("suspicious/", raising(SuspiciousOperation)),
     path("answers-500/", answers_500),
     path("exit/", leave),
+    path("aexit/", aleave),
+    path("aunread/", aunread),
+    path("alooked-at/", alooked_at),
+    path("anot-looked-at/", anot_looked_at),
+    path("host/", host),
+    path("switch-on/", switch_on),
+    path("one-of-templates/", one_of_templates),
     path("twice/", unread),
     path("json/", echo_json),
     path("unread/", unread),

@@ -361,7 +361,7 @@ def test_exit_in_a_view_is_reported_by_the_server_layer(personal: Story) -> None
     assert (value["type"], value["mechanism"]["type"]) == ("SystemExit", "wsgi")
 
 
-def test_test_clients_share_nothing_between_requests(sandbox_in: Any, tmp_path: Any) -> None:
+def test_clients_of_tests_share_nothing_between_requests(sandbox_in: Any, tmp_path: Any) -> None:
     sandbox = shop_in(sandbox_in, tmp_path)
     code = """
 import shop, asyncio
