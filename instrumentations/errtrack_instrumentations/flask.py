@@ -47,7 +47,6 @@ def remember_request(args: Any, kwargs: Any, context: Any) -> None:
         record.enrich = partial(describe, args[0], context)
         if record.span is not None:
             record.span.origin = "auto.http.flask"
-            record.named = partial(name_of, context.request)
 
 
 def offer_trace(app: Any, context: dict[str, Any]) -> None:
@@ -64,7 +63,7 @@ def capture_unhandled(call: Call) -> Advice:
 
 
 def capture(sender: Any, exception: BaseException, **_: Any) -> None:
-    """got_request_exception(sender, exception): also sent by extensions that replace handle_exception, of answers, too."""
+    """got_request_exception(sender, exception): extensions that replace handle_exception send it of answers, too."""
     if not isinstance(exception, sys.modules["werkzeug.exceptions"].HTTPException):
         errtrack.report_exception(exception, "flask")
 

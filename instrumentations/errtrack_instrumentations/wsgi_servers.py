@@ -11,13 +11,15 @@ from __future__ import annotations
 import sys
 
 import errtrack
-from errtrack import guard
-from errtrack.instrumentation import Call, Instrumentation, Patch, is_async
+from errtrack import guard, loggers
+from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, is_async
 
 from . import _asgi, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from errtrack.instrumentation import Advice
 
 
@@ -90,6 +92,11 @@ def report_answered(call: Call) -> Advice:
     yield
 
 
+def quiet(wsgi: ModuleType) -> None:
+    """tornado.wsgi has been loaded, whose container logs each answer: at level ERROR what was made of a failure."""
+    loggers.ignore("tornado.access")
+
+
 INSTRUMENTATION = Instrumentation(
     "wsgi_servers",
     patches=[
@@ -106,4 +113,5 @@ INSTRUMENTATION = Instrumentation(
         Patch("eventlet.wsgi", "Server.__init__", watch_third),
         Patch("tornado.wsgi", "WSGIContainer.__init__", watch_container),
     ],
+    on_import=[OnImport("tornado.wsgi", quiet)],
 )

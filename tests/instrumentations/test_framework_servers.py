@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import sys
 from typing import Any
 
 import pytest
-from test_wsgi_servers_all import KINDS, SERVE
 
 from djangos import shop_in
 from flasks import till_in
 from web import Server, main_exception
+from wsgi_kinds import started
 
-GUNICORN = {
-    "sync": [],
-    "gthread": ["--worker-class", "gthread", "--threads", "4"],
-    "gevent": ["--worker-class", "gevent"],
-    "preload": ["--preload", "--workers", "2"],
-}
+WSGI = ("gunicorn-sync", "gunicorn-preload", "gunicorn-gthread", "gunicorn-gevent", "waitress", "werkzeug", "debugger",
+        "cheroot", "gevent", "eventlet", "tornado", "wsgiref")  # fmt: skip
 #: Server -> its command, and the package that has to be there.
 ASGI = {
     "uvicorn": ("uvicorn", ["uvicorn", "--port", "PORT", "--log-level", "critical"]),
@@ -28,6 +23,8 @@ ASGI = {
     "hypercorn": ("hypercorn", ["hypercorn", "--bind", "127.0.0.1:PORT"]),
     "daphne": ("daphne", ["daphne", "-b", "127.0.0.1", "-p", "PORT"]),
 }
+#: They leave the client of a stream that fails alone.
+LEAVING = ("tornado", "daphne")
 FRAMEWORKS = {"flask": "till:app", "django": "shop:application"}
 
 
@@ -38,37 +35,16 @@ def place(framework: str, sandbox_in: Any, folder: Any) -> Any:
     )
 
 
-def serve(sandbox: Any, kind: str, app: str) -> Server:
-    """A server of *kind* around *app*; the test is skipped where it is not installed."""
-    if kind in GUNICORN:
-        if kind == "gevent":
-            pytest.importorskip("gevent")
-        return Server.gunicorn(sandbox, app, *GUNICORN[kind])
-    if kind in ASGI:
-        package, command = ASGI[kind]
-        pytest.importorskip(package)
-        return Server(sandbox, sys.executable, "-m", *command, app)
-    if importlib.util.find_spec(KINDS[kind]) is None:
-        pytest.skip(KINDS[kind] + " is not installed")
-    module, _, name = app.partition(":")
-    path = sandbox.write(
-        "serve.py", SERVE.replace("from shop import app", "from %s import %s as app" % (module, name))
-    )
-    return Server(sandbox, sys.executable, str(path), kind, "PORT")
-
-
-def walk(server: Server, slash: str, kind: str) -> list[str]:
-    """Ask for each of three, twice, and tell the numbers of the failing ones."""
+def walk(server: Server, slash: str, kind: str) -> None:
+    """Ask for each of three, twice."""
     for n in (1, 2):
         assert server.get("/ok/%d%s" % (n, slash)) == (200, b"fine %d" % n)
-        status = server.get("/fail/%d%s" % (n, slash))[0]
-        assert status == 500
+        assert server.get("/fail/%d%s" % (n, slash))[0] == 500
         try:
-            assert server.get("/stream" + slash, timeout=2 if kind == "tornado" else 30)[0] in (0, 200, 500)
-        except socket.timeout:  # tornado's container leaves the client of a stream that fails alone
-            assert kind == "tornado"
+            assert server.get("/stream" + slash, timeout=2 if kind in LEAVING else 30)[0] in (0, 200, 500)
+        except socket.timeout:
+            assert kind in LEAVING
     assert server.get("/ok/3" + slash) == (200, b"fine 3")
-    return ["1", "2"]
 
 
 def assert_each_failed_once(events: list[dict[str, Any]], mechanism: str, slash: str) -> None:
@@ -99,11 +75,11 @@ def assert_each_failed_once(events: list[dict[str, Any]], mechanism: str, slash:
 
 
 @pytest.mark.parametrize("framework", sorted(FRAMEWORKS))
-@pytest.mark.parametrize("kind", [*GUNICORN, *sorted(KINDS)])
+@pytest.mark.parametrize("kind", WSGI)
 def test_each_failure_once_whatever_serves(sandbox_in: Any, tmp_path: Any, kind: str, framework: str) -> None:
     sandbox = place(framework, sandbox_in, tmp_path)
     slash = "/" if framework == "django" else ""
-    with serve(sandbox, kind, FRAMEWORKS[framework]) as server:
+    with started(sandbox, kind, FRAMEWORKS[framework]) as server:
         walk(server, slash, kind)
     # Some releases of eventlet log that they have failed at patching a part of Python.
     events = [event for event in sandbox.events() if kind != "eventlet" or "request" in event]
@@ -113,6 +89,8 @@ def test_each_failure_once_whatever_serves(sandbox_in: Any, tmp_path: Any, kind:
 @pytest.mark.parametrize("kind", sorted(ASGI))
 def test_each_failure_once_whatever_serves_by_asgi(sandbox_in: Any, tmp_path: Any, kind: str) -> None:
     sandbox = place("django", sandbox_in, tmp_path)
-    with serve(sandbox, kind, "shop:asgi") as server:
+    package, command = ASGI[kind]
+    pytest.importorskip(package)
+    with Server(sandbox, sys.executable, "-m", *command, "shop:asgi") as server:
         walk(server, "/", kind)
     assert_each_failed_once(sandbox.events(), "asgi", "/")
