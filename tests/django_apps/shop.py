@@ -245,6 +245,11 @@ def switch_on(request):
     return HttpResponse("on")
 
 
+async def named_by_itself(request):
+    errtrack.set_transaction_name("mine")
+    return HttpResponse("named")
+
+
 def one_of_templates(request):
     """The first of the templates that there is, with rows that nobody asks for."""
     from django.contrib.auth.models import User
@@ -553,6 +558,7 @@ urlpatterns = [
     path("host/", host),
     path("switch-on/", switch_on),
     path("one-of-templates/", one_of_templates),
+    path("named-by-itself/", named_by_itself),
     path("twice/", unread),
     path("json/", echo_json),
     path("unread/", unread),

@@ -238,6 +238,12 @@ def nested(n):
     return "x"
 
 
+@app.route("/named-by-itself")
+def named_by_itself():
+    errtrack.set_transaction_name("mine")
+    return "named"
+
+
 class Things(MethodView):
     def get(self):
         raise RuntimeError("things")
@@ -290,6 +296,12 @@ if os.environ.get("TILL_LOGIN"):
     def login():
         flask_login.login_user(User("42"))
         return "in"
+
+    @app.route("/says-so")
+    @flask_login.login_required
+    def says_so():
+        errtrack.set_user({"id": "said"})
+        raise RuntimeError("said so")
 
     @app.route("/guarded")
     @flask_login.login_required

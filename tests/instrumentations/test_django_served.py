@@ -179,7 +179,7 @@ def test_async_views_run_at_the_same_time_traced(sandbox_in: Any, tmp_path: Any,
 
 WAYS: dict[str, dict[str, Any]] = {
     "ok": {"path": "/ok/1/"},
-    "fail": {"path": "/fail/2/"},
+    "fail": {"path": "/fail/2/", "headers": {"X-Forwarded-Host": "evil.example"}},
     "other": {"path": "/other/3/"},
     "early": {"path": "/item/early/7/"},
     "stream": {"path": "/stream/"},
@@ -187,6 +187,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "head": {"path": "/fail/4/", "method": "HEAD"},
     "continued": {"path": "/ok/5/", "headers": {"sentry-trace": TRACE + "-0123456789abcdef-1"}},
     "page": {"path": "/traced-page/"},
+    "named": {"path": "/named-by-itself/"},
     "one-of": {"path": "/one-of-templates/"},
     "query": {"path": "/query/"},
 }
@@ -224,6 +225,16 @@ def test_transactions_have_name_status_and_origin(
         event = traced.event(case)
         assert event["transaction"] == name
         assert event["contexts"]["trace"]["trace_id"] == trace["trace_id"]
+
+
+def test_what_the_application_names_keeps_its_name(traced: Story) -> None:
+    transaction = traced.transaction("named")
+    assert (transaction["transaction"], transaction["transaction_info"]) == ("mine", {"source": "custom"})
+
+
+def test_host_is_what_was_asked_for_unless_proxies_are_trusted(traced: Story) -> None:
+    for told in (traced.event("fail"), traced.transaction("fail")):
+        assert told["request"]["url"].startswith("http://127.0.0.1:")
 
 
 def test_head_is_no_transaction_but_its_error_is_an_event(traced: Story) -> None:

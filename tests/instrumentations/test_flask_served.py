@@ -56,6 +56,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "after": {"path": "/after"},
     "before": {"path": "/before"},
     "teardown": {"path": "/teardown"},
+    "named": {"path": "/named-by-itself"},
     "nested": {"path": "/nested/9"},
     "async": {"path": "/async/5"},
     "head": {"path": "/fail/3", "method": "HEAD"},
@@ -387,6 +388,7 @@ def test_transactions_have_name_status_and_origin(traced: Story) -> None:
     assert shown("not-allowed") == ("generic WSGI request", "route", "invalid_argument", 405)
     assert shown("abort-401") == ("/abort/<int:code>", "route", "unauthenticated", 401)
     assert shown("abort-503") == ("/abort/<int:code>", "route", "unavailable", 503)
+    assert shown("named") == ("mine", "custom", "ok", 200)
     assert shown("stream")[:3] == ("/stream", "route", "internal_error")
     for case in ("ok", "fail", "nowhere", "stream"):
         trace = traced.transaction(case)["contexts"]["trace"]
@@ -425,13 +427,15 @@ def test_who_is_logged_in(sandbox_in: Any, tmp_path: Any, pii: str) -> None:
             ("/guarded", {"Cookie": cookie}),
             ("/fail/1", {"Cookie": cookie}),
             ("/fail/2", {}),
+            ("/says-so", {"Cookie": cookie}),
         ):
             assert server.get(path, headers)[0] == 500
     events = sandbox.events()
     users = [event.get("user") for event in events]
     here = {"ip_address": "127.0.0.1"}
     jane = {**here, "id": "42", "email": "jane@example.com", "username": "jane"}
-    assert users == ([jane, {**here, "id": "42"}, here] if pii else [None] * 3)
+    said = {"id": "said"}
+    assert users == ([jane, {**here, "id": "42"}, here, {**jane, **said}] if pii else [None] * 3 + [said])
     assert cookie[4:] not in json.dumps(events)
 
 
