@@ -140,24 +140,21 @@ def test_requests_that_django_refuses_are_no_errors(sandbox_in: Any, tmp_path: A
 
 @pytest.mark.parametrize("path", ["/exit/", "/aexit/"])
 def test_exit_in_a_view_under_asgi_is_one_event(sandbox_in: Any, tmp_path: Any, path: str) -> None:
-    """It ends the server, as without us; only what left the view knows of it."""
+    """It ends the server (with Django 3.2, the request), as without us; only what left the view knows of it."""
     pytest.importorskip("uvicorn")
     sandbox = shop_in(sandbox_in, tmp_path, migrated=False)
-    codes = []
+    ends = []
     for launched in (False, True):
         command = (sys.executable, "-m", "uvicorn", "--port", "PORT", "--log-level", "critical", "shop:asgi")
         with Server(sandbox, *command, launched=launched) as server:
-            server.get(path)
-            codes.append(server.process.wait(30))
+            status = server.get(path)[0]
+            ends.append((status, server.process.wait(30) if status == 0 else None))
     event = sandbox.event()
     error = main_exception(event)
-    assert (error["type"], error["mechanism"]["type"], error["mechanism"]["handled"]) == (
-        "SystemExit",
-        "asgi",
-        False,
-    )
+    mechanism = error["mechanism"]
+    assert (error["type"], mechanism["type"], mechanism["handled"]) == ("SystemExit", "asgi", False)
     assert (event["transaction"], event["level"]) == (path, "fatal")
-    assert codes[0] == codes[1]
+    assert ends[0] == ends[1]
 
 
 def together(sandbox: Any) -> None:
@@ -359,6 +356,26 @@ from django.template.loader import render_to_string
 print(repr(render_to_string("meta.html")), render_to_string("meta.html", {"sentry_trace_meta": "mine"}))
 """
     assert sandbox.python(code).stdout == "'' mine\n"
+
+
+def test_requests_of_a_test_client_are_transactions(sandbox_in: Any, tmp_path: Any) -> None:
+    sandbox = shop_in(sandbox_in, tmp_path, migrated=False, **TRACED)
+    code = """
+import asyncio, shop
+from django.test import AsyncClient, Client
+Client().get("/ok/1/")
+Client(raise_request_exception=False).get("/fail/2/")
+asyncio.run(AsyncClient().get("/forbidden/"))
+"""
+    done = sandbox.python(code)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in (sandbox.folder / "transactions").read_text().splitlines()]
+    contexts = [one["contexts"] for one in found]
+    assert [one["transaction"] for one in found] == ["/ok/{n}/", "/fail/{n}/", "/forbidden/"]
+    assert [one["response"]["status_code"] for one in contexts] == [200, 500, 403]
+    statuses = ["ok", "internal_error", "permission_denied"]
+    assert [one["trace"]["status"] for one in contexts] == statuses
+    assert {one["trace"]["origin"] for one in contexts} == {"auto.http.django"}
 
 
 @pytest.mark.skipif(DJANGO < (6, 0), reason="tasks came with Django 6.0")

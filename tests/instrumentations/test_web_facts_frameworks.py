@@ -81,7 +81,10 @@ DJANGO = {
     "3.3 quirk 4: a value that equals the default is a hit": "test_django_spans caches_are_spans_with_hits",
     "3.3 quirk 5: a sync iterator under ASGI is one event": "test_django error_while_streaming_has_the_requests_tags",
     "3.3 quirk 6: one URLconf under two prefixes": "test_django routes_included_twice_keep_their_own_prefix",
-    "3.3 quirk 7: test clients": "test_django clients_of_tests_share_nothing_between_requests",
+    "3.3 quirk 7: test clients": (
+        "test_django clients_of_tests_share_nothing_between_requests"
+        " test_django_served requests_of_a_test_client_are_transactions"
+    ),
     # Pitfalls of wrapping middlewares
     "3.5 modes, marks, hooks and MiddlewareNotUsed stay": "test_django_spans middlewares_keep_their_modes_and_looks",
     "3.5 async functions stay what they are, measured too": (
