@@ -101,6 +101,8 @@ def test_views_are_spans(story: Story) -> None:
         assert len(spans) == 1 and name in spans[0]["description"]
     assert story.spans("afail", "view.render")[0]["status"] == "internal_error"
     assert story.spans("forbidden", "view.render")[0]["status"] == "permission_denied"
+    if DJANGO >= (4, 1):  # the coroutine of a class, too
+        assert story.spans("async-thing", "view.render")[0]["status"] == "internal_error"
     lasted = story.spans("afail", "view.render")[0]
     assert lasted["timestamp"] - lasted["start_timestamp"] >= 0.01  # the whole of the coroutine
 
