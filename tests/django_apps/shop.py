@@ -143,6 +143,8 @@ class FailingMiddleware(MiddlewareMixin):
     def process_response(self, request, response):
         if request.path == "/twice/":
             raise RuntimeError("second")
+        if request.path == "/twice-forbidden/":
+            raise PermissionDenied("second")
         return response
 
 
@@ -288,6 +290,12 @@ def unread(request):
 def captured_before_it_is_read(request):
     errtrack.capture_message("before")
     return HttpResponse(request.read() if request.GET.get("stream") else request.body)
+
+
+def is_read(request):
+    """Whether a capture has read the body."""
+    errtrack.capture_message("before")
+    return HttpResponse(str("_body" in vars(request)))
 
 
 def form(request):
@@ -560,6 +568,8 @@ urlpatterns = [
     path("one-of-templates/", one_of_templates),
     path("named-by-itself/", named_by_itself),
     path("twice/", unread),
+    path("twice-forbidden/", unread),
+    path("is-read/", is_read),
     path("json/", echo_json),
     path("unread/", unread),
     path("before/", captured_before_it_is_read),

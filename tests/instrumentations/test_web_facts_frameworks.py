@@ -49,6 +49,7 @@ DJANGO = {
     "3.2 failed_request_status_codes, and twice in one request": (
         "test_django answers_named_by_their_status_are_reported"
         " error_in_the_view_and_another_in_middleware_are_two_events"
+        " answer_of_a_middleware_is_reported_after_the_error_of_its_view"
     ),
     "3.2 SystemExit under WSGI and ASGI": (
         "test_django exit_in_a_view_is_reported_by_the_server_layer"
@@ -184,7 +185,9 @@ DJANGO = {
     "3.7 suspicious requests are no noise": "test_django_served requests_that_django_refuses_are_no_errors",
     "1.5 the mount is in the URL, the query is not": "test_django_served where_the_application_is_mounted_is_in_the_url",
     "1.5 personal headers": "test_django personal_data_stays_home",
-    "1.5 never more of a body than the option says": "test_django_served bodies_by_their_size",
+    "1.5 never more of a body than the option says": (
+        "test_django_served bodies_by_their_size test_django body_that_is_too_large_to_be_shown_is_not_read"
+    ),
     "1.6 traces that come in": (
         "test_django_served trace_that_comes_in_is_continued test_django trace_goes_on_with_tracing_off"
     ),
