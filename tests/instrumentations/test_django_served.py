@@ -142,7 +142,7 @@ def test_requests_that_django_refuses_are_no_errors(sandbox_in: Any, tmp_path: A
 def test_exit_in_a_view_under_asgi_is_one_event(sandbox_in: Any, tmp_path: Any, path: str) -> None:
     """It ends the server (with Django 3.2, the request), as without us; only what left the view knows of it."""
     pytest.importorskip("uvicorn")
-    sandbox = shop_in(sandbox_in, tmp_path, migrated=False)
+    sandbox = shop_in(sandbox_in, tmp_path, migrated=False, **TRACED)
     ends = []
     for launched in (False, True):
         command = (sys.executable, "-m", "uvicorn", "--port", "PORT", "--log-level", "critical", "shop:asgi")
@@ -155,6 +155,10 @@ def test_exit_in_a_view_under_asgi_is_one_event(sandbox_in: Any, tmp_path: Any, 
     assert (error["type"], mechanism["type"], mechanism["handled"]) == ("SystemExit", "asgi", False)
     assert (event["transaction"], event["level"]) == (path, "fatal")
     assert ends[0] == ends[1]
+    (line,) = (sandbox.folder / "transactions").read_text().splitlines()
+    transaction = json.loads(line)
+    assert (transaction["transaction"], transaction["transaction_info"]) == (path, {"source": "route"})
+    assert transaction["contexts"]["trace"]["origin"] == "auto.http.django"
 
 
 def together(sandbox: Any) -> None:
