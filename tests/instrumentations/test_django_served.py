@@ -262,6 +262,7 @@ def test_hooks_of_middlewares_are_spans(traced: Story) -> None:
     assert hooks("ok") == {"shop.Hooks.__call__", "shop.Hooks.process_view"}
     assert hooks("fail") == {*hooks("ok"), "shop.Hooks.process_exception"}
     assert hooks("one-of") == {*hooks("ok"), "shop.Hooks.process_template_response"}
+    assert traced.answers["one-of"] == (200, b"top\n\nbottom\n")
     (span,) = [s for s in traced.spans("fail", "middleware.django") if "exception" in s["description"]]
     assert span["tags"] == {"django.function_name": "process_exception", "django.middleware_name": "Hooks"}
 
