@@ -337,10 +337,13 @@ def test_project_that_was_there_before_us(sandbox_in: Any, tmp_path: Any) -> Non
         assert server.get("/query/")[0] == 500
         assert server.get("/page/?template=boom.html")[0] == 500
         assert b'<meta name="sentry-trace"' in server.get("/page/?template=meta.html")[1]
-    fail, query, boom = sandbox.events()
+        assert server.get("/unread/", JSON, "POST", '{"a": 1}')[0] == 500
+    fail, query, boom, unread = sandbox.events()
     assert (main_exception(fail)["mechanism"]["type"], fail["transaction"]) == ("django", "/fail/{n}/")
     assert any(crumb.get("category") == "query" for crumb in query["breadcrumbs"]["values"])
     assert main_exception(boom)["stacktrace"]["frames"][-1]["filename"] == "boom.html"
+    # Out of a bare socket nothing is read for the event's sake: a reader may wait there for what never comes.
+    assert unread["transaction"] == "/unread/" and "data" not in unread["request"]
 
 
 def test_where_the_application_is_mounted_is_in_the_url(sandbox_in: Any, tmp_path: Any) -> None:
