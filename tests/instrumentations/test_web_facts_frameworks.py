@@ -290,6 +290,9 @@ FLASK = {
 
 #: Where we do something else than others do, and why.
 OTHERWISE = {
+    "1.4 what fails outside of Flask's dispatch, and is swallowed by a middleware around Flask, is no event": (
+        "the outermost layer reports for all of them; two would cost every request"
+    ),
     "3.2 every logger django.security.* is left out, not DisallowedHost's alone": "each of them tells of an answer",
     "3.2 SystemExit under ASGI is an event": "it ends the server, and no layer further out gets to see it",
     "3.2 an empty body, and one of a GET, is no data": "there is nothing to say of it",
