@@ -389,6 +389,7 @@ _TABLE: tuple[Option, ...] = (
     Option("sanic.unsampled_statuses", Statuses(("404",)), statuses, "list", "Sanic requests answered with one of these are no transactions: [\"404\"]."),
     Option("starlette.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "Exceptions that a handler answers with one of these are reported: [\"403\", \"500-599\"]. FastAPI's too."),
     Option("starlette.transaction_style", "url", choice("url", "endpoint"), "url or endpoint", "Name of a Starlette or FastAPI request: its route's path or its endpoint."),
+    Option("starlette.middleware_spans", False, boolean, "true/false", "Spans for each middleware, and for what it receives and sends. FastAPI's too."),
     Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in ERRTRACK_TRACE and ERRTRACK_BAGGAGE (for sentry_sdk: SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE)."),
     Option("sys_exit.capture_successful_exits", False, boolean, "true/false", "Report sys.exit(0) and sys.exit(None) as well."),
     Option("loguru.level", "INFO", log_level, "level or none", "From which level on loguru's messages become breadcrumbs."),

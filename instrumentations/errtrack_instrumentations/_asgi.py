@@ -52,7 +52,8 @@ class Request(_request.Record):
             units.Unit.__init__(self, op, _NAME, "route", "auto.http.asgi", trace_of(asgi))
         else:
             asked, method = {"asgi_scope": asgi}, asgi.get("method") or "" if kind == "http" else ""
-            units.Unit.__init__(self, op, _NAME, "route", "auto.http.asgi", trace_of(asgi), asked, method)
+            name = path_of(asgi) or _NAME
+            units.Unit.__init__(self, op, name, "url", "auto.http.asgi", trace_of(asgi), asked, method)
             self.named = partial(name_of, asgi)
         self.begin(asgi)
 

@@ -59,6 +59,8 @@ starlette.applications starlette
 starlette._exception_handler starlette
 starlette.middleware.exceptions starlette
 starlette.requests starlette
+starlette.middleware starlette_middleware
+starlette.templating starlette_templates
 celery.app.trace celery
 celery.app.base celery
 celery.concurrency.base celery

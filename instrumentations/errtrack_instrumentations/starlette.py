@@ -53,6 +53,8 @@ def adopt(record: _asgi.Request, asgi: dict[str, Any]) -> None:
     record.mechanism = "starlette"
     record.enrich = partial(_starlette.describe, record, asgi)
     record.named = partial(_starlette.name_of, asgi)
+    if record.span is not None:
+        record.span.origin = "auto.http.starlette"
 
 
 def judge(call: Call) -> Advice:

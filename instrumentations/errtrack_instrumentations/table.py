@@ -55,6 +55,8 @@ INSTRUMENTATIONS = {
         "Starlette, FastAPI",
         "failed requests with route, background tasks, the body that was read",
     ),
+    "starlette_middleware": ("Starlette's and FastAPI's middlewares", "spans, by option"),
+    "starlette_templates": ("Starlette's and FastAPI's templates", "`sentry_trace_meta`"),
     "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
     "tornado": ("Tornado", "failed requests with handler and body; a scope for each websocket message"),
     "django": ("Django", "failed requests with route, body and user; WSGI, ASGI, `runserver`, test clients"),
