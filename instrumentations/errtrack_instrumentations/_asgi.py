@@ -109,8 +109,10 @@ def handle_request(call: Call, adopt: Callable[[Request, dict[str, Any]], None] 
     except Exception as error:
         report(error, send, record.mechanism, record)
         raise
-    except BaseException:  # cancelled: the client has gone, or the server is going
+    except BaseException as error:  # cancelled: the client has gone, or the server is going
         status = "cancelled"
+        if type(error).__name__ == "CancelledError":
+            errtrack.dismiss_exception(error)  # which uvicorn logs as an error
         raise
     finally:
         scopes.leave(token)

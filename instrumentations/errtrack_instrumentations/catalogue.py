@@ -49,6 +49,7 @@ eventlet.wsgi wsgi_servers
 tornado.wsgi wsgi_servers
 uwsgi uwsgi
 uvicorn.config asgi_servers
+uvicorn.server asgi_servers
 hypercorn.app_wrappers asgi_servers
 daphne.server asgi_servers
 uvicorn.middleware.wsgi asgi_servers
