@@ -33,6 +33,7 @@ class Told:
         sandbox.write("spy.py", _SPY)
         self.answers: dict[str, Any] = {}
         self.output = ""
+        self.kind = ""
         self._events: list[dict[str, Any]] | None = None
         self.env = env
         if "ERRTRACK_TRACES_SAMPLE_RATE" in env:

@@ -107,7 +107,8 @@ def handle_request(call: Call, adopt: Callable[[Request, dict[str, Any]], None] 
         yield
         status = ""
     except Exception as error:
-        report(error, send, record.mechanism, record)
+        if not report(error, send, record.mechanism, record):
+            status = "" if asgi["type"] == "websocket" else "cancelled"  # a connection ends by being left
         raise
     except BaseException as error:  # cancelled: the client has gone, or the server is going
         status = "cancelled"
@@ -171,25 +172,25 @@ def learning_status(record: Request, send: Any) -> Any:
             record.http_status = message.get("status") or 0
         await send(message)
 
+    watched_send.__wrapped__ = send  # type: ignore[attr-defined] # what it is called, for who asks
     return watched_send
 
 
-def report(error: Exception, send: Any, mechanism: str, record: Request | None = None) -> None:
-    """Report what an ASGI application let out, unless it only says that the client has gone.
+def report(error: Exception, send: Any, mechanism: str, record: Request | None = None) -> bool:
+    """Report what an ASGI application let out, unless it only says that the client has gone: that is answered.
 
     Where a layer has seen that it was raised in scopes of its own (middleware may run what is below it in a task),
     these are what is told of it.
     """
-    inner: Any = error
-    while len(getattr(inner, "exceptions", ())) == 1 and type(inner).__name__.endswith("ExceptionGroup"):
-        inner = inner.exceptions[0]  # a task group's, around the one task that has failed
-    if inner is not error and isinstance(inner, Exception):
-        report(inner, send, mechanism, record)
+    inner = innermost(error)
+    if inner is not error:
+        is_failure = report(inner, send, mechanism, record)
         errtrack.dismiss_exception(error)
-        return
+        return is_failure
     if is_disconnect(error, send):
         errtrack.dismiss_exception(error)  # or the server's log of it would be an event
-    elif record is None or record.raised is None or record.raised[0] != id(error):
+        return False
+    if record is None or record.raised is None or record.raised[0] != id(error):
         errtrack.report_exception(error, mechanism)
     else:
         token = scopes.enter(record.raised[1])
@@ -197,6 +198,15 @@ def report(error: Exception, send: Any, mechanism: str, record: Request | None =
             errtrack.report_exception(error, mechanism)
         finally:
             scopes.leave(token)
+    return True
+
+
+def innermost(error: Exception) -> Exception:
+    """The one that has failed, where *error* is the group that a task group makes around the error of one task."""
+    inner: Any = error
+    while len(getattr(inner, "exceptions", ())) == 1 and type(inner).__name__.endswith("ExceptionGroup"):
+        inner = inner.exceptions[0]
+    return inner if isinstance(inner, Exception) else error
 
 
 def is_disconnect(error: BaseException, send: Any) -> bool:

@@ -61,6 +61,8 @@ starlette._exception_handler starlette
 starlette.middleware.exceptions starlette
 starlette.requests starlette
 starlette.middleware starlette_middleware
+starlette.routing starlette_middleware
+fastapi.routing starlette_middleware
 starlette.templating starlette_templates
 celery.app.trace celery
 celery.app.base celery

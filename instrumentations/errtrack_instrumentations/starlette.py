@@ -65,9 +65,10 @@ def judge(call: Call) -> Advice:
         report_answered(error)
         return
     record = _request.in_hand()
-    if record is not None and (record.raised is None or record.raised[0] != id(error)):
+    inner = _asgi.innermost(error)
+    if record is not None and (record.raised is None or record.raised[0] != id(inner)):
         _, isolation, *current = scopes.merged_scopes()
-        record.raised = (id(error), (isolation, current[0] if current else None))
+        record.raised = (id(inner), (isolation, current[0] if current else None))
 
 
 def watch_status_handler(call: Call) -> Advice:

@@ -2,10 +2,13 @@
 """Traced Starlette and FastAPI requests show what their middlewares took: with ``starlette.middleware_spans``.
 
 Each middleware has a span, and below it what it receives and sends on. Middlewares stay the objects that they are: a
-class is watched where its instances are called. A function that makes an ASGI application has no span.
+class is watched where its instances are called. A function that makes an ASGI application has no span. The thread that
+an endpoint was handed to is told always.
 """
 
 from __future__ import annotations
+
+from _thread import get_ident
 
 from errtrack import options
 from errtrack.context import trace as tracing
@@ -35,7 +38,7 @@ def watch_class(call: Call) -> Advice:
 
 def is_off(args: Any) -> bool:
     """Whether there is no span to hang another one below; or this is not called as the specification has it."""
-    return tracing.tracer is None or len(args) != 4 or tracing.recording() is None
+    return len(args) != 4 or is_untraced(args)
 
 
 def measure(call: Call) -> Advice:
@@ -48,7 +51,8 @@ def measure(call: Call) -> Advice:
 
 def measured(function: Any, what: str, middleware: str) -> Any:
     """*function*, which is *what* the middleware got, with a span around each call."""
-    name = getattr(function, "__qualname__", None) or type(function).__name__  # a partial has no name
+    own = getattr(function, "__wrapped__", function)  # below what we have laid around it
+    name = getattr(own, "__qualname__", None) or type(own).__name__  # a partial has no name
 
     async def measured_function(*args: Any) -> Any:
         return await function(*args)
@@ -57,7 +61,9 @@ def measured(function: Any, what: str, middleware: str) -> Any:
         """receive() -> message, send(message)"""
         yield from in_span("%s.%s" % (_OP, what), name, middleware)
 
-    return driven(_NAME, measure, measured_function)
+    made: Any = driven(_NAME, measure, measured_function)
+    made.__wrapped__ = own
+    return made
 
 
 def in_span(op: str, name: str, middleware: str) -> Advice:
@@ -79,9 +85,32 @@ def in_span(op: str, name: str, middleware: str) -> Advice:
         span.finish()
 
 
+def watch_pool(call: Call) -> Advice:
+    """run_in_threadpool(func, *args, **kwargs)"""
+    call.replace(0, "func", driven(_NAME, note_thread, call.get(0, "func")))
+    yield
+
+
+def note_thread(call: Call) -> Advice:
+    """endpoint(...), in the thread that it was handed to"""
+    span = tracing.recording()
+    if span is not None:
+        span.transaction.set_data("thread.id", str(get_ident()))
+    yield
+
+
+def is_untraced(args: Any) -> bool:
+    """Whether there is no transaction to tell it."""
+    return tracing.tracer is None or tracing.recording() is None
+
+
 INSTRUMENTATION = Instrumentation(
     _NAME,
     supports=">=0.16",
     distribution="starlette",
-    patches=[Patch("starlette.middleware", "Middleware.__iter__", watch_class, traced=True)],
+    patches=[
+        Patch("starlette.middleware", "Middleware.__iter__", watch_class, traced=True),
+        Patch("starlette.routing", "run_in_threadpool", watch_pool, is_untraced, traced=True),
+        Patch("fastapi.routing", "run_in_threadpool", watch_pool, is_untraced, traced=True),
+    ],
 )
