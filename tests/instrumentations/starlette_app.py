@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import gc
-import inspect
+import sys
 import threading
 
 from fastapi import APIRouter, FastAPI, WebSocket
@@ -200,10 +200,18 @@ def fast_thread():
     return PlainTextResponse(str(threading.get_ident()))
 
 
-@router.get("/measure")
-def fast_measure():
+@router.get("/depth/{n}")
+async def fast_depth(n: int):
+    frame, depth = sys._getframe(), 0
+    while frame is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+@router.get("/objects")
+async def fast_objects():
     gc.collect()
-    return {"objects": len(gc.get_objects()), "depth": len(inspect.stack(0))}
+    return len(gc.get_objects())
 
 
 @router.post("/receive")
