@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import errtrack
 from errtrack import options
+from errtrack.context import scope as scopes
 
-from . import _asgi, _body
+from . import _asgi, _body, _request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +73,14 @@ def describe(record: _asgi.Request, asgi: dict[str, Any], event: dict[str, Any])
             _body.add_body(
                 event, content_type=content_type, length=length, raw=b"form", parse=lambda: fields_of(form)
             )
+
+
+def note_scopes(error: Exception) -> None:
+    """Keep with the request in hand what was said in the task that *error* comes out of: it was said of the error."""
+    record, inner = _request.in_hand(), _asgi.innermost(error)
+    if record is not None and (record.raised is None or record.raised[0] != id(inner)):
+        _, isolation, *current = scopes.merged_scopes()
+        record.raised = (id(inner), (isolation, current[0] if current else None))
 
 
 def leave_plumbing_out(event: dict[str, Any]) -> None:

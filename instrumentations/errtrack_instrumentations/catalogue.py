@@ -60,6 +60,7 @@ starlette.applications starlette
 starlette._exception_handler starlette
 starlette.middleware.exceptions starlette
 starlette.requests starlette
+starlette.responses starlette
 starlette.middleware starlette_middleware
 starlette.routing starlette_middleware
 fastapi.routing starlette_middleware

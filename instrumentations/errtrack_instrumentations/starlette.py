@@ -13,10 +13,9 @@ from functools import partial
 
 import errtrack
 from errtrack import options
-from errtrack.context import scope as scopes
 from errtrack.instrumentation import Call, Instrumentation, Patch, driven, is_async
 
-from . import _asgi, _request, _starlette
+from . import _asgi, _starlette
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,12 +62,17 @@ def judge(call: Call) -> Advice:
     handler = yield
     if handler is not None:
         report_answered(error)
-        return
-    record = _request.in_hand()
-    inner = _asgi.innermost(error)
-    if record is not None and (record.raised is None or record.raised[0] != id(inner)):
-        _, isolation, *current = scopes.merged_scopes()
-        record.raised = (id(inner), (isolation, current[0] if current else None))
+    else:
+        _starlette.note_scopes(error)
+
+
+def watch_stream(call: Call) -> Advice:
+    """StreamingResponse.stream_response(self, send), which servers of old specifications have run in a task"""
+    try:
+        yield
+    except Exception as error:
+        _starlette.note_scopes(error)
+        raise
 
 
 def watch_status_handler(call: Call) -> Advice:
@@ -115,6 +119,7 @@ INSTRUMENTATION = Instrumentation(
             "ExceptionMiddleware.add_exception_handler",
             watch_status_handler,
         ),
+        Patch("starlette.responses", "StreamingResponse.stream_response", watch_stream),
         Patch("starlette.requests", "Request.body", keep_body),
         Patch("starlette.requests", "Request._get_form", keep_body),
         Patch("starlette.requests", "Request.form", keep_body),

@@ -105,12 +105,23 @@ async def websocket(path, receive, send):
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
-            return
+            return None
         if message.get("text") == "fail":
             raise RuntimeError("websocket")
+        if message.get("text") == "talk":
+            return await talk(send)
         if message.get("text") == "slow":
             await asyncio.sleep(0.2)
         await send({"type": "websocket.send", "text": message["text"]})
+
+
+async def talk(send):
+    try:
+        for _ in range(20):
+            await send({"type": "websocket.send", "text": "word"})
+            await asyncio.sleep(0.05)
+    finally:
+        print("talked enough", flush=True)
 
 
 async def lifespan(receive, send):

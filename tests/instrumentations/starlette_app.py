@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.templating import Jinja2Templates
 
@@ -109,6 +109,15 @@ async def receive(request):
     raise RuntimeError("received %d" % size)
 
 
+async def stream(request):
+    async def pieces():
+        errtrack.set_tag("n", "streamed")
+        yield b"first"
+        raise RuntimeError("mid-stream")
+
+    return StreamingResponse(pieces())
+
+
 async def page(request):
     name = request.path_params["name"]
     try:
@@ -152,6 +161,7 @@ routes = [
     Route("/sync/{n}", sync),
     Route("/thread", thread),
     Route("/status/{code}", status),
+    Route("/stream", stream),
     Route("/user", user),
     Route("/receive", receive, methods=["POST"]),
     Route("/page/own", own_page),
@@ -198,6 +208,11 @@ def fast_sync(request: Request, n: str):
 @router.get("/thread")
 def fast_thread():
     return PlainTextResponse(str(threading.get_ident()))
+
+
+@router.get("/stream")
+async def fast_stream(request: Request):
+    return await stream(request)
 
 
 @router.get("/depth/{n}")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from taken import Taken
-from told import Told
+from told import Told, path_of
 from web import OLD_UVICORN, Server, main_exception
 
 pytest.importorskip("uvicorn")
@@ -80,6 +80,8 @@ def ask_for_everything(told: Told, server: Server) -> None:
         connection.getresponse().read()
     connection.close()
     raw(server.port, b"GET /old/fail HTTP/1.0\r\n\r\n")
+    odd = b"Accept: a\r\nAccept: b\r\nCookie: c=1\r\nCookie: d=2\r\nX-Odd: \xff\r\nConnection: close\r\n\r\n"
+    raw(server.port, b"GET /odd%ff/fail HTTP/1.1\r\nHost: h\r\n" + odd)
     websocket(server.port, "/ws?fails", "a", "fail")
     websocket(server.port, "/ws/left?leaves", "a", "slow")
     told.wait_for("/ws")
@@ -145,7 +147,7 @@ def test_every_event_is_one_that_is_expected(told: Told) -> None:
         "/OPTIONS/fail",
         "/DELETE/fail",
     ]
-    expected += ["/tags", "/tags", "/old/fail", "/ws"]
+    expected += ["/tags", "/tags", "/old/fail", "/odd\ufffd/fail", "/ws"]
     seen = [e for e in told.all if not (OLD_UVICORN and "no close frame" in json.dumps(e))]
     log, *seen = seen
     # uvicorn answers 500 to a SystemExit and logs it: that is where it shows.
@@ -221,6 +223,13 @@ def test_personal_data_where_it_is_asked_for(traced: Told) -> None:
 def test_request_without_host_is_told_by_the_servers_address(told: Told) -> None:
     url = told.event("/old/fail")["request"]["url"]
     assert url == told.event("/fail")["request"]["url"].replace("/fail", "/old/fail")
+
+
+def test_odd_bytes_and_headers_of_one_name(told: Told, traced: Told) -> None:
+    (event,), (personal,) = ([e for e in each.all if "/odd" in path_of(e)] for each in (told, traced))
+    headers = event["request"]["headers"]
+    assert (headers["accept"], headers["x-odd"], headers["cookie"]) == ("a, b", "\xff", "[Filtered]")
+    assert personal["request"]["cookies"] == {"c": "1", "d": "2"}
 
 
 def test_what_was_said_in_tasks_executors_and_threads_is_said_of_the_request(told: Told) -> None:
@@ -372,6 +381,21 @@ SERVERS = {
         "uvicorn.workers.UvicornWorker",
     ),
 }
+
+
+@pytest.mark.parametrize("kind", ["uvicorn", "hypercorn", "daphne", "gunicorn-asgi"])
+def test_websocket_that_talks_to_a_client_that_has_left_is_no_error(
+    tmp_path: Path, sandbox_in: Any, kind: str
+) -> None:
+    pytest.importorskip("gunicorn.workers.gasgi" if kind == "gunicorn-asgi" else kind)
+    command = {**SERVERS, "gunicorn-asgi": (*SERVERS["gunicorn"][:-1], "asgi")}[kind]
+    told = Told(sandbox_in(tmp_path), APP, PYTHONWARNINGS="ignore")
+    with told.serve(sys.executable, *command, "asgi_app:app") as server:
+        websocket(server.port, "/ws", "a", "talk")
+        server.wait_for("talked enough")
+        assert server.get("/fail?b")[0] == 500
+    seen = [e for e in told.all if not (OLD_UVICORN and "no close frame" in json.dumps(e))]
+    assert [path_of(e) for e in seen] == ["/fail"]
 
 
 @pytest.mark.parametrize("kind", SERVERS)

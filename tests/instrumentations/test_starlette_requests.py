@@ -446,6 +446,29 @@ def test_late_start_below_a_server_that_runs_already(tmp_path: Path, sandbox_in:
     assert found["/fail/app"]["transaction"] == "/fail/{n}" and found["/fail/app"]["tags"] == {"n": "app"}
 
 
+WORKERS = ("-m", "gunicorn", "--bind", "127.0.0.1:PORT", "--workers", "2", "--worker-class")
+SERVERS = {
+    "hypercorn": ("-m", "hypercorn", "--bind", "127.0.0.1:PORT", "starlette_app:app"),
+    "daphne": ("-m", "daphne", "-p", "PORT", "starlette_app:fast"),
+    "uvicorn-workers": ("-m", "uvicorn", "--port", "PORT", "--workers", "2", "starlette_app:fast"),
+    "gunicorn": (*WORKERS, "uvicorn.workers.UvicornWorker", "--preload", "starlette_app:app"),
+    "gunicorn-asgi": (*WORKERS, "asgi", "starlette_app:fast"),
+}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_every_server(tmp_path: Path, sandbox_in: Any, kind: str) -> None:
+    pytest.importorskip("gunicorn.workers.gasgi" if kind == "gunicorn-asgi" else kind.partition("-")[0])
+    told = made(tmp_path, sandbox_in)
+    with told.serve(sys.executable, *SERVERS[kind]) as server:
+        assert (server.get("/ok")[0], server.get("/fail/1")[0]) == (200, 500)
+        server.get("/stream")  # last: after it daphne answers nobody any more, with us or without
+    assert [(value(e), e["transaction"], e["tags"]) for e in told.all] == [
+        ("failed 1", "/fail/{n}", {"n": "1"}), ("mid-stream", "/stream", {"n": "streamed"}),
+    ]  # fmt: skip
+    assert {main_exception(e)["mechanism"]["type"] for e in told.all} == {"starlette"}
+
+
 BRIDGED = """
 import errtrack, flask, django
 from django.conf import settings
