@@ -122,7 +122,7 @@ async def page(request):
     name = request.path_params["name"]
     try:
         return templates.TemplateResponse(request, name)
-    except TypeError:  # Starlette before 0.29
+    except (TypeError, ValueError):  # Starlette before 0.29
         return templates.TemplateResponse(name, {"request": request})
 
 
@@ -130,7 +130,7 @@ async def own_page(request):
     mine = {"sentry_trace_meta": "mine"}
     try:
         return templates.TemplateResponse(request, "meta.html", mine)
-    except TypeError:
+    except (TypeError, ValueError):
         return templates.TemplateResponse("meta.html", {"request": request, **mine})
 
 

@@ -19,6 +19,10 @@ from web import OLD_UVICORN, Server, main_exception
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
+from starlette.middleware.exceptions import ExceptionMiddleware
+
+#: Before 0.28.
+IS_OLD = hasattr(ExceptionMiddleware, "_lookup_exception_handler")
 APP = Path(__file__).parent / "starlette_app.py"
 META = "<html><head>{{ sentry_trace_meta }}</head>{% if sentry_trace_meta %}yes{% endif %}</html>"
 JANE = {"X-User": "jane"}
@@ -214,6 +218,8 @@ def test_group_of_one_is_told_as_the_one_in_the_scopes_of_its_task(told: Told) -
     if told.kind == "app":
         event = told.event("/grouped/fail/1")
         assert [v["value"] for v in event["exception"]["values"]] == ["failed 1"]
+        if IS_OLD:  # it asks for a handler once, outside of the task
+            return
         assert (event["tags"], event["user"]) == ({"n": "1"}, {"id": "1"})
         assert [c["message"] for c in event["breadcrumbs"]["values"] if "category" not in c] == ["1"]
 
@@ -419,6 +425,8 @@ def test_clients_of_tests_need_no_server_and_no_early_start(
     tmp_path: Path, sandbox_in: Any, is_late: bool
 ) -> None:
     """Late: frameworks were imported, and applications made, before errtrack came."""
+    if not hasattr(pytest.importorskip("anyio"), "start_blocking_portal") and IS_OLD:
+        pytest.skip("the client of this Starlette wants an anyio before 4")
     told = made(tmp_path, sandbox_in)
     start = "import starlette_app\n" + LATE if is_late else "import starlette_app\n"
     done = told.sandbox.python(start + CLIENT, launched=not is_late, PYTHONWARNINGS="ignore")
@@ -442,7 +450,8 @@ def test_late_start_below_a_server_that_runs_already(tmp_path: Path, sandbox_in:
                 503,
             )
     found = {path_of(e): e for e in told.all}
-    assert len(told.all) == 4 and set(found) == {"/fail/app", "/fail/fast", "/status/503"}
+    # An old Starlette has put its handlers of statuses together as the application was made.
+    assert len(told.all) == 4 - IS_OLD and set(found) == {"/fail/app", "/fail/fast", "/status/503"}
     assert found["/fail/app"]["transaction"] == "/fail/{n}" and found["/fail/app"]["tags"] == {"n": "app"}
 
 
