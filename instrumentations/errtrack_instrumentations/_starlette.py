@@ -80,6 +80,13 @@ def describe(record: _asgi.Request, asgi: dict[str, Any], event: dict[str, Any])
             )
 
 
+def report_answered(error: Any) -> None:
+    """Report what an exception handler takes, by its status."""
+    status = getattr(error, "status_code", None)
+    if type(status) is int and status in options.current().starlette_failed_request_status_codes:
+        errtrack.report_exception(error, "starlette", handled=True)
+
+
 def note_scopes(error: Exception) -> None:
     """Keep with the request in hand what was said in the task that *error* comes out of: it was said of the error."""
     record, inner = _request.in_hand(), _asgi.innermost(error)

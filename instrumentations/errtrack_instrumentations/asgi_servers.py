@@ -9,7 +9,6 @@ captured last is delivered before uvicorn ends by a signal.
 
 from __future__ import annotations
 
-import signal
 import sys
 
 import errtrack
@@ -44,8 +43,10 @@ def deliver_before_the_signal(call: Call) -> Advice:
 
     Since 0.29 SIGTERM ends it that way, and no callback at exit is run.
     """
+    from signal import SIGTERM
+
     yield
-    if signal.SIGTERM in getattr(call.args[0], "_captured_signals", ()) and "errtrack.client" in sys.modules:
+    if SIGTERM in getattr(call.args[0], "_captured_signals", ()) and "errtrack.client" in sys.modules:
         errtrack.close()
 
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import errtrack
-from errtrack import options
 from errtrack.instrumentation import Call, Instrumentation, Patch, driven, is_async
 
 from . import _asgi, _starlette
@@ -61,7 +59,7 @@ def judge(call: Call) -> Advice:
     error = call.args[-1]
     handler = yield
     if handler is not None:
-        report_answered(error)
+        _starlette.report_answered(error)
     else:
         _starlette.note_scopes(error)
 
@@ -88,15 +86,8 @@ def watch_status_handler(call: Call) -> Advice:
 
 def answer(call: Call) -> Advice:
     """handler(request, exc) -> response"""
-    report_answered(call.args[-1])
+    _starlette.report_answered(call.args[-1])
     yield
-
-
-def report_answered(error: Any) -> None:
-    """Report what an exception handler takes, by its status."""
-    status = getattr(error, "status_code", None)
-    if type(status) is int and status in options.current().starlette_failed_request_status_codes:
-        errtrack.report_exception(error, "starlette", handled=True)
 
 
 def keep_body(call: Call) -> Advice:
