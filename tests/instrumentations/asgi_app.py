@@ -1,6 +1,7 @@
 """An ASGI application for the tests, of no framework: what it does is in the path. ``wrapped`` is watched by hand, too."""
 
 import asyncio
+import functools
 import os
 import threading
 import time
@@ -20,9 +21,17 @@ async def app(scope, receive, send):
     return await http(path, n, scope, receive, send)
 
 
+class Thing:
+    pass
+
+
 async def http(path, n, scope, receive, send):
     if path == "fail":
         raise RuntimeError("failed " + n)
+    if path == "named":
+        # As routers do that follow the specification's example.
+        scope["endpoint"] = {"function": http, "partial": functools.partial(http, path), "object": Thing()}[n]
+        raise RuntimeError("named " + n)
     if path == "exit":
         raise SystemExit(3)
     if path == "cancelled":

@@ -71,6 +71,8 @@ def ask_for_everything(told: Told, server: Server) -> None:
         told.answers[path] = server.get("/" + path)
     told.answers["fail"] = server.get("/fail?a=1&b=2", HEADERS)
     told.answers["traced"] = server.get("/traced/fail", INCOMING)
+    for kind in ("function", "partial", "object"):
+        server.get("/named?" + kind)
     for method in ("HEAD", "OPTIONS", "DELETE"):
         server.get("/%s/fail" % method, method=method)
     told.answers["count"] = server.get("/count", method="POST", body=b"x" * 300_000)
@@ -147,7 +149,7 @@ def test_every_event_is_one_that_is_expected(told: Told) -> None:
         "/OPTIONS/fail",
         "/DELETE/fail",
     ]
-    expected += ["/tags", "/tags", "/old/fail", "/odd\ufffd/fail", "/ws"]
+    expected += ["/named", "/named", "/named", "/tags", "/tags", "/old/fail", "/odd\ufffd/fail", "/ws"]
     seen = [e for e in told.all if not (OLD_UVICORN and "no close frame" in json.dumps(e))]
     log, *seen = seen
     # uvicorn answers 500 to a SystemExit and logs it: that is where it shows.
@@ -277,6 +279,16 @@ def test_transaction_of_a_request(traced: Told) -> None:
     assert (trace["op"], trace["origin"], trace["status"]) == ("http.server", "auto.http.asgi", "ok")
     assert ok["contexts"]["response"] == {"status_code": 200} and ok["tags"]["http.status_code"] == "200"
     assert ok["request"]["method"] == "GET"
+
+
+def test_endpoint_that_a_router_left_is_the_name(told: Told, traced: Told) -> None:
+    names = [(e["transaction"], e["transaction_info"]["source"]) for e in told.events("/named")]
+    assert names == [
+        ("asgi_app.http", "component"),
+        ("asgi_app.http", "component"),
+        ("asgi_app.Thing", "component"),
+    ]
+    assert [t["transaction"] for t in transactions(traced, "/named")] == [name for name, _ in names]
 
 
 def test_status_of_transactions(traced: Told) -> None:

@@ -185,6 +185,7 @@ def test_user_of_the_middleware_and_of_the_application(told: Told, traced: Told)
     ip = "127.0.0.1"
     assert traced.event("/sync/1")["user"] == {"username": "jane", "ip_address": ip}
     assert traced.event("/fail/1")["user"] == {"id": "1", "username": "jane", "ip_address": ip}
+    assert traced.event("/receive")["user"] == {"ip_address": ip}  # nobody has said who it is
     if traced.kind == "app":
         assert traced.event("/user")["user"] == {"username": "set by the application", "ip_address": ip}
     if told.kind == "app":

@@ -125,7 +125,8 @@ FACTS = {
         "test_asgi_requests time_after_the_answer_counts error_after_the_answer_and_error_that_the_server_raises"
     ),
     "9.1 name: endpoint, else path": (
-        "test_asgi_requests transaction_of_a_request test_starlette_requests names_by_endpoint transactions"
+        "test_asgi_requests transaction_of_a_request endpoint_that_a_router_left_is_the_name"
+        " test_starlette_requests names_by_endpoint transactions"
     ),
     "9.1 two requests at once": "test_asgi_servers two_hundred_requests_at_once_keep_apart",
     "9.1 nested middleware is one transaction": "test_asgi_requests nested_layers_are_one_transaction_and_one_event",
