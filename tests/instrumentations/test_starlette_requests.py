@@ -510,6 +510,7 @@ app = Starlette(routes=routes)
 def tagged(app):
     async def outer(scope, receive, send):
         errtrack.set_tag("of", "the outer application")
+        errtrack.add_breadcrumb(message="of the outer application")
         await app(scope, receive, send)
     return outer
 
@@ -522,7 +523,7 @@ def test_frameworks_behind_bridges_are_one_event_in_the_scopes_of_the_request(
 ) -> None:
     for module in ("a2wsgi", "flask", "django"):
         pytest.importorskip(module)
-    told = made(tmp_path, sandbox_in)
+    told = made(tmp_path, sandbox_in, **TRACED)
     told.sandbox.write("bridged.py", BRIDGED)
     paths = ["/%s/%s/fail" % (b, f) for b in ("a2wsgi", "starlette") for f in ("flask", "django")]
     with told.serve(sys.executable, "-m", "uvicorn", "--port", "PORT", "bridged:app") as server:
@@ -533,4 +534,7 @@ def test_frameworks_behind_bridges_are_one_event_in_the_scopes_of_the_request(
         framework = path.split("/")[2]
         assert value(event) == "in " + framework
         assert event["tags"] == {"of": "the outer application"}
+        crumbs = [crumb.get("message") for crumb in event["breadcrumbs"]["values"]]
+        assert crumbs.count("of the outer application") == 1
         assert main_exception(event)["mechanism"] == {"type": framework, "handled": False}
+    assert [path_of(t) for t in told.transactions] == paths
