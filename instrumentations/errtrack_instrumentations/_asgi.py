@@ -210,10 +210,12 @@ def innermost(error: Exception) -> Exception:
 
 
 def is_disconnect(error: BaseException, send: Any) -> bool:
-    """Whether *error* says that the client has gone: one of that name, or an OSError of the server's *send*."""
-    if type(error).__name__ in _GONE:
+    """Whether *error* says that the client has gone: one of that name, or one of the server's *send*."""
+    name = type(error).__name__
+    if name in _GONE:
         return True
-    if not isinstance(error, OSError):
+    # uvicorn before 0.24 lets out what websockets raises.
+    if not isinstance(error, OSError) and not name.startswith("ConnectionClosed"):
         return False
     function = getattr(send, "func", send)
     code = getattr(getattr(function, "__func__", function), "__code__", None)

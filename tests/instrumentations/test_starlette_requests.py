@@ -472,7 +472,10 @@ def test_every_server(tmp_path: Path, sandbox_in: Any, kind: str) -> None:
     told = made(tmp_path, sandbox_in)
     with told.serve(sys.executable, *SERVERS[kind]) as server:
         assert (server.get("/ok")[0], server.get("/fail/1")[0]) == (200, 500)
-        server.get("/stream")  # last: after it daphne answers nobody any more, with us or without
+        try:
+            server.get("/stream", timeout=5 if kind == "daphne" else 30)
+        except OSError:  # daphne leaves the answer open, with us or without
+            assert kind == "daphne"
     assert [(value(e), e["transaction"], e["tags"]) for e in told.all] == [
         ("failed 1", "/fail/{n}", {"n": "1"}), ("mid-stream", "/stream", {"n": "streamed"}),
     ]  # fmt: skip
