@@ -370,9 +370,12 @@ def test_methods_and_sampler(tmp_path: Path, sandbox_in: Any) -> None:
     assert asked[-1] == "asked /ws websocket.server /ws websocket"
 
 
-def test_root_path_stands_once_in_the_url(tmp_path: Path, sandbox_in: Any) -> None:
+@pytest.mark.parametrize("kind", ["uvicorn", "hypercorn"])
+def test_root_path_stands_once_in_the_url(tmp_path: Path, sandbox_in: Any, kind: str) -> None:
+    """uvicorn puts it before the path that an application is shown, hypercorn does not."""
+    pytest.importorskip(kind)
     told = Told(sandbox_in(tmp_path), APP)
-    with uvicorn(told, "asgi_app:app", "--root-path", "/base") as server:
+    with told.serve(sys.executable, *SERVERS[kind], "--root-path", "/base", "asgi_app:app") as server:
         server.get("/fail")
     event = told.all[0]
     assert event["request"]["url"] == "http://127.0.0.1:%d/base/fail" % server.port
