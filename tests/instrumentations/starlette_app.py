@@ -8,7 +8,7 @@ import threading
 
 from fastapi import APIRouter, FastAPI, WebSocket
 from starlette.applications import Starlette
-from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
+from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser, UnauthenticatedUser
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
@@ -21,10 +21,16 @@ from starlette.templating import Jinja2Templates
 import errtrack
 
 
+class Nobody(UnauthenticatedUser):
+    display_name = "anonymous"
+
+
 class Who(AuthenticationBackend):
     async def authenticate(self, conn):
         name = conn.headers.get("x-user")
-        return (AuthCredentials(["authenticated"]), SimpleUser(name)) if name else None
+        return (
+            (AuthCredentials(["authenticated"]), SimpleUser(name)) if name else (AuthCredentials(), Nobody())
+        )
 
 
 class Plain:
