@@ -30,7 +30,10 @@ SERVERS = {
     "uvicorn": ("uvicorn", (*UVICORN, "shop:app")),
     "uvicorn-h11": ("uvicorn", (*UVICORN, "--http", "h11", "shop:own")),
     "uvicorn-asgi2": ("uvicorn", (*UVICORN, "shop:double")),
-    "uvicorn-returning": ("uvicorn", (*UVICORN, "--interface", "asgi3", "shop:returning")),
+    "uvicorn-returning": (
+        "uvicorn",
+        (*UVICORN, "--no-proxy-headers", "--interface", "asgi3", "shop:returning"),
+    ),
     "uvicorn-no-lifespan": ("uvicorn", (*UVICORN, "shop:without_lifespan")),
     "uvicorn-workers": ("uvicorn", (*UVICORN, "--workers", "2", "shop:app")),
     "hypercorn": ("hypercorn", (*HYPERCORN, "shop:app")),
