@@ -67,6 +67,19 @@ def test_the_connection_is_kept(sender: Sender, sink: Sink) -> None:
     sender.close()
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux lets a program ask for it")
+def test_answer_in_two_pieces_is_not_waited_for(sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without TCP_NODELAY the second piece leaves when the first was acknowledged: 40 ms later, unless at once.
+    monkeypatch.setattr(sink._server.RequestHandlerClass, "disable_nagle_algorithm", False)
+    took = []
+    for _ in range(50):
+        began = time.monotonic()
+        assert sender.send(event()).status == 200
+        took.append(time.monotonic() - began)
+    assert sink.connections == 1
+    assert min(took[20:]) < 0.03  # of the first ones Linux acknowledges all at once
+
+
 def test_a_connection_that_the_server_gave_up_is_made_again(options: Options) -> None:
     with Sink() as first:
         sender = Sender(options, Dsn.parse(first.dsn), {})
