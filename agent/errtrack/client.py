@@ -116,7 +116,7 @@ class Client:
         self._storms = storms.Storms(
             options.max_events_per_minute, options.max_events_burst, self.transport.tally
         )
-        self._budget = budget.Budget(options)
+        self._budget = budget.Budget(options, self._note_cost)
         self._spotlight: Spotlight | None = None
         if options.spotlight:
             from errtrack.delivery.spotlight import Spotlight
@@ -331,6 +331,15 @@ class Client:
         """Captures have used their share of the processor: count this one, to be told later."""
         self._storms.only_count(storm, self._unseen)
         self.transport.lost("backpressure", "error")
+
+    def _note_cost(self, setting: str, what: str) -> None:
+        """For ``errtrack doctor``: captures of this process went over *setting*, and *what* gave way."""
+        from errtrack import breaker
+
+        try:
+            breaker.note(self.options, setting, what)
+        except OSError as fault:
+            guard.debug("cannot note that %s was reached: %s" % (setting, fault))
 
     def _unseen(self) -> Event:
         """What tells how many errors were only counted."""

@@ -225,7 +225,7 @@ class Instrumentation:
             "%s failed %d times (%s) and is switched off in this process; ERRTRACK_DEBUG=1 tells more"
             % (self.name, guard.MOST_FAULTS, type(error).__name__)
         )
-        breaker.note(options.current(), self.name, error)
+        breaker.note(options.current(), self.name, type(error).__name__)
 
     def _is_wanted(self) -> bool:
         """Not disabled, not failing, and the installed version is one that we know. The one place that asks."""

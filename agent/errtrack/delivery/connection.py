@@ -172,7 +172,7 @@ def _pool_classes(sender: Sender, plain: Any, connect_timeout: float) -> dict[st
         """Connect as urllib3 does, but with a socket that can be cut short from the first packet on."""
         host = getattr(self, "_dns_host", self.host).strip("[]").rstrip(".")
         failure: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM):
+        for family, kind, protocol, _, address in _addresses(host, self.port):
             made = plain(family, kind, protocol)
             try:
                 made.settimeout(min(connect_timeout, _left(sender)))
@@ -215,6 +215,15 @@ def _pool_classes(sender: Sender, plain: Any, connect_timeout: float) -> dict[st
         ConnectionCls = Https
 
     return {"http": HttpPool, "https": HttpsPool}
+
+
+def _addresses(host: str, port: int) -> Any:
+    try:
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except RuntimeError:  # gevent's asks in a thread of its own, and from 3.12 on none is to be had at exit
+        import _socket
+
+        return _socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
 
 
 #: Seconds of silence, seconds between probes, and how many of them: a minute and a half later a peer that has gone

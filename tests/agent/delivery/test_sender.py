@@ -68,7 +68,9 @@ def test_the_connection_is_kept(sender: Sender, sink: Sink) -> None:
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux lets a program ask for it")
-def test_answer_in_two_pieces_is_not_waited_for(sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answer_in_two_pieces_is_not_waited_for(
+    sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Without TCP_NODELAY the second piece leaves when the first was acknowledged: 40 ms later, unless at once.
     monkeypatch.setattr(sink._server.RequestHandlerClass, "disable_nagle_algorithm", False)
     took = []
