@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What a process had to leave out, noted for ``errtrack doctor``: an instrumentation that failed three times is off, and
-captures that cost more than they may are made smaller, or only counted.
+"""What a process had to leave out, noted for ``errtrack doctor``: an instrumentation that failed three times is off,
+and captures that cost more than they may are made smaller, or only counted.
 
 The file ``switched-off.txt`` in the state folder has a line for each: seconds since 1970, process, name of the
-instrumentation and class of its last error; or name of the setting and what gave way to it (``details``, ``events``). No
-messages: they may hold what an application would not want on disk.
+instrumentation and class of its last error; or name of the setting and what gave way to it (``details``, ``events``).
+No messages: they may hold what an application would not want on disk.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os
 
 
 def note(options: Options, name: str, why: str) -> None:
-    """Note that instrumentation *name* was switched off in this process for an error of class *why*; or that the setting
-    *name* has cost *why*. Raises ``OSError``.
+    """Note that instrumentation *name* was switched off in this process for an error of class *why*.
+
+    Or that the setting *name* has cost *why*. Raises ``OSError``.
     """
     if "_pytest" in sys.modules and not options.pytest:
         return

@@ -31,8 +31,8 @@ def survey(settings: Settings) -> list[Row]:
     """A row for each destination: ``destination``, ``folder``, ``waiting``, ``size``, ``oldest`` and so on.
 
     ``waiting`` is a number of events, ``in_use`` those of living processes, ``size`` in bytes, ``oldest`` seconds since
-    1970 or None, ``crashes`` and ``refused`` are numbers of files, ``unreadable`` of segments. ``storms`` are those of dead
-    processes that have errors to tell of which were held back: ``error`` and ``suppressed``, how many.
+    1970 or None, ``crashes`` and ``refused`` are numbers of files, ``unreadable`` of segments. ``storms``: of dead
+    processes, with errors that were held back and that nobody has told: ``error`` and ``suppressed``, how many.
     """
     from errtrack.delivery import places
 

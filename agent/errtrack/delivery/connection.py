@@ -242,8 +242,8 @@ def _keep_alive(made: socket.socket) -> None:
 def _expect(sender: Sender, found: socket.socket) -> None:
     """Wait for an answer on *found* no longer than there is time, and acknowledge its parts at once.
 
-    A server that writes head and body one after the other, as Python's own http.server does, waits between the two for an
-    acknowledgement, which Linux would put off for 40 ms: at exit, that is most of a second for twenty events.
+    A server that writes head and body one after the other, as Python's own http.server does, waits between the two for
+    an acknowledgement, which Linux would put off for 40 ms: at exit, that is most of a second for twenty events.
     """
     found.settimeout(_left(sender))
     option = getattr(socket, "TCP_QUICKACK", None)  # Linux; it does not last

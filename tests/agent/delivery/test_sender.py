@@ -131,6 +131,56 @@ def test_an_endless_answer_is_read_no_further_than_64_kib(sender: Sender, sink: 
     sender.close()
 
 
+BOMBS = {
+    "chunks": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"10000\r\n" + b"x" * 65_536 + b"\r\n",
+    ),
+    "one chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffff\r\n", b"x" * 65_536),
+    "packed": (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 99999999999\r\n\r\n",
+        gzip.compress(bytes(10_000_000)),
+    ),
+    "heads": (b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n" * 1000),
+    "one head": (b"HTTP/1.1 200 OK\r\nX-Sentry-Rate-Limits: ", b"9" * 65_536),
+    "statuses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_answers_without_end_of_every_kind_are_given_up(options: Options, bomb: str) -> None:
+    import resource
+
+    options.set("request_timeout", 3.0, "test")
+    head, more = BOMBS[bomb]
+    sent = 0
+
+    def answer() -> None:
+        nonlocal sent
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(100_000)
+            try:
+                connection.sendall(head)
+                while sent < 600_000_000:
+                    connection.sendall(more)
+                    sent += len(more)
+            except OSError:
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        sender = Sender(options, Dsn.parse("http://k@127.0.0.1:%d/1" % server.getsockname()[1]), {})
+        answered = sender.send(event())
+        sender.close()
+        thread.join(20)
+    assert not thread.is_alive()  # its connection was closed
+    assert answered.status in (0, 200)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000
+
+
 @pytest.mark.parametrize("mode", ["hang", "drip"])
 def test_an_answer_has_to_be_there_in_time(options: Options, sink: Sink, mode: str) -> None:
     options.set("request_timeout", 1.3, "test")

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import re
 import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from desk import Desk, Result, Sink, failure
