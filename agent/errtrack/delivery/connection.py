@@ -245,7 +245,10 @@ def _expect(sender: Sender, found: socket.socket) -> None:
     A server that writes head and body one after the other, as Python's own http.server does, waits between the two for
     an acknowledgement, which Linux would put off for 40 ms: at exit, that is most of a second for twenty events.
     """
-    found.settimeout(_left(sender))
+    left = sender.until - monotonic()
+    if left <= 0.0:  # a peer that always has one byte more to say would never be waited for
+        raise socket.timeout("timed out")
+    found.settimeout(left)
     option = getattr(socket, "TCP_QUICKACK", None)  # Linux; it does not last
     if option is not None:
         try:
