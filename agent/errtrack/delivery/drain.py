@@ -42,6 +42,7 @@ class Drain:
         self.busy_since = 0.0
         self.until: float | None = None
         self.stopped = False
+        self.delivered = 0
         #: No transaction is begun meanwhile.
         self.paused = False
         #: Held while a fork would leave the child with something half done: an import, a call into SQLite.

@@ -67,6 +67,8 @@ class Post:
         #: When whoever waits for us will leave, monotonic; only at exit without a thread.
         self.until: float | None = None
         self.stopped = False
+        #: Envelopes that the server has taken.
+        self.delivered = 0
         #: No request is begun meanwhile, and nothing is given up.
         self.paused = False
         #: Held while a fork would leave the child with something half done, such as an import.
@@ -221,6 +223,7 @@ class Post:
         if meaning == sender.DELIVERED:
             self._failures = self._broken = 0
             self.ready_at = 0.0
+            self.delivered += 1
             return _DONE
         if meaning in (sender.REFUSED, sender.TOO_LARGE) or (
             strict and answer.status and meaning != sender.LIMITED

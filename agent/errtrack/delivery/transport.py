@@ -205,13 +205,15 @@ class Transport:
             # already.
             if self._dsn is not None:
                 folder, was_over = self._folder(), worker.destination.stopped
+                had_taken = worker.destination.delivered
                 if away.is_known(folder):
                     timeout = min(timeout, AWAY_AT_EXIT)
                 settled = (
                     timeout > 0 and not worker.destination.is_in_trouble(began) and worker.wait(OWN, timeout)
                 )
                 if timeout > 0 and not was_over:
-                    away.tell(folder, not settled)
+                    # A server that takes one after the other, if slowly, is no reason for others not to wait.
+                    away.tell(folder, not settled and worker.destination.delivered == had_taken)
                 left = BACKLOG_AT_EXIT - (monotonic() - began)
                 if settled and left > 0:
                     worker.wait(BACKLOG, min(left, timeout))

@@ -63,6 +63,16 @@ def test_server_that_hangs_is_waited_for_once_a_minute_and_not_by_every_process(
     assert not mark.exists()
 
 
+def test_server_that_is_slow_but_answers_is_waited_for_by_the_next_process_too(
+    child: Child, sink: Sink
+) -> None:
+    sink.mode, sink.delay = "slow", 0.5
+    code = CLOSE + "transport.flush(1); transport.close(3)"
+    ids = ids_of(child.run(code, sink.dsn))
+    assert 0 < len(sink.event_ids()) < 20 and len(ids) == 20
+    assert list(child.folder.rglob("away")) == []
+
+
 @pytest.mark.parametrize("ending", ["os._exit(0)", "os.kill(os.getpid(), 15)", "os.kill(os.getpid(), 1)", "os.kill(os.getpid(), 9)", "os.abort()",
                                     "os.execv('/bin/true', ['true'])", "import ctypes; ctypes.string_at(0)"])  # fmt: skip
 def test_a_sudden_end_leaves_everything_to_the_next_process(child: Child, sink: Sink, ending: str) -> None:
