@@ -113,7 +113,7 @@ class Budget:
         now = monotonic()
         self._spent = max(0.0, self._spent - (now - self._at) * self._share) + _cpu() - meter.began
         self._at = now
-        if meter.over:
+        if meter._left_out:
             self._tell(meter.over, "details")
 
     def _tell(self, setting: str, what: str) -> None:
