@@ -17,6 +17,15 @@ from houses import python_of
 LAST = {
     "a callback registered before ours": "atexit.register(capture, 'late')\nerrtrack.capture_message('first')",
     "a callback registered after ours": "errtrack.capture_message('first')\natexit.register(capture, 'late')",
+    "a finaliser when modules go": (
+        "class Late:\n    capture = staticmethod(capture)\n    def __del__(self): self.capture('late')\n"
+        "kept = Late()\nerrtrack.capture_message('first')"
+    ),
+    "an error in a finaliser when modules go": (
+        "class Late:\n    capture = staticmethod(errtrack.capture_exception)\n"
+        "    def __del__(self):\n        try: {}['late']\n        except KeyError as error: self.capture(error)\n"
+        "kept = Late()\nerrtrack.capture_message('first')"
+    ),
     "a thread that outlives main": (
         "import threading, time\n"
         "def work():\n    time.sleep(0.3)\n    capture('late')\n"
@@ -37,7 +46,12 @@ def test_what_comes_last_is_stored_and_nobody_is_told(sandbox: Any, when: str, v
     sandbox.write("app.py", "import atexit, errtrack\ncapture = errtrack.capture_message\n" + LAST[when])
     done = sandbox.run(python, "-W", "error", "app.py")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert [event["logentry"]["formatted"] for event in sandbox.events()] == ["first", "late"]
+    first, last = sandbox.events()
+    assert first["logentry"]["formatted"] == "first"
+    if "exception" in last:
+        assert last["exception"]["values"][-1]["value"] == "'late'"
+    else:
+        assert last["logentry"]["formatted"] == "late"
 
 
 THREADS = """
