@@ -243,6 +243,17 @@ def test_faults_of_the_network_are_put_into_words(options: Options, sink: Sink) 
     assert unknown.meaning == "unreachable" and unknown.error
 
 
+def test_a_resolver_that_wants_a_thread_when_none_is_to_be_had_is_done_without(
+    sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def threaded(*_: object) -> object:  # as gevent's at exit, from Python 3.12 on
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", threaded)
+    assert sender.send(event()).status == 200
+    sender.close()
+
+
 def test_our_own_requests_are_known_as_such(
     options: Options, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
