@@ -74,6 +74,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def counts(session: nox.Session) -> None:
+    """Every count of `bench/budgets.toml`, by valgrind, those of traced requests with it: ten minutes."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "tests/bench", *session.posargs, env={"ERRTRACK_TEST_LEVEL": "faults"})
+
+
+@nox.session(python="3.11")
 def peers(session: nox.Session) -> None:
     """Errtrack beside sentry-sdk and ddtrace, fault by fault: a table in Markdown; some minutes."""
     session.install("-e", ".")

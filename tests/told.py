@@ -32,6 +32,8 @@ class Told:
         shutil.copy(app, sandbox.folder / app.name)
         sandbox.write("spy.py", _SPY)
         self.answers: dict[str, Any] = {}
+        self.output = ""
+        self.kind = ""
         self._events: list[dict[str, Any]] | None = None
         self.env = env
         if "ERRTRACK_TRACES_SAMPLE_RATE" in env:

@@ -148,6 +148,9 @@ async def without_lifespan(scope, receive, send):
     assert scope["type"] == "http"
     await app(scope, receive, send)
 
+def returning(scope, receive, send):
+    return app(scope, receive, send)
+
 def double(scope):
     async def instance(receive, send):
         await app(scope, receive, send)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""An instrumentation that failed three times is off for its process; here is noted which, for ``errtrack doctor``.
+"""What a process had to leave out, noted for ``errtrack doctor``: an instrumentation that failed three times is off,
+and captures that cost more than they may are made smaller, or only counted.
 
-The file ``switched-off.txt`` in the state folder has a line for each: seconds since 1970, process, name, class of the
-last error. No messages: they may hold what an application would not want on disk.
+The file ``switched-off.txt`` in the state folder has a line for each: seconds since 1970, process, name of the
+instrumentation and class of its last error; or name of the setting and what gave way to it (``details``, ``events``).
+No messages: they may hold what an application would not want on disk.
 """
 
 from __future__ import annotations
@@ -28,8 +30,11 @@ LARGEST = 65_536
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
-def note(options: Options, name: str, error: BaseException) -> None:
-    """Note that instrumentation *name* was switched off in this process. Raises ``OSError``."""
+def note(options: Options, name: str, why: str) -> None:
+    """Note that instrumentation *name* was switched off in this process for an error of class *why*.
+
+    Or that the setting *name* has cost *why*. Raises ``OSError``.
+    """
     if "_pytest" in sys.modules and not options.pytest:
         return
     folder = places.state_folder(options)
@@ -40,14 +45,14 @@ def note(options: Options, name: str, error: BaseException) -> None:
     try:
         if os.fstat(descriptor).st_size > LARGEST:
             os.ftruncate(descriptor, 0)
-        line = "%d %d %s %s\n" % (time(), os.getpid(), name, type(error).__name__)
+        line = "%d %d %s %s\n" % (time(), os.getpid(), name, why)
         os.write(descriptor, line.encode("utf-8", "replace"))
     finally:
         os.close(descriptor)
 
 
 def noted(options: Options, environ: Mapping[str, str] | None = None) -> list[tuple[str, int, str, float]]:
-    """What was noted in the last day, as (name, process, class of the error, seconds since 1970)."""
+    """What was noted in the last day, as (name, process, class of the error or what gave way, seconds since 1970)."""
     found = []
     folders = places.state_folders(options, environ)
     if options.store and os.path.isdir(folders[0]):

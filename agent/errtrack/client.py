@@ -116,7 +116,7 @@ class Client:
         self._storms = storms.Storms(
             options.max_events_per_minute, options.max_events_burst, self.transport.tally
         )
-        self._budget = budget.Budget(options)
+        self._budget = budget.Budget(options, self._note_cost)
         self._spotlight: Spotlight | None = None
         if options.spotlight:
             from errtrack.delivery.spotlight import Spotlight
@@ -332,6 +332,15 @@ class Client:
         self._storms.only_count(storm, self._unseen)
         self.transport.lost("backpressure", "error")
 
+    def _note_cost(self, setting: str, what: str) -> None:
+        """For ``errtrack doctor``: captures of this process went over *setting*, and *what* gave way."""
+        from errtrack import breaker
+
+        try:
+            breaker.note(self.options, setting, what)
+        except OSError as fault:
+            guard.debug("cannot note that %s was reached: %s" % (setting, fault))
+
     def _unseen(self) -> Event:
         """What tells how many errors were only counted."""
         text = "errors were only counted: captures had used their share of the processor (max_capture_cpu)"
@@ -410,8 +419,7 @@ class Client:
             self.transport.lost(reason, "error")
             return
         spans = event.get("spans")
-        self.transport.lost(reason, "transaction")
-        self.transport.lost(reason, "span", 1 + (len(spans) if type(spans) is list else 0))
+        self.transport.lost_transaction(reason, 1 + (len(spans) if type(spans) is list else 0))
 
     def _tell_leftovers(self, quiet: float = 0.0) -> None:
         """One last, short event for each storm that ended *quiet* seconds ago with something held back."""

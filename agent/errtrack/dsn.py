@@ -8,6 +8,8 @@ first event, where ``urllib.parse`` alone would cost more than the whole boot.
 
 from __future__ import annotations
 
+import sys
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HEX = "0123456789abcdefABCDEF"
 
@@ -54,7 +56,10 @@ class Dsn:
         prefix, _, project = path.rstrip("/").rpartition("/")
         if not project:
             raise BadDsn("it has no project id at the end of its path")
-        if any(c.isspace() or ord(c) < 32 for c in text.strip()):
+        text = text.strip()
+        if not (text.isascii() and text.isprintable() and " " not in text) and any(
+            c.isspace() or ord(c) < 32 for c in text
+        ):
             raise BadDsn("it contains white space")
         prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
         return cls(scheme, _unquote(public_key), _unquote(secret), host, port, prefix, project)
@@ -109,7 +114,8 @@ def digest_of(text: str) -> str:
 
 def _sha256(data: bytes) -> str:
     # hashlib loads OpenSSL, three milliseconds in the middle of a first event; the plain C module has the same answer.
-    for name in ("_sha2", "_sha256", "hashlib"):
+    # To look for a module that is not there is dear as well.
+    for name in ("_sha2" if sys.version_info >= (3, 12) else "_sha256", "hashlib"):
         try:
             digest: str = __import__(name).sha256(data).hexdigest()
             return digest

@@ -12,26 +12,30 @@ handler can lose the call, repeat it or swallow its exception, and our faults st
 Before the call: above the ``yield``; after it: below. The call's exception is raised at the ``yield``. Change what
 goes in by assigning ``call.args`` or ``call.kwargs``; replace what comes out by ``return new``.
 
+Where a call happens all the time, a handler is written in :class:`~errtrack.driver.Steps` instead.
+
 Nothing is imported at top level: hooks on modules of the standard library fire in the middle of other imports.
 """
 
 from __future__ import annotations
 
+from errtrack.driver import Call, Changed, Steps, driven, is_async, shielded, static
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
     from typing import Any
 
-    Advice = Generator[None, Any, Any]
-    Handler = Callable[["Call"], Advice]
+    from errtrack.driver import Advice
+
+__all__ = (
+    "Advice", "Call", "Changed", "Instrumentation", "OnImport", "Patch", "Steps", "active", "driven", "is_async",
+    "shielded", "trace_now",
+)  # fmt: skip
 
 #: Methods of classes written in C or Rust: a function in their place is bound as they are.
 _BOUND_AS_FUNCTIONS = (type(list.append), type(object.__init__))
-
-# inspect.CO_COROUTINE, and CO_VARARGS with CO_VARKEYWORDS, without importing inspect
-_COROUTINE = 0x80
-_VARIADIC = 0x04 | 0x08
 
 #: Everything applied in this process, by name, for ``errtrack doctor`` and the ``sdk.integrations`` of events.
 active: dict[str, Instrumentation] = {}
@@ -40,71 +44,27 @@ active: dict[str, Instrumentation] = {}
 _untraced: list[tuple[Instrumentation, Patch, ModuleType]] = []
 
 
-class Call:
-    """One call of a patched function: its arguments, which a handler may replace before its ``yield``."""
-
-    __slots__ = ("args", "kwargs")
-
-    #: Whether the driver awaits the call: what a handler's ``yield`` gives is then the result, and no coroutine.
-    awaited = False
-
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.args = args
-        self.kwargs = kwargs
-
-    def get(self, position: int, name: str, default: Any = None) -> Any:
-        """The argument at *position* (counting ``self``) or called *name*."""
-        if name in self.kwargs:
-            return self.kwargs[name]
-        return self.args[position] if len(self.args) > position else default
-
-    def replace(self, position: int, name: str, value: Any) -> None:
-        """Pass *value* on in place of the argument at *position* or called *name*."""
-        if name in self.kwargs or len(self.args) <= position:
-            self.kwargs = {**self.kwargs, name: value}
-        else:
-            self.args = self.args[:position] + (value,) + self.args[position + 1 :]
-
-
-class _EmptyCall(Call):
-    """A call that the driver fills: on the path of every patched call a constructor in Python is too dear."""
-
-    __slots__ = ()
-
-    __init__ = object.__init__
-
-
-class AwaitedCall(Call):
-    """One call of a patched coroutine function."""
-
-    __slots__ = ()
-
-    awaited = True
-
-
 class Patch:
     """One patch point: *attribute* (``function`` or ``Class.method``) of *module*, and the handler for its calls.
 
     ``skip(args)`` tells calls apart that are none of the handler's business, such as the inner of two layers; it may
-    do by itself the little that there is to do. A handler that is to run *after* calls that happen all the time is a
-    plain function with the parameters of what it follows, one that is to see what they *returned* one of (args,
-    kwargs, result): both are cheaper. What is *traced* only is left alone until tracing is on.
+    do by itself the little that there is to do. Where calls happen all the time, the handler is in
+    :class:`~errtrack.driver.Steps`, which have no *skip*; or, if it only runs *after* them, however they end, a plain
+    function with their own parameters. What is *traced* only is left alone until tracing is on.
     """
 
-    __slots__ = ("after", "attribute", "handler", "module", "returned", "skip", "traced")
+    __slots__ = ("after", "attribute", "handler", "module", "skip", "traced")
 
     def __init__(
         self,
         module: str,
         attribute: str,
-        handler: Callable[..., Any],
+        handler: Callable[..., Any] | Steps,
         skip: Callable[[Any], bool] | None = None,
         after: bool = False,
-        returned: bool = False,
         traced: bool = False,
     ) -> None:
         self.after = after
-        self.returned = returned
         self.traced = traced
         self.module = module
         self.attribute = attribute
@@ -225,7 +185,7 @@ class Instrumentation:
             "%s failed %d times (%s) and is switched off in this process; ERRTRACK_DEBUG=1 tells more"
             % (self.name, guard.MOST_FAULTS, type(error).__name__)
         )
-        breaker.note(options.current(), self.name, error)
+        breaker.note(options.current(), self.name, type(error).__name__)
 
     def _is_wanted(self) -> bool:
         """Not disabled, not failing, and the installed version is one that we know. The one place that asks."""
@@ -264,7 +224,7 @@ class Instrumentation:
         *path, attribute = patch.attribute.split(".")
         for part in path:
             owner = vars(owner).get(part) if part in vars(owner) else getattr(owner, part, None)
-        original = _static(owner, attribute)
+        original = static(owner, attribute)
         if original is None:
             self.missing.append(patch.target)
             guard.debug("%s has no %s; left alone" % (patch.module, patch.attribute))
@@ -293,284 +253,6 @@ def _is_traced() -> bool:
     return now.traces_sample_rate is not None or now.traces_sampler is not None
 
 
-def driven(
-    name: str, handler: Handler, original: Callable[..., Any], skip: Callable[[Any], bool] | None = None
-) -> Callable[..., Any]:
-    """Return a function that calls *original* with *handler* around it; async where *original* is.
-
-    *name* is the instrumentation that an internal fault is counted for. A call for which ``skip(args)`` is true is
-    none of the handler's business, and costs next to nothing.
-    """
-    from errtrack import guard
-
-    def fault(name: str, error: BaseException) -> None:
-        nonlocal handler
-        if guard.fault(name, error):
-            handler = _idle  # whoever holds this wrapper is left in peace from now on
-
-    def begin(call: Call) -> Advice | None:
-        args, kwargs = call.args, call.kwargs
-        try:
-            advice = handler(call)
-            advice.send(None)
-            return advice
-        except StopIteration:
-            return None  # the handler had nothing to do after the call
-        except Exception as error:
-            call.args, call.kwargs = args, kwargs
-            fault(name, error)
-            return None
-
-    def end(advice: Advice, result: Any) -> Any:
-        try:
-            advice.send(result)
-        except StopIteration as stop:
-            return result if stop.value is None else stop.value
-        except Exception as error:
-            fault(name, error)
-            return result
-        return too_many(advice, result)
-
-    def too_many(advice: Advice, result: Any) -> Any:
-        try:
-            advice.close()
-            raise RuntimeError("a handler yields once")
-        except Exception as error:
-            fault(name, error)
-        return result
-
-    def fail(advice: Advice, raised: BaseException) -> None:
-        tb = raised.__traceback__
-        try:
-            advice.throw(raised)
-        except StopIteration:
-            pass
-        except Exception as error:
-            # PEP 479: a StopIteration that leaves a generator becomes a RuntimeError caused by it.
-            if error is not raised and error.__cause__ is not raised:
-                fault(name, error)
-        except BaseException as error:
-            if error is not raised:
-                raise
-        finally:
-            # The way through the handler is not part of the application's story.
-            raised.__traceback__ = tb
-
-    if is_async(original):
-
-        async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
-            skips = False
-            try:
-                skips = skip is not None and skip(args)
-            except Exception as error:
-                fault(name, error)
-            if skips:
-                return await original(*args, **kwargs)
-            call = AwaitedCall(args, kwargs)
-            advice = begin(call)
-            if advice is None:
-                return await original(*call.args, **call.kwargs)
-            try:
-                result = await original(*call.args, **call.kwargs)
-            except BaseException as error:
-                fail(advice, error)
-                raise
-            return end(advice, result)
-
-        return _dressed(_with_parameters(async_wrapper, original), original)
-
-    # What follows is `begin` and `end` once more, without the calls: this is the path of every patched call.
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        skips = False
-        try:
-            skips = skip is not None and skip(args)
-        except Exception as error:
-            fault(name, error)
-        if skips:
-            return original(*args, **kwargs)
-        call = _EmptyCall()
-        call.args = args
-        call.kwargs = kwargs
-        advice: Advice | None = None
-        try:
-            advice = handler(call)
-            advice.send(None)
-        except StopIteration:
-            advice = None
-        except Exception as error:
-            call.args, call.kwargs = args, kwargs
-            advice = None
-            fault(name, error)
-        try:
-            result = original(*call.args, **call.kwargs)
-        except BaseException as error:
-            if advice is not None:
-                fail(advice, error)
-            raise
-        if advice is None:
-            return result
-        try:
-            advice.send(result)
-        except StopIteration as stop:
-            return result if stop.value is None else stop.value
-        except Exception as error:
-            fault(name, error)
-            return result
-        return too_many(advice, result)
-
-    return _dressed(wrapper, original)
-
-
-def followed(name: str, handler: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls *original* and then, however that ended, *handler* with the same arguments."""
-    from errtrack import guard
-
-    def failed(error: Exception) -> None:
-        nonlocal handler
-        if guard.fault(name, error):
-            handler = _nothing
-
-    code = getattr(original, "__code__", None)
-    if code is not None and _takes_two(code):
-        # A method with one argument: without a tuple and a dict for each call.
-        def method(self: Any, argument: Any) -> Any:
-            try:
-                return original(self, argument)
-            finally:
-                try:
-                    handler(self, argument)
-                except Exception as error:
-                    failed(error)
-
-        # Called by keyword, it has the names that it had.
-        names = code.co_varnames[:2] + method.__code__.co_varnames[2:]
-        method.__code__ = method.__code__.replace(co_varnames=names)
-        method.__defaults__ = original.__defaults__
-        return _dressed(method, original)
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return original(*args, **kwargs)
-        finally:
-            try:
-                handler(*args, **kwargs)
-            except Exception as error:
-                failed(error)
-
-    return _dressed(wrapper, original)
-
-
-def _takes_two(code: Any) -> bool:
-    """Whether a function takes two arguments, by place or by name, and nothing else."""
-    return (
-        code.co_argcount == 2
-        and not code.co_posonlyargcount
-        and not code.co_kwonlyargcount
-        and not code.co_flags & _VARIADIC
-        and "error" not in code.co_varnames[:2]
-    )
-
-
-def returning(name: str, handler: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls *original* and then, where that has returned, *handler* with the result, too."""
-    from errtrack import guard
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        nonlocal handler
-        result = original(*args, **kwargs)
-        try:
-            handler(args, kwargs, result)
-        except Exception as error:
-            if guard.fault(name, error):
-                handler = _nothing
-        return result
-
-    return _dressed(wrapper, original)
-
-
-def is_async(function: Any) -> bool:
-    """True for what ``await`` is needed on: a coroutine function, or an object whose ``__call__`` is one."""
-    for candidate in (function, _static(type(function), "__call__")):
-        code = getattr(getattr(candidate, "__func__", candidate), "__code__", None)
-        if code is not None:
-            return bool(getattr(code, "co_flags", 0) & _COROUTINE)
-    return False
-
-
-def shielded(name: str, function: Callable[..., Any]) -> Callable[..., None]:
-    """A callback for a library's own registration (signals, listeners): our fault never reaches the library."""
-    from errtrack.guard import fault
-
-    def callback(*args: Any, **kwargs: Any) -> None:
-        nonlocal function
-        try:
-            function(*args, **kwargs)
-        except Exception as error:
-            if fault(name, error):
-                function = _nothing
-
-    return callback
-
-
-def _idle(call: Call) -> Advice:
-    """any function: the handler of what has been switched off"""
-    yield
-
-
-def _nothing(*args: Any, **kwargs: Any) -> None:
-    """The callback of what has been switched off."""
-
-
-def _with_parameters(wrapper: Callable[..., Any], original: Any) -> Callable[..., Any]:
-    """*wrapper* with the parameters that *original* cannot be called without.
-
-    A coroutine function notices bad arguments as it is called. uvicorn calls an ASGI application without any, to see
-    whether it is a factory of applications.
-    """
-    function = getattr(original, "__func__", original)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        function = getattr(
-            _static(type(original), "__call__"), "__func__", _static(type(original), "__call__")
-        )
-        code = getattr(function, "__code__", None)
-    needed = code.co_argcount - len(getattr(function, "__defaults__", None) or ()) if code is not None else 0
-    names = code.co_varnames[0 if function is original else 1 : needed] if code is not None else ()
-    if not names or not all(name.isidentifier() for name in names):
-        return wrapper
-    listed = ", ".join(names)
-    text = "async def async_wrapper(%s, *a_, **k_): return await w_(%s, *a_, **k_)" % (listed, listed)
-    namespace: dict[str, Any] = {"__name__": __name__, "w_": wrapper}
-    exec(compile(text, "<errtrack>", "exec"), namespace)
-    made: Callable[..., Any] = namespace["async_wrapper"]
-    return made
-
-
-def _dressed(wrapper: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
-        value = getattr(original, attribute, None)
-        if value is not None:
-            setattr(wrapper, attribute, value)
-    try:
-        wrapper.__dict__.update(vars(original))
-    except TypeError:
-        pass
-    wrapper.__wrapped__ = original  # type: ignore[attr-defined]
-    wrapper.__errtrack_driven__ = True  # type: ignore[attr-defined]
-    return wrapper
-
-
-def _static(owner: Any, attribute: str) -> Any:
-    """The attribute as it is stored, without binding it; through the base classes."""
-    if owner is None:
-        return None
-    for place in getattr(owner, "__mro__", (owner,)):
-        found = vars(place).get(attribute)
-        if found is not None:
-            return found
-    return None
-
-
 def _is_driven(stored: Any) -> bool:
     if hasattr(type(stored), "_self_errtrack_driven"):
         return True
@@ -585,9 +267,9 @@ def _replacement(name: str, patch: Patch, original: Any) -> Any:
     if kind in (classmethod, staticmethod):
         return kind(driven(name, patch.handler, original.__func__, patch.skip))
     if patch.after:
-        return followed(name, patch.handler, original)
-    if patch.returned:
-        return returning(name, patch.handler, original)
+        from errtrack.driver_flat import followed
+
+        return followed(name, patch.handler, original)  # type: ignore[arg-type] # those have no steps
     if getattr(original, "__code__", None) is not None or kind in _BOUND_AS_FUNCTIONS:
         return driven(name, patch.handler, original, patch.skip)
     if kind is type(len) and "." not in patch.attribute:

@@ -25,6 +25,8 @@ try:
 except OSError:
     STARTED_IN = ""
 
+_PREFIX = "ERRTRACK_"
+
 _TRUE = frozenset(("1", "true", "t", "yes", "y", "on"))
 _FALSE = frozenset(("0", "false", "f", "no", "n", "off"))
 
@@ -260,12 +262,14 @@ def optional_ratio(value: Any) -> float | None:
 class Option:
     """One setting. ``unit`` and ``help`` are what the documentation and ``config.example.toml`` say of it."""
 
-    __slots__ = ("convert", "default", "help", "name", "sentry_env", "unit")
+    __slots__ = ("attribute", "convert", "default", "help", "name", "sentry_env", "unit")
 
     def __init__(
         self, name: str, default: Any, convert: Converter, unit: str, help: str, sentry_env: str | None = None
     ) -> None:
         self.name = name
+        #: Its attribute on :class:`Options`: ``flask.transaction_style`` is ``flask_transaction_style``.
+        self.attribute = name.replace(".", "_")
         self.default = default
         self.convert = convert
         self.unit = unit
@@ -275,12 +279,7 @@ class Option:
     @property
     def env(self) -> str:
         """Its environment variable: ``max_breadcrumbs`` is ``ERRTRACK_MAX_BREADCRUMBS``."""
-        return "ERRTRACK_" + self.name.replace(".", "_").upper()
-
-    @property
-    def attribute(self) -> str:
-        """Its attribute on :class:`Options`: ``flask.transaction_style`` is ``flask_transaction_style``."""
-        return self.name.replace(".", "_")
+        return _PREFIX + self.attribute.upper()
 
 
 # fmt: off
@@ -389,6 +388,7 @@ _TABLE: tuple[Option, ...] = (
     Option("sanic.unsampled_statuses", Statuses(("404",)), statuses, "list", "Sanic requests answered with one of these are no transactions: [\"404\"]."),
     Option("starlette.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "Exceptions that a handler answers with one of these are reported: [\"403\", \"500-599\"]. FastAPI's too."),
     Option("starlette.transaction_style", "url", choice("url", "endpoint"), "url or endpoint", "Name of a Starlette or FastAPI request: its route's path or its endpoint."),
+    Option("starlette.middleware_spans", False, boolean, "true/false", "Spans for each middleware, and for what it receives and sends. FastAPI's too."),
     Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in ERRTRACK_TRACE and ERRTRACK_BAGGAGE (for sentry_sdk: SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE)."),
     Option("sys_exit.capture_successful_exits", False, boolean, "true/false", "Report sys.exit(0) and sys.exit(None) as well."),
     Option("loguru.level", "INFO", log_level, "level or none", "From which level on loguru's messages become breadcrumbs."),
@@ -406,6 +406,8 @@ _TABLE: tuple[Option, ...] = (
 # fmt: on
 
 OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
+
+_DEFAULTS = {option.attribute: option.default for option in _TABLE}
 
 #: Set by the launcher: which ERRTRACK_* variables it set from its own options, as ``dsn,environment``.
 LAUNCHER_MARK = "ERRTRACK_RUN_OPTIONS"
@@ -434,8 +436,7 @@ class Options:
         self._sources: dict[str, str] = {}
         self.problems = []
         self.config_file = None
-        for option in _TABLE:
-            setattr(self, option.attribute, option.default)
+        vars(self).update(_DEFAULTS)
 
     if TYPE_CHECKING:
 
@@ -556,20 +557,24 @@ def _toml_parser() -> Any:
 
 def _read_environment(options: Options, environ: Mapping[str, str]) -> None:
     from_launcher = environ.get(LAUNCHER_MARK, "").split(",")
+    # Asked for its names once: each look into os.environ encodes a name, and most options are not there.
+    others = {name for name in environ if name.startswith(_PREFIX)} - INTERNAL_VARIABLES
+    set_here = {name[len(_PREFIX) :].lower() for name in others}
     for option in _TABLE:
-        value = environ.get(option.env)
+        value = None
+        if option.attribute in set_here:
+            value = environ.get(option.env)
+            others.discard(option.env)
         if value is not None and (value or option.convert in (text, dsn_text)):
             launcher_option = option.name in from_launcher
             options.set(option.name, value, "--" + option.name if launcher_option else option.env)
         elif option.sentry_env and environ.get(option.sentry_env):
             options.set(option.name, environ[option.sentry_env], option.sentry_env)
-    known = {option.env for option in _TABLE}
-    for name in environ:
-        if name.startswith("ERRTRACK_") and name not in known and name not in INTERNAL_VARIABLES:
-            # Only a likely misspelling is told: Kubernetes sets ERRTRACK_SERVICE_HOST and the like by itself.
-            near = nearest(name[9:], [variable[9:] for variable in known])
-            if near:
-                options.problems.append("%s: unknown setting: did you mean ERRTRACK_%s?" % (name, near))
+    for name in sorted(others):
+        # Only a likely misspelling is told: Kubernetes sets ERRTRACK_SERVICE_HOST and the like by itself.
+        near = nearest(name[len(_PREFIX) :], [option.attribute.upper() for option in _TABLE])
+        if near:
+            options.problems.append("%s: unknown setting: did you mean ERRTRACK_%s?" % (name, near))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

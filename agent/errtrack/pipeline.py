@@ -215,14 +215,19 @@ class Pipeline:
             )
 
     def _trace_of(self, event: Event, chain: tuple[Scope, ...]) -> dict[str, Any]:
-        """The ``trace`` of the envelope: what servers sample the whole trace by."""
+        """The ``trace`` of the envelope: what servers sample the whole trace by.
+
+        Our own key is left to whoever sends it: nothing of the DSN is written to disk.
+        """
         trace_id = event["contexts"]["trace"]["trace_id"]
         unit = chain[1] if len(chain) > 1 else chain[0]
         found = tracing.dynamic_context(unit, self._options, event.get("type") == "transaction")
-        if found.get("trace_id") == trace_id and found.get("public_key"):
-            return found
         assert self._dsn is not None
-        return {"trace_id": trace_id, "public_key": self._dsn.public_key}
+        if found.get("trace_id") != trace_id or not found.get("public_key"):
+            return {"trace_id": trace_id}
+        if found["public_key"] != self._dsn.public_key:
+            return found  # whoever began the trace has a DSN of its own
+        return {name: value for name, value in found.items() if name != "public_key"}
 
     def static(self) -> dict[str, Any]:
         """What is the same on every event of this process; found out at the first one."""

@@ -18,7 +18,6 @@ from time import monotonic
 
 from errtrack.capture import event as events
 from errtrack.capture.shapes import label_of
-from errtrack.delivery.tally import LONGEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ QUIET = 60.0
 TOLD_AT_ONCE = 20
 
 #: Places of a traceback that are looked at, from where it was caught on.
-_PLACES = 100
+_PLACES = (None,) * 100
 
 #: Under which name the count stands in an event's ``extra``.
 COUNT = "suppressed_events"
@@ -148,7 +147,7 @@ class Storm:
         tally = self._tally() if last is not None else None
         if last is None or tally is None or not tally.has_room():
             return None
-        made = tally.slot(events.encode(last, LONGEST))
+        made = tally.slot(events.encode(last, tally.longest))
         if made is None:
             return None
         slot = self._slots.setdefault("", made)
@@ -279,10 +278,12 @@ def key_of(error: BaseException, tb: TracebackType | None) -> Any:
             frame = frame.f_back
         if frame is not None:
             parts += (frame.f_code.co_filename, frame.f_code.co_name, frame.f_lineno)
-    left = _PLACES
-    while tb is not None and left:
+    for _ in _PLACES:
+        if tb is None:
+            break
         code = tb.tb_frame.f_code
-        parts += (code.co_filename, code.co_name, tb.tb_lasti)
+        parts.append(code.co_filename)
+        parts.append(code.co_name)
+        parts.append(tb.tb_lasti)
         tb = tb.tb_next
-        left -= 1
     return hash(tuple(parts))

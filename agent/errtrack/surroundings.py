@@ -8,6 +8,7 @@ https://opentelemetry.io/docs/specs/semconv/resource/ has the names.
 from __future__ import annotations
 
 import os
+from _io import FileIO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _line(path: str) -> str:
 
 def _read(path: str) -> str:
     try:
-        with open(path, "rb") as file:
+        with FileIO(path) as file:  # open() is gone when the last finalisers run
             return file.read(100_000).decode("utf-8", "replace")
     except (OSError, ValueError):
         return ""

@@ -80,10 +80,9 @@ class Tracer:
         decided = rate >= 1.0 or (rate > 0 and propagation.sample_rand < rate)
         propagation.sample_rate = rate
         propagation.sampled = decided
-        propagation.headers = None
+        propagation.headers = propagation.lines = None
         if not decided:
-            self._client.transport.lost(reason, "transaction")
-            self._client.transport.lost(reason, "span")
+            self._client.transport.lost_transaction(reason, 1)
             return None
         return Transaction(propagation, scope, op, name, source, origin, self._finished, self._most)
 
@@ -140,8 +139,7 @@ class Tracer:
         try:
             reason = "event_processor" if transaction.is_dropped else "backpressure"
             if transaction.is_dropped or self._has_no_room():
-                self._client.transport.lost(reason, "transaction")
-                self._client.transport.lost(reason, "span", 1 + len(transaction.spans))
+                self._client.transport.lost_transaction(reason, 1 + len(transaction.spans))
                 return
             name = (transaction.name, transaction.source)
             self._client.capture_transaction(event_of(transaction), transaction.scope, name)

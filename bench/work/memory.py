@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 
 import agents
 import failing
@@ -28,6 +29,7 @@ def main(few: int, many: int, wait: float) -> None:
         if number % 100 == 99:
             agents.flush(wait)
         if number == few - 1:
+            time.sleep(1.0)  # a thread that delivers may still be importing what it needs
             after_few = resident()
     agents.report(start=at_start, few=after_few, growth=resident() - after_few)
 

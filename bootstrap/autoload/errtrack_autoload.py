@@ -17,9 +17,12 @@ def start() -> None:
         return
     try:
         from errtrack_run import boot
-    except Exception:  # not installed here, or another version's
-        return
-    boot.boot()
+
+        boot.boot()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # not installed here, or damaged; one that escapes would end the interpreter
+        pass
 
 
 def _is_on(variable: str, default: str) -> bool:

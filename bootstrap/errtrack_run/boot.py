@@ -3,31 +3,32 @@
 
 A finder waits for the libraries of the catalogue, ``sys.excepthook`` for the end of the program, ``atexit``
 for what is still to be sent. The client is loaded when the first of them is touched. No thread, no process,
-no socket, no file, no signal handler. A step that fails leaves its part of the interpreter as it was, and
-the others go on.
+no socket, no file, no signal handler.
 
 Every instrumented Python reads this file as it starts; where nothing can be compiled in advance, each line of it is
 compiled each time. So here is what any Python needs: what a hooked name asks for is in ``import_hook``, what comes
-after it and what faults need in ``hooking``, what only some forks need in ``forks``.
+after it and what faults need in ``hooking``, what only some starts need in ``circumstances``, and what only some
+forks need in ``forks``.
 """
 
 import _imp
 import atexit
 import os
 import sys
-from _frozen_importlib_external import SourceFileLoader
+
+from errtrack_run import beside, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any  # noqa: F401  # in comments, which nothing compiles
 
 #: Waited for whatever the catalogue says: our packages, and the client, which is told how it was started.
-_OWN = ("errtrack", "errtrack_instrumentations", "errtrack_run", "errtrack.client")
-_CHOICES = ("ERRTRACK_ENABLE", "ERRTRACK_DISABLE", "ERRTRACK_CONFIG", "ERRTRACK_FUNCTIONS_TO_TRACE")
-_OFF = ("0", "false", "f", "no", "n", "off")
+_OWN = "errtrack errtrack_instrumentations errtrack_run errtrack.client"
+#: Variables that may switch instrumentations on or off.
+_CHOICES = "ERRTRACK_ENABLE ERRTRACK_DISABLE ERRTRACK_CONFIG ERRTRACK_FUNCTIONS_TO_TRACE"
 
 #: The finder of this interpreter, once booted.
-finder: "Any" = None
+finder = None  # type: Any
 
 
 class Finder:
@@ -38,165 +39,121 @@ class Finder:
     would be a deadlock.
     """
 
+    #: Files that are switched off.
+    off = frozenset()  # type: frozenset[str]
+    #: Files that have something to do as the interpreter ends.
+    at_exit = ""
+    #: The type of the ``__path__`` of our own packages, once there is one.
+    own = None  # type: Any
+
     def __init__(self, root):  # type: (str) -> None
         self.root = root
         #: Import name -> instrumentation files, with commas between. They stay after they ran: modules are reloaded.
-        self.hooks = dict.fromkeys(_OWN, "")
-        #: Files that are switched off.
-        self.off = frozenset()  # type: frozenset[str]
-        #: Files that have something to do as the interpreter ends.
-        self.at_exit = ""
+        self.hooks = dict.fromkeys(_OWN.split(), "")
         #: Hooked modules that were half-way through their import when their hooks were registered.
         self.unfinished = []  # type: list[str]
         #: Thread and name of each search under way.
         self.searching = set()  # type: set[tuple[int, str]]
 
     def find_spec(self, name, path=None, target=None):  # type: (str, Any, Any) -> Any
-        """Return the spec that the finders behind us have for a hooked *name*; None for any other name."""
-        if name not in self.hooks and not self.unfinished:
+        """Return the spec of a hooked *name*, and of our own modules; None for any other name."""
+        if name not in self.hooks and type(path) is not self.own and not self.unfinished:
             return None
+        find = at_hand("import_hook", "find")
         try:
-            hook = beside("import_hook")
-        except Exception:  # taken from disk since boot, or out of descriptors
-            return None
-        try:
-            return hook.find(self, name, path, target)
+            return find and find(self, name, path, target)
         except BaseException as error:
-            hook.leave_no_frame(error)
+            beside("import_hook").leave_no_frame(error)
             raise
 
 
-def beside(name):  # type: (str) -> Any
-    """Return the module *name* that lies beside this one, executed without an import.
-
-    Finders are asked under importlib's lock: to import there could be a deadlock with a thread that imports
-    the same file and waits for that lock.
-    """
-    full = "errtrack_run." + name
-    return sys.modules.get(full) or sys.modules.setdefault(full, _read(full, os.path.dirname(__file__)))
-
-
-def _read(name, folder):  # type: (str, str) -> Any
-    path = os.path.join(folder, name.rpartition(".")[2] + ".py")
-    module = type(sys)(name)
-    module.__file__ = path
-    exec(SourceFileLoader(name, path).get_code(name), vars(module))  # type: ignore[arg-type]
-    return module
+def at_hand(name, function):  # type: (str, str) -> Any
+    """*function* of the file *name*; None where that is damaged, gone since boot, or we are out of descriptors."""
+    try:
+        return getattr(beside(name), function)
+    except Exception:
+        return None
 
 
 def boot(inject=None):  # type: (str | None) -> None
     """Lay the tripwires in this interpreter, once. *inject* is the folder that stands on PYTHONPATH.
 
-    Nothing at all happens where ``ERRTRACK_ENABLED`` is false, and in multiprocessing's resource tracker, in which
-    nothing of the application runs: it tells by its command line. Raises nothing but KeyboardInterrupt.
+    Whoever calls has asked whether ``ERRTRACK_ENABLED`` is false. Nothing happens in multiprocessing's resource
+    tracker, in which nothing of the application runs: it tells by its command line. Where something fails that the
+    rest depends on, nothing is left behind, and it is raised.
     """
-    try:
-        if finder is None and os.environ.get("ERRTRACK_ENABLED", "").strip().lower() not in _OFF:
-            words = "\n".join(getattr(sys, "orig_argv", ()))
-            if "\nfrom multiprocessing.resource_tracker import main;" not in words:
-                _lay(inject)
-    except BaseException as error:  # what escapes from here is a fatal error of the interpreter
-        fault("boot", error, True)
-        if isinstance(error, KeyboardInterrupt):
+    global finder
+    words = "\n".join(getattr(sys, "orig_argv", ()))
+    if finder is None and "\nfrom multiprocessing.resource_tracker import main;" not in words:
+        try:
+            _lay(inject)
+        except BaseException:
+            sys.meta_path[:] = [other for other in sys.meta_path if other is not finder]
+            finder = None
+            beside("hooking").withdraw(_at_exit)
             raise
 
 
 def _lay(inject):  # type: (str | None) -> None
     global finder
-    package = os.path.dirname(os.path.abspath(__file__))
-    root = os.path.dirname(package)
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     finder = Finder(root)
-    folder = os.path.join(root, "errtrack_instrumentations")
-    if not os.path.exists(folder):  # a checkout
-        folder = os.path.join(os.path.dirname(root), "instrumentations", "errtrack_instrumentations")
-    catalogue = _read("errtrack_instrumentations.catalogue", folder)
-    off = catalogue.OPT_IN
-    if not {*_CHOICES}.isdisjoint(os.environ):
-        from errtrack_run import opt_in
-
-        off = opt_in.chosen(catalogue.HOOKS, off)
-    finder.off = off = frozenset(off)
+    name = "errtrack_instrumentations"
+    try:
+        catalogue = read(name + ".catalogue", os.path.join(root, name))
+    except OSError:  # a checkout
+        catalogue = read(name + ".catalogue", os.path.join(os.path.dirname(root), "instrumentations", name))
+    hooks, off = catalogue.HOOKS, frozenset(catalogue.OPT_IN)
+    for variable in _CHOICES.split():
+        if variable in os.environ:
+            off = beside("opt_in").chosen(hooks, off)
+            break
+    finder.off = off
     finder.at_exit = catalogue.AT_EXIT
-    early = []
-    for name, files in catalogue.HOOKS.items():
-        if files not in off:
-            finder.hooks[name] = files
-            if name in sys.modules:
-                early.append(name)
+    hooks = {name: files for name, files in hooks.items() if files not in off}
+    early = [name for name in hooks if name in sys.modules]
+    finder.hooks.update(hooks)
     sys.meta_path.insert(0, finder)
-    for name in early:
-        _attempt("hook on " + name, "hooking", "meet", finder, name)
-    if "uwsgi" in (sys.executable or ""):
-        _attempt("uwsgi", "uwsgi_door", "open_door", finder)
     for place, file in catalogue.WIRES.items():
         if file not in off:
             try:
                 _lay_wire(place, file)
             except Exception as error:
-                fault("wire at " + place, error)
+                beside("hooking").fault("wire at " + place, error)
     atexit.register(_at_exit)  # registered first, so it runs last
     if hasattr(os, "register_at_fork"):
         free = _imp.release_lock
         os.register_at_fork(before=_before_fork, after_in_parent=free, after_in_child=free)
-    if "ERRTRACK_PROPAGATE" in os.environ:
-        _attempt("no-propagate", "pythonpath", "heed", os.environ, inject or os.path.join(package, "inject"))
-
-
-def _attempt(step, module, function, *arguments):  # type: (str, str, str, Any) -> None
-    """Take a rare *step* of boot, which is a function of another module; where it fails, tell, and go on."""
-    try:
-        package = __import__("errtrack_run." + module)
-        getattr(getattr(package, module), function)(*arguments)
-    except Exception as error:
-        fault(step, error)
+    if early or "uwsgi" in (sys.executable or "") or "ERRTRACK_PROPAGATE" in os.environ:
+        beside("circumstances").heed(finder, early, inject)
 
 
 def _lay_wire(place, file):  # type: (str, str) -> None
-    """Put a wire in front of *place*, which loads the instrumentation at its first touch.
+    """Put a wire in front of *place*, an attribute of sys, which loads the instrumentation at its first touch.
 
     It carries nothing of the previous hook's name: the exceptiongroup backport asks hooks by name who they
     are (https://github.com/agronholm/exceptiongroup/issues/123).
     """
-    module, _, attribute = place.rpartition(".")
 
     def wire(*args):  # type: (Any) -> Any
+        touch = at_hand("hooking", "touch")
         previous = wire.errtrack_previous  # type: ignore[attr-defined]
-        try:
-            from errtrack_run import hooking
-        except Exception:  # taken from disk since boot, or out of descriptors
-            return previous(*args)
-        return hooking.touch(place, file, previous, args)
+        return touch(place, file, previous, args) if touch else previous(*args)
 
     wire.errtrack_place = place  # type: ignore[attr-defined]
-    wire.errtrack_previous = getattr(sys.modules[module], attribute)  # type: ignore[attr-defined]
-    setattr(sys.modules[module], attribute, wire)
+    wire.errtrack_previous = getattr(sys, place[4:])  # type: ignore[attr-defined]
+    setattr(sys, place[4:], wire)
 
 
 def _at_exit():  # type: () -> None
     if "errtrack.client" in sys.modules:
-        from errtrack_run import hooking
-
-        hooking.at_exit(finder)
+        beside("hooking").at_exit(finder)
 
 
 def _before_fork():  # type: () -> None
     """Take importlib's lock until the fork is done; let other threads finish first what they import for us."""
     _imp.acquire_lock()
     if sys.modules["_frozen_importlib"]._module_locks:
-        try:
-            beside("forks").wait()
-        except Exception as error:
-            fault("fork", error)
-
-
-def fault(where, error, is_fatal=False):  # type: (str, BaseException, bool) -> None
-    """An internal fault of boot: tell it if ERRTRACK_DEBUG is on; one that is fatal takes the wires away."""
-    global finder
-    try:
-        from errtrack_run import hooking
-    except Exception:
-        return
-    if is_fatal:
-        finder = None
-        hooking.withdraw(_at_exit)
-    hooking.fault(where, error)
+        wait = at_hand("forks", "wait")
+        if wait:
+            wait()

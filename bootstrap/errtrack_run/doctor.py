@@ -25,6 +25,13 @@ OLDEST = (3, 9)
 #: Needed from the first event on: distribution -> what does not work without it.
 _NEEDED = {"wrapt": "class methods and builtins are not patched", "urllib3": "events cannot be sent"}
 
+#: What captures may cost; shown even where nobody has set it, and what gave way where a process went over it.
+_BUDGETS = {
+    "max_capture_time": "%g ms of a processor an event",
+    "max_capture_cpu": "%g %% of a processor in ten seconds",
+}
+_GAVE_WAY = {"details": "events without variables or source lines", "events": "errors were only counted"}
+
 
 class Doctor:
     """Collects checks; ``checks`` are (section, name, state, text)."""
@@ -152,9 +159,30 @@ class Doctor:
             self.note("enabled", OFF, "false, from %s: nothing is captured" % options.source("enabled"))
         from errtrack_run.settings import literal
 
+        reached = self._noted(budgets=True)
         for name, value, source in options.as_rows():
-            if source != "default" and name != "enabled":
+            if name in _BUDGETS:
+                where = "the default" if source == "default" else "from %s" % source
+                self.note(name, OK, "%s, %s" % (_BUDGETS[name] % value if value else "no bound", where))
+                for process, what, when in reached.get(name, ()):
+                    self.note(
+                        name, NOTE, "process %d went over it (%s): %s" % (process, when, _GAVE_WAY[what])
+                    )
+            elif source != "default" and name != "enabled":
                 self.note(name, OK, "%s, from %s" % (literal(value), source))
+
+    def _noted(self, budgets: bool) -> dict[str, list[tuple[int, str, str]]]:
+        """What processes have noted in the last day, by name: (process, why, when)."""
+        import time
+
+        from errtrack import breaker
+
+        found: dict[str, list[tuple[int, str, str]]] = {}
+        for name, process, why, at in breaker.noted(self.options, self.settings.environ):
+            if (name in _BUDGETS and why in _GAVE_WAY) is budgets:
+                when = time.strftime("%d %b %H:%M", time.localtime(at))
+                found.setdefault(name, []).append((process, why, when))
+        return found
 
     def _destination(self, facts: Facts) -> None:
         options = self.options
@@ -183,7 +211,7 @@ class Doctor:
     def _disk(self, facts: Facts) -> None:
         from errtrack.delivery import left_behind, places, quarantine
         from errtrack.dsn import Dsn
-        from errtrack_run import shelf
+        from errtrack_run import shelf, waiting
 
         options, environ = self.options, self.settings.environ
         candidates = places.state_folders(options, environ)
@@ -216,9 +244,13 @@ class Doctor:
             store.close()
         destination = Dsn.parse(options.dsn).digest if options.dsn else places.STORE
         spools = places.existing_spools(options, destination, environ)
-        waiting, unreadable = shelf.pending(spools)
+        count, unreadable = shelf.pending(spools)
         target = "for the server" if options.dsn else "for the store"
-        self.note("spool", OK if not waiting else NOTE, "%s waiting %s" % (plural(waiting, "event"), target))
+        self.note("spool", OK if not count else NOTE, "%s waiting %s" % (plural(count, "event"), target))
+        suppressed = sum(storm["suppressed"] for spool in spools for storm in waiting.storms_in(spool))
+        if suppressed:
+            text = "%s held back by dead processes, to be told by the next one or `errtrack spool drain`"
+            self.note("storms", NOTE, text % plural(suppressed, "error"))
         refused = sum(len(quarantine.names(spool)) for spool in spools)
         if refused:
             text = "%s refused by the server in the last day; the reasons are in the folder refused/"
@@ -231,18 +263,16 @@ class Doctor:
             self.note("spool", PROBLEM, "%s cannot be read" % plural(unreadable, "file"))
 
     def _instrumentations(self, facts: Facts) -> None:
-        import time
-
-        from errtrack import breaker, guard
+        from errtrack import guard
         from errtrack_instrumentations import table
         from errtrack_run import libraries
 
         if not facts:  # no Python, or none that can be asked
             return
-        for name, process, error, at in breaker.noted(self.options, self.settings.environ):
-            when = time.strftime("%d %b %H:%M", time.localtime(at))
-            text = "failed %d times in process %d (%s, %s) and was switched off there"
-            self.note(name, PROBLEM, text % (guard.MOST_FAULTS, process, error, when))
+        text = "failed %d times in process %d (%s, %s) and was switched off there"
+        for name, notes in self._noted(budgets=False).items():
+            for process, error, when in notes:
+                self.note(name, PROBLEM, text % (guard.MOST_FAULTS, process, error, when))
         for file, (title, _) in table.INSTRUMENTATIONS.items():
             state, text = libraries.row(file, facts, self.options)
             self.note(file, state, "%s: %s" % (title, text))

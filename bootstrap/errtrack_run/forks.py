@@ -11,6 +11,8 @@ import sys
 import time
 from _thread import get_ident
 
+from errtrack_run import beside
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
@@ -30,12 +32,15 @@ def wait() -> None:
     It is taken again in any case, after a second at the latest.
     """
     deadline = time.monotonic() + _LONGEST
-    while _others_import() and time.monotonic() < deadline:
-        _imp.release_lock()
-        try:
-            time.sleep(0.001)
-        finally:
-            _imp.acquire_lock()
+    try:
+        while _others_import() and time.monotonic() < deadline:
+            _imp.release_lock()
+            try:
+                time.sleep(0.001)
+            finally:
+                _imp.acquire_lock()
+    except Exception as error:
+        beside("hooking").fault("fork", error)
 
 
 def _others_import() -> bool:

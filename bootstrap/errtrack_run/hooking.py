@@ -101,6 +101,16 @@ def meet(finder: "Finder", name: str) -> None:
         _run(finder, name, module)
 
 
+def prepare(finder: "Finder", name: str) -> None:
+    """Load what the hooks of *name* need, and the settings, so that they are a matter of microseconds. Never raises."""
+    try:
+        for file in _wanted(finder, finder.hooks.get(name, "")):
+            load(file)
+        sys.modules["errtrack.options"].current()
+    except Exception:  # told when the hooks run
+        pass
+
+
 def touch(place: str, file: str, previous: "Callable[..., Any]", args: "tuple[Any, ...]") -> "Any":
     """The wire at *place* was touched: call *previous*, once, with the instrumentation around it."""
     called = False

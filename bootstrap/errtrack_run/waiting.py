@@ -31,7 +31,8 @@ def survey(settings: Settings) -> list[Row]:
     """A row for each destination: ``destination``, ``folder``, ``waiting``, ``size``, ``oldest`` and so on.
 
     ``waiting`` is a number of events, ``in_use`` those of living processes, ``size`` in bytes, ``oldest`` seconds since
-    1970 or None, ``crashes`` and ``refused`` are numbers of files, ``unreadable`` of segments.
+    1970 or None, ``crashes`` and ``refused`` are numbers of files, ``unreadable`` of segments. ``storms``: of dead
+    processes, with errors that were held back and that nobody has told: ``error`` and ``suppressed``, how many.
     """
     from errtrack.delivery import places
 
@@ -122,7 +123,42 @@ def _count(folder: str) -> Row:
         "crashes": 0,
         "refused": refused,
         "unreadable": unreadable,
+        "storms": storms_in(folder) if folder else [],
     }
+
+
+def storms_in(folder: str) -> list[Row]:
+    """What storms of dead processes held back and nobody has told: ``error`` and ``suppressed``. Nothing is claimed."""
+    import json
+
+    from errtrack.delivery import left_behind, tally
+    from errtrack.delivery.segment import Reader
+
+    found: list[Row] = []
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if not name.startswith(tally.PREFIX) or not left_behind.is_left(path, False):
+            continue
+        try:
+            reader = Reader.open(path, write=False)
+        except OSError:
+            continue
+        try:
+            for _, count, data in tally.left(reader.descriptor, name):
+                found.append({"error": title_of(json.loads(data)), "suppressed": count})
+        except (OSError, ValueError):
+            pass  # whoever tells it will find out
+        finally:
+            reader.close()
+    return found
+
+
+def title_of(event: Row) -> str:
+    """The error that *event* tells of, in one line."""
+    for value in reversed((event.get("exception") or {}).get("values") or []):
+        return "%s: %s" % (value.get("type"), " ".join(str(value.get("value") or "").split())[:100])
+    entry = event.get("logentry") or {}
+    return " ".join(str(entry.get("formatted") or entry.get("message") or "").split())[:100]
 
 
 def _crashes(folder: str) -> int:
@@ -139,7 +175,7 @@ def _show(settings: Settings) -> int:
         write({"destinations": rows})
         return 0
     terminal = Terminal()
-    if not any(row["waiting"] or row["crashes"] or row["refused"] or row["unreadable"] for row in rows):
+    if not any(row[key] for row in rows for key in ("waiting", "crashes", "refused", "unreadable", "storms")):
         terminal.print("Nothing waits.")
         return 0
     widest = max(len(escape(row["destination"])) for row in rows)
@@ -149,7 +185,10 @@ def _show(settings: Settings) -> int:
             text += ", %d of them with living processes" % row["in_use"]
         if row["oldest"] is not None:
             text += ", the oldest %s" % ago(row["oldest"], time.time())
-        text += ", %s" % size(row["size"])
+        if row["size"]:
+            text += ", %s" % size(row["size"])
+        if row["storms"]:
+            text += "; %s held back by storms" % plural(_suppressed([row]), "error")
         for key, words in (
             ("crashes", "%s not yet reported"),
             ("refused", "%s refused in the last day"),
@@ -163,7 +202,19 @@ def _show(settings: Settings) -> int:
         terminal.print("%s  %s" % (pad(escape(row["destination"]), widest), text))
         if row["folder"]:
             terminal.print(terminal.paint("%s  %s" % (" " * widest, escape(row["folder"])), "dim"))
+        for storm in row["storms"]:
+            terminal.print("%s  %d more of %s" % (" " * widest, storm["suppressed"], escape(storm["error"])))
     return 0
+
+
+def _suppressed(rows: list[Row]) -> int:
+    return sum(storm["suppressed"] for row in rows if row["ours"] for storm in row["storms"])
+
+
+def _amount(events: int, suppressed: int) -> str:
+    """So many events, and of so many errors only the count."""
+    text = plural(events, "event")
+    return "%s and the count of %s held back" % (text, plural(suppressed, "error")) if suppressed else text
 
 
 def _drain(settings: Settings) -> int:
@@ -175,7 +226,7 @@ def _drain(settings: Settings) -> int:
 
     options, environ = settings.options, settings.environ
     recovery.report_crashes_from_outside(options, environ)
-    before = _waiting(settings)
+    before = _waiting(survey(settings))
     if options.dsn:
         _set_environment(environ)
         carrier = transport.Transport(options, Dsn.parse(options.dsn))
@@ -187,7 +238,7 @@ def _drain(settings: Settings) -> int:
             settled = True
         except (OSError, sqlite3.Error) as error:
             raise CommandError("the store cannot be written: %s" % error, 2) from None
-    left = _waiting(settings)
+    left = _waiting(survey(settings))
     return _tell(settings, {"delivered": max(before - left, 0), "left": left}, settled and not left)
 
 
@@ -200,13 +251,14 @@ def _clear(settings: Settings) -> int:
     from errtrack.delivery import claims, left_behind, places, quarantine, tally
 
     destination, shown = _destination(settings.options)
+    rows = survey(settings)
+    before, suppressed = _waiting(rows), _suppressed(rows)
     if not settings.arguments.yes:
         raise CommandError(
             "%s for %s would be thrown away; say so: errtrack spool clear --yes"
-            % (plural(_waiting(settings), "event"), shown),
+            % (_amount(before, suppressed), shown),
             2,
         )
-    before = _waiting(settings)
     for folder in _spools(settings, destination):
         while True:
             readers = claims.claim(folder, set(), 50)
@@ -219,23 +271,24 @@ def _clear(settings: Settings) -> int:
         quarantine.sweep(folder, 0.0)
     for folder in _spools(settings, places.CRASHES):
         left_behind.crashes_in(folder, remove=True)
-    left = _waiting(settings)
-    return _tell(settings, {"cleared": max(before - left, 0), "left": left}, True)
-
-
-def _waiting(settings: Settings) -> int:
     rows = survey(settings)
+    outcome = {"cleared": max(before - _waiting(rows), 0), "left": _waiting(rows)}
+    return _tell(settings, outcome, True, suppressed - _suppressed(rows))
+
+
+def _waiting(rows: list[Row]) -> int:
     return sum(row["waiting"] for row in rows if row["ours"])
 
 
-def _tell(settings: Settings, outcome: dict[str, int], is_well: bool) -> int:
+def _tell(settings: Settings, outcome: dict[str, int], is_well: bool, suppressed: int = 0) -> int:
+    """*suppressed*: errors held back whose count went as well."""
     if settings.arguments.json:
         from errtrack_run.json_output import write
 
-        write(outcome)
+        write({**outcome, "suppressed": suppressed} if suppressed else outcome)
     else:
         (word, count), (_, left) = outcome.items()
-        line = "%s %s" % (plural(count, "event"), word)
+        line = "%s %s" % (_amount(count, suppressed), word)
         if left:
             line += ", %s left" % plural(left, "event")
             line += " (with living processes)" if is_well else ""

@@ -52,7 +52,8 @@ class Request(_request.Record):
             units.Unit.__init__(self, op, _NAME, "route", "auto.http.asgi", trace_of(asgi))
         else:
             asked, method = {"asgi_scope": asgi}, asgi.get("method") or "" if kind == "http" else ""
-            units.Unit.__init__(self, op, _NAME, "route", "auto.http.asgi", trace_of(asgi), asked, method)
+            name = path_of(asgi) or _NAME
+            units.Unit.__init__(self, op, name, "url", "auto.http.asgi", trace_of(asgi), asked, method)
             self.named = partial(name_of, asgi)
         self.begin(asgi)
 
@@ -106,10 +107,13 @@ def handle_request(call: Call, adopt: Callable[[Request, dict[str, Any]], None] 
         yield
         status = ""
     except Exception as error:
-        report(error, send, record.mechanism, record)
+        if not report(error, send, record.mechanism, record):
+            status = "" if asgi["type"] == "websocket" else "cancelled"  # a connection ends by being left
         raise
-    except BaseException:  # cancelled: the client has gone, or the server is going
+    except BaseException as error:  # cancelled: the client has gone, or the server is going
         status = "cancelled"
+        if type(error).__name__ == "CancelledError":
+            errtrack.dismiss_exception(error)  # which uvicorn logs as an error
         raise
     finally:
         scopes.leave(token)
@@ -168,25 +172,25 @@ def learning_status(record: Request, send: Any) -> Any:
             record.http_status = message.get("status") or 0
         await send(message)
 
+    watched_send.__wrapped__ = send  # type: ignore[attr-defined] # what it is called, for who asks
     return watched_send
 
 
-def report(error: Exception, send: Any, mechanism: str, record: Request | None = None) -> None:
-    """Report what an ASGI application let out, unless it only says that the client has gone.
+def report(error: Exception, send: Any, mechanism: str, record: Request | None = None) -> bool:
+    """Report what an ASGI application let out, unless it only says that the client has gone: that is answered.
 
     Where a layer has seen that it was raised in scopes of its own (middleware may run what is below it in a task),
     these are what is told of it.
     """
-    inner: Any = error
-    while len(getattr(inner, "exceptions", ())) == 1 and type(inner).__name__.endswith("ExceptionGroup"):
-        inner = inner.exceptions[0]  # a task group's, around the one task that has failed
-    if inner is not error and isinstance(inner, Exception):
-        report(inner, send, mechanism, record)
+    inner = innermost(error)
+    if inner is not error:
+        is_failure = report(inner, send, mechanism, record)
         errtrack.dismiss_exception(error)
-        return
+        return is_failure
     if is_disconnect(error, send):
         errtrack.dismiss_exception(error)  # or the server's log of it would be an event
-    elif record is None or record.raised is None or record.raised[0] != id(error):
+        return False
+    if record is None or record.raised is None or record.raised[0] != id(error):
         errtrack.report_exception(error, mechanism)
     else:
         token = scopes.enter(record.raised[1])
@@ -194,13 +198,24 @@ def report(error: Exception, send: Any, mechanism: str, record: Request | None =
             errtrack.report_exception(error, mechanism)
         finally:
             scopes.leave(token)
+    return True
+
+
+def innermost(error: Exception) -> Exception:
+    """The one that has failed, where *error* is the group that a task group makes around the error of one task."""
+    inner: Any = error
+    while len(getattr(inner, "exceptions", ())) == 1 and type(inner).__name__.endswith("ExceptionGroup"):
+        inner = inner.exceptions[0]
+    return inner if isinstance(inner, Exception) else error
 
 
 def is_disconnect(error: BaseException, send: Any) -> bool:
-    """Whether *error* says that the client has gone: one of that name, or an OSError of the server's *send*."""
-    if type(error).__name__ in _GONE:
+    """Whether *error* says that the client has gone: one of that name, or one of the server's *send*."""
+    name = type(error).__name__
+    if name in _GONE:
         return True
-    if not isinstance(error, OSError):
+    # uvicorn before 0.24 lets out what websockets raises.
+    if not isinstance(error, OSError) and not name.startswith("ConnectionClosed"):
         return False
     function = getattr(send, "func", send)
     code = getattr(getattr(function, "__func__", function), "__code__", None)

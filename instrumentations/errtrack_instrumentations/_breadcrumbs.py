@@ -40,21 +40,23 @@ def keep(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
         errtrack.add_breadcrumb(crumb, hint)
 
 
-def keep_parts(make: Callable[..., dict[str, Any]], *parts: Any) -> None:
-    r"""As :func:`keep`, for what *make*\ (\*parts) returns, ``timestamp`` included, should an event want it."""
-    kept = most()
+def keep_parts(parts: tuple[Any, ...]) -> None:
+    r"""As :func:`keep`, for what *parts*, (make, \*arguments), come to should an event want it, with ``timestamp``."""
+    now = options._current.get("options")
+    kept = _most if now is not None and now is _settings else most()
     if kept > 0:
-        (_keep or load())((make, *parts), kept)
+        (_keep or load())(parts, kept)
     elif kept:
-        errtrack.add_breadcrumb(make(*parts))
+        errtrack.add_breadcrumb(parts[0](*parts[1:]))
 
 
 def most() -> int:
     """How many breadcrumbs are kept; less than none: ``before_breadcrumb`` wants to see each."""
     global _settings, _most
-    now = options.current()
-    if now is not _settings:  # reading an option costs more than all the rest
-        _settings, _most = now, -1 if now.before_breadcrumb is not None else now.max_breadcrumbs
+    now = options._current.get("options")
+    if now is None or now is not _settings:  # reading an option costs more than all the rest
+        now = _settings = options.current()
+        _most = -1 if now.before_breadcrumb is not None else now.max_breadcrumbs
     return _most
 
 

@@ -31,9 +31,7 @@ def shown(value: Any) -> Any:
     kind = type(value)
     if kind in _PLAIN:
         return value[:200] if kind is str else value
-    if hasattr(kind, "as_manager") and hasattr(
-        kind, "model"
-    ):  # a QuerySet would ask the database for its repr
+    if hasattr(kind, "as_manager"):  # a QuerySet would ask the database for its repr
         return "<%s from %s.%s at 0x%x>" % (kind.__name__, kind.__module__, kind.__qualname__, id(value))
     return "<%s.%s at 0x%x>" % (kind.__module__, kind.__qualname__, id(value))
 

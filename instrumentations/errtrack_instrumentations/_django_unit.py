@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import errtrack
 from errtrack.context import scope as scopes
 
 from . import _asgi, _django, _django_names, _wsgi
@@ -13,22 +14,55 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from errtrack.instrumentation import Advice
 
+class Attended:
+    """A request in Django's hands: one that is traced; or one that came through no server, as Django's test clients
+    call the handler by themselves.
+    """
 
-def attend_alone(request: Any) -> Advice:
-    """A request that came through no server: Django's test clients call the handler by themselves."""
-    asgi = vars(request).get("scope")
-    record = _asgi.Request(asgi) if isinstance(asgi, dict) else _wsgi.Request(request.META)
-    record.enrich = partial(_django.describe, request)
-    token = scopes.enter(record.pair)
-    try:
-        response = yield
+    __slots__ = ("_record", "_request", "_token")
+
+    def __init__(self, request: Any, record: Any = None) -> None:
+        self._request = request
+        self._token: Any = None
+        self._record = record
+        if record is None:
+            asgi = vars(request).get("scope")
+            record = _asgi.Request(asgi) if isinstance(asgi, dict) else _wsgi.Request(request.META)
+            record.enrich = partial(_django.describe, request)
+            self._record = record
+            self._token = scopes.enter(record.pair)
         if record.span is not None:
-            name_span(record, request, response)
-    finally:
-        scopes.leave(token)
-        record.close()
+            claim(record, request)
+
+    def answered(self, response: Any) -> None:
+        """Django has answered with *response*."""
+        try:
+            if self._record.span is not None:
+                name_span(self._record, self._request, response)
+        finally:
+            self._end()
+
+    def failed(self, error: BaseException) -> None:
+        """Django has let *error* out."""
+        try:
+            is_exit = isinstance(error, SystemExit) and error.code not in (None, 0)
+            if is_exit and self._token is None and self._record.mechanism == "asgi":
+                # It ends the event loop: all that a layer further out gets to see is that it is cancelled.
+                errtrack.report_exception(error, "asgi", level="fatal")
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        if self._token is not None:
+            scopes.leave(self._token)
+            self._record.close()
+
+
+def claim(record: Any, request: Any) -> None:
+    """Tracing is on: the transaction is Django's, whoever began it, and has a name where no answer comes of it, too."""
+    record.span.origin = "auto.http.django"
+    record.named = partial(_django_names.name_of, request)
 
 
 def name_span(record: Any, request: Any, response: Any) -> None:

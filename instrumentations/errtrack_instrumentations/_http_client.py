@@ -6,6 +6,7 @@ from __future__ import annotations
 from time import time
 
 from errtrack import guard
+from errtrack.instrumentation import Steps
 
 from . import _breadcrumbs, _code, _outgoing
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from errtrack.context.span import Span
-    from errtrack.instrumentation import Advice, Call
 
     from ._outgoing import Place
 
@@ -22,62 +22,71 @@ if TYPE_CHECKING:
 _REQUEST, _SPAN = "_errtrack_request", "_errtrack_span"
 
 
-def send_headers(call: Call) -> Advice:
+def send(args: Any, kwargs: Any) -> Any:
     """HTTPConnection.endheaders(self, message_body=None, *, encode_chunked=False)"""
-    connection = call.args[0]
+    connection = args[0]
     # Until here nothing has been sent, and only now the application's headers are known.
     lines = connection._buffer
     if not lines or (guard.inside and guard.is_inside()):
-        yield
-        return
+        return None
     settings, line = _outgoing.settings(), lines[0]
-    if settings.own is not None and _outgoing.is_to(settings.own, connection, _outgoing.split(line)[1]):
-        yield
-        return
-    parent = (_outgoing.trace or _outgoing.load_trace()).recording()
+    own = settings.own
+    if (
+        own is not None
+        and (connection.port == own[1] or connection._tunnel_host or b"://" in line)
+        and _outgoing.is_to(own, connection, _outgoing.split(line)[1])
+    ):
+        return None
+    tracing = _outgoing.trace or _outgoing.load_trace()
     span = None
-    if parent is not None:
-        span = begin(parent, connection, line)
-        connection._errtrack_span = span
-    if settings.is_target(connection, line):
+    if tracing.tracer is not None:
+        parent = tracing.recording()
+        if parent is not None:
+            span = connection._errtrack_span = begin(parent, connection, line)
+    if settings.reaches_all or settings.is_target(connection, line):
         lines += settings.header_lines(lines, span)
     connection._errtrack_request = line
-    try:
-        yield
-    except BaseException:  # refused, no such host, bad certificate: connections are made here
-        note(connection, line)
-        raise
+    return connection
 
 
-def note_response(call: Call) -> Advice:
+def not_sent(connection: Any, error: BaseException) -> None:
+    """Refused, no such host, bad certificate: connections are made here."""
+    note(connection, connection._errtrack_request)
+
+
+def answered(args: Any, response: Any) -> None:
     """HTTPConnection.getresponse(self) -> HTTPResponse"""
-    connection = call.args[0]
-    line = connection.__dict__.get(_REQUEST)
+    connection = args[0]
+    held = connection.__dict__
+    line = held.get(_REQUEST)
     if line is None:
-        yield
         return
-    try:
-        response = yield
-    except TypeError:  # urllib3 1 first asks with an argument that is gone since Python 3
-        raise
-    except BaseException:
-        note(connection, line)
-        raise
-    note(connection, line, response)
+    if _SPAN in held:
+        note(connection, line, response)
+        return
+    held[_REQUEST] = None
+    place = _outgoing.place_of(connection)
+    _breadcrumbs.keep_parts((breadcrumb, place, line, response.status, response.reason, time()))
 
 
-def is_untold(args: Any) -> bool:
-    """Whether an answer belongs to no span."""
-    return _SPAN not in args[0].__dict__
+def unanswered(args: Any, error: BaseException) -> None:
+    """HTTPConnection.getresponse(self) has raised *error*."""
+    line = args[0].__dict__.get(_REQUEST)
+    # urllib3 1 first asks with an argument that is gone since Python 3, and gets a TypeError.
+    if line is not None and not isinstance(error, TypeError):
+        note(args[0], line)
 
 
-def note_end(call: Call) -> Advice:
+def note_end(response: Any) -> None:
     """HTTPResponse._close_conn(self): all of the body was read, or the answer is closed"""
-    yield
-    span = call.args[0].__dict__.pop(_SPAN, None)
+    span = response.__dict__.pop(_SPAN, None)
     if span is not None:
         span.extend()
         locate(span)
+
+
+send_headers = Steps(send, failed=not_sent)
+note_response = Steps(returned=answered, failed=unanswered)
 
 
 def begin(parent: Span, connection: Any, line: bytes) -> Span:
@@ -107,7 +116,7 @@ def note(connection: Any, line: bytes, response: Any = None) -> None:
             locate(span)
         else:  # kept already, should nobody read the body; to the end of it if somebody does
             response._errtrack_span = span
-    _breadcrumbs.keep_parts(breadcrumb, place, line, status, reason, time())
+    _breadcrumbs.keep_parts((breadcrumb, place, line, status, reason, time()))
 
 
 def breadcrumb(

@@ -36,7 +36,7 @@ _NOISE = frozenset(("ctypes.util", "platform", "uuid", "_osx_support"))
 class Settings:
     """What is derived from the options once: our server's address, the targets of traces, the scrubber."""
 
-    __slots__ = ("_lines", "_patterns", "_reaches_all", "_scrubber", "_territory", "options", "own")
+    __slots__ = ("_patterns", "_scrubber", "_territory", "options", "own", "reaches_all")
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -46,11 +46,10 @@ class Settings:
 
             dsn = Dsn.parse(options.dsn)
             self.own = (dsn.host, dsn.port)
-        self._reaches_all = options.trace_propagation_targets == (".*",)
+        self.reaches_all = options.trace_propagation_targets == (".*",)
         self._patterns: list[Any] | None = None
         self._scrubber: Scrubber | None = None
         self._territory: Territory | None = None
-        self._lines: tuple[Any, list[bytes]] = (None, [])
 
     @property
     def scrubber(self) -> Scrubber:
@@ -72,19 +71,12 @@ class Settings:
         """The trace of *span*, or of the unit of work, as lines of a request; none where the application has
         *given* its own.
         """
-        tracing = trace or load_trace()
-        known, lines = self._lines
-        headers = tracing.known_headers() if span is None else None
-        if headers is None or headers is not known:
-            headers = tracing.outgoing_headers(span)
-            lines = []
-            if headers[0]:
-                lines = [b"sentry-trace: " + headers[0].encode("ascii")]
-                if headers[1]:
-                    lines.append(b"baggage: " + headers[1].encode("ascii", "replace"))
-                if self.options.propagate_traceparent:
-                    lines.append(b"traceparent: " + tracing.traceparent_of(headers[0]).encode("ascii"))
-            self._lines = (headers, lines)
+        pair = trace.in_force.get() if span is None else None
+        carried = pair[0].propagation if pair is not None else None
+        known = carried.lines if carried is not None else None
+        if known is None or known[0] is not self.options:
+            known = self._made_lines(span)
+        lines: list[bytes] = known[1]
         if lines:
             there = b"\n".join(given).lower()
             # A signature of AWS is made of the headers that were there.
@@ -92,16 +84,28 @@ class Settings:
                 return []
         return lines
 
+    def _made_lines(self, span: Span | None) -> tuple[Options, list[bytes]]:
+        headers, lines = trace.outgoing_headers(span), []
+        if headers[0]:
+            lines = [b"sentry-trace: " + headers[0].encode("ascii")]
+            if headers[1]:
+                lines.append(b"baggage: " + headers[1].encode("ascii", "replace"))
+            if self.options.propagate_traceparent:
+                lines.append(b"traceparent: " + trace.traceparent_of(headers[0]).encode("ascii"))
+            if span is None:
+                trace.in_force.get()[0].propagation.lines = (self.options, lines)
+        return self.options, lines
+
     def is_target(self, connection: Any, line: bytes) -> bool:
         """Whether a request on *connection* carries the trace."""
-        if self._reaches_all:
+        if self.reaches_all:
             return True
         target = split(line)[1]
         return self.reaches(base_url(place_of(connection), target) + target)
 
     def reaches(self, url: str) -> bool:
         """Whether a request to *url* carries the trace."""
-        if self._reaches_all:
+        if self.reaches_all:
             return True
         if self._patterns is None:
             import re
@@ -125,16 +129,15 @@ def load_trace() -> Any:
     return loaded
 
 
-_known: list[Settings] = []
+_in_force: Settings | None = None
 
 
 def settings() -> Settings:
     """What holds for the options in force."""
-    now = settings_in_force.current()
-    if _known and _known[0].options is now:
-        return _known[0]
-    made = Settings(now)
-    _known[:] = [made]
+    global _in_force
+    made = _in_force
+    if made is None or settings_in_force._current.get("options") is not made.options:
+        made = _in_force = Settings(settings_in_force.current())
     return made
 
 

@@ -81,9 +81,13 @@ class Record(units.Unit):
                 name = self.named() if self.named is not None else None
                 if name is not None:
                     self.scope.set_transaction_name(*name)
-            # A transaction is an event, and described like one.
-            self.end(status or self.status, self.http_status)
-            self.what = self.enrich = self.named = self.raised = None
+            if self.span is not None or self.session is not None:
+                # A transaction is an event, and described like one.
+                self.end(status or self.status, self.http_status)
+                self.named = None
+            self.what = self.enrich = None
+            if self.raised is not None:
+                self.raised = None
 
 
 def in_hand() -> Record | None:
@@ -114,12 +118,12 @@ def add_request(
     environment = dict(env)
     if errtrack.should_send_default_pii():
         by_name = {name.lower(): value for name, value in shown.items()}
-        if client_address:
+        first = by_name.get("x-forwarded-for", "").partition(",")[0].strip()
+        address = first or by_name.get("x-real-ip", "").strip() or client_address
+        if client_address:  # none on a Unix socket
             environment["REMOTE_ADDR"] = client_address
-            first = by_name.get("x-forwarded-for", "").partition(",")[0].strip()
-            user = dict(event.get("user") or {})
-            user.setdefault("ip_address", first or by_name.get("x-real-ip", "").strip() or client_address)
-            event["user"] = user
+        if address:
+            event["user"] = {"ip_address": address, **(event.get("user") or {})}
         cookies = _parse_cookies(by_name.get("cookie", ""))
         if cookies:
             request.setdefault("cookies", cookies)

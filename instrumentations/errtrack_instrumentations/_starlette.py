@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import errtrack
 from errtrack import options
+from errtrack.context import scope as scopes
 
-from . import _asgi, _body
+from . import _asgi, _body, _request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
 
@@ -38,20 +39,25 @@ def path_of_route(asgi: dict[str, Any], endpoint: Any) -> str | None:
         mounted = str(asgi.get("root_path") or "")[len(asgi.get("app_root_path") or "") :]
         is_mount = hasattr(asgi.get("route"), "routes")  # a mounted application that is no router's
         return mounted if is_mount and mounted else mounted + str(path)
-    routes = getattr(asgi.get("router"), "routes", None)
-    return (_searched(routes, endpoint, 8) if routes else None) or path
+    # Starlette leaves no route before 0.36; an endpoint may have several.
+    routes = getattr(asgi.get("router"), "routes", None) or ()
+    ways = list(_ways(routes, endpoint, _asgi.path_of(asgi), 8))
+    return next((way for fits, way in ways if fits), ways[0][1] if ways else path)
 
 
-def _searched(routes: Iterable[Any], endpoint: Any, depth: int) -> str | None:
+def _ways(routes: Iterable[Any], endpoint: Any, path: str, depth: int) -> Iterator[tuple[bool, str]]:
+    """The templates of all routes to *endpoint*, each with whether it is that of *path*."""
     for route in routes:
-        path = getattr(route, "path", "")
+        template, pattern = str(getattr(route, "path", "")), getattr(route, "path_regex", None)
+        match = pattern.match(path) if pattern is not None else None
+        fits = pattern is None or match is not None
         if getattr(route, "endpoint", None) is endpoint:
-            return str(path)
-        below = getattr(route, "routes", None)
-        found = _searched(below, endpoint, depth - 1) if below and depth else None
-        if found is not None:
-            return str(path) + found
-    return None
+            yield fits, template
+        elif depth:
+            rest = match.groupdict().get("path") if match is not None else None
+            below = path if rest is None else "/" + rest
+            for fits_below, way in _ways(getattr(route, "routes", None) or (), endpoint, below, depth - 1):
+                yield fits and fits_below, template + way
 
 
 def describe(record: _asgi.Request, asgi: dict[str, Any], event: dict[str, Any]) -> None:
@@ -72,6 +78,21 @@ def describe(record: _asgi.Request, asgi: dict[str, Any], event: dict[str, Any])
             _body.add_body(
                 event, content_type=content_type, length=length, raw=b"form", parse=lambda: fields_of(form)
             )
+
+
+def report_answered(error: Any) -> None:
+    """Report what an exception handler takes, by its status."""
+    status = getattr(error, "status_code", None)
+    if type(status) is int and status in options.current().starlette_failed_request_status_codes:
+        errtrack.report_exception(error, "starlette", handled=True)
+
+
+def note_scopes(error: Exception) -> None:
+    """Keep with the request in hand what was said in the task that *error* comes out of: it was said of the error."""
+    record, inner = _request.in_hand(), _asgi.innermost(error)
+    if record is not None and (record.raised is None or record.raised[0] != id(inner)):
+        _, isolation, *current = scopes.merged_scopes()
+        record.raised = (id(inner), (isolation, current[0] if current else None))
 
 
 def leave_plumbing_out(event: dict[str, Any]) -> None:

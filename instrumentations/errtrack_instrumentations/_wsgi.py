@@ -13,13 +13,12 @@ from errtrack import options
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
 from errtrack.context import unit as units
-from errtrack.instrumentation import Call, driven, is_async
+from errtrack.instrumentation import Call, Changed, Steps, driven, is_async
 
-from . import _request, _watched
+from . import _request, _watched, _wsgi_body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from errtrack.instrumentation import Advice
@@ -28,15 +27,15 @@ KEY = _request.KEY
 
 _NAME = "generic WSGI request"
 
-#: Iterators over what is there already.
-_SAFE: tuple[Any, ...] = (type(iter([])), type(iter(())))
-_END = object()
+report, _proxies, proxy_of = _wsgi_body.report, _wsgi_body.proxies, _wsgi_body.proxy_of
 
 
 class Request(_request.Record):
     """The request in hand, of a WSGI environ."""
 
     mechanism = "wsgi"
+    #: What takes the request's scopes out of force again, while the application is being called.
+    token: Any = None
 
     def __init__(self, environ: dict[str, Any]) -> None:
         trace = None
@@ -71,17 +70,27 @@ def watch(app: Any, is_answered: bool = False) -> Any:
     call = (
         driven("wsgi_servers", handle_answered, app, is_odd)
         if is_answered
-        else driven("wsgi_servers", handle_request, app, is_inner)
+        else driven("wsgi_servers", handle_request, app)
     )
     return _watched.watched(app, call, False)
 
 
-def is_inner(args: Any) -> bool:
-    """Whether an outer layer is at this request already; *args* end in environ and start_response."""
+def begin(args: Any, kwargs: Any) -> Any:
+    """app([self,] environ, start_response) -> iterable of bytes"""
     try:
-        return KEY in args[-2]
+        environ = args[-2]
+        if KEY in environ:  # an outer layer is at it
+            return None
     except (IndexError, TypeError):
-        return True  # see is_odd
+        return None
+    if not isinstance(environ, dict):
+        return None
+    record = Request(environ)
+    state: Any = (record, args[-1])
+    if record.span is not None:
+        state = Changed((*args[:-1], learning_status(record, args[-1])), kwargs, state)
+    record.token = scopes.enter(record.pair)
+    return state
 
 
 def is_odd(args: Any) -> bool:
@@ -89,43 +98,45 @@ def is_odd(args: Any) -> bool:
     return len(args) < 2 or not isinstance(args[-2], dict)
 
 
-def handle_request(call: Call) -> Advice:
-    """app([self,] environ, start_response) -> iterable of bytes"""
-    environ, start_response = call.args[-2:]
-    record = Request(environ)
-    if record.span is not None:
-        call.args = (*call.args[:-1], learning_status(record, start_response))
-    token = scopes.enter(record.pair)
-    try:
-        body = yield
-    except BaseException as error:
-        report(error)
-        record.close("internal_error")
-        raise
-    finally:
-        scopes.leave(token)
-    if is_finished(body, environ):
+def answer(state: tuple[Request, Any], body: Any) -> Any:
+    """The application has returned *body*: it is handed on, behind a proxy if anything in it can fail."""
+    record = state[0]
+    scopes.leave(record.token)
+    if is_finished(body, record.what or {}):
         record.close()
         return None
-    return (SizedBody if hasattr(type(body), "__len__") else Body)(body, record)
+    return (_proxies.get(type(body)) or proxy_of(type(body)))(body, record)
+
+
+def give_up(state: tuple[Request, Any], error: BaseException) -> None:
+    """The application has raised *error*."""
+    record, start_response = state
+    try:
+        report(error, start_response)
+        record.close("internal_error")
+    finally:
+        scopes.leave(record.token)
+
+
+handle_request = Steps(begin, answer, give_up)
 
 
 def handle_answered(call: Call) -> Advice:
     """app(environ, start_response), inside of what answers its errors: they are reported here, by whichever record"""
     record = call.args[-2].get(KEY)
     if record is None:
-        return (yield from handle_request(call))
+        return (yield from handle_request.handle(call))
     token = scopes.enter(record.pair)
     try:
         body = yield
     except BaseException as error:
-        report(error)
+        report(error, call.args[-1])
         raise
     finally:
         scopes.leave(token)
     if is_finished(body, call.args[-2]):
         return None
-    return (SizedBody if hasattr(type(body), "__len__") else Body)(body, record, False)
+    return proxy_of(type(body))(body, record, False)
 
 
 def is_finished(body: Any, environ: dict[str, Any]) -> bool:
@@ -152,92 +163,8 @@ def learning_status(record: Request, start_response: Any) -> Any:
     return watched_start_response
 
 
-def report(error: BaseException) -> None:
-    """Report what a WSGI application let out; a successful exit and a closed generator are no errors."""
-    if isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and error.code in (None, 0)):
-        return
-    errtrack.report_exception(error, "wsgi", level="error" if isinstance(error, Exception) else "fatal")
-
-
-class Body:
-    """A response body: each piece is made, and the end is closed, in the request's scope."""
-
-    __slots__ = ("_body", "_is_last", "_iterator", "_pair", "_record")
-
-    def __init__(self, body: Any, record: _request.Record, is_last: bool = True) -> None:
-        self._body = body
-        #: Whether the request is over with it.
-        self._is_last = is_last
-        self._pair = record.pair
-        self._record = record
-        self._iterator: Iterator[bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        token = scopes.enter(self._pair)
-        try:
-            pieces: Iterator[bytes] = iter(self._body)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        finally:
-            scopes.leave(token)
-        # Those fail at nothing, and run nothing of the application's.
-        return pieces if type(pieces) in _SAFE else self._watched(pieces)
-
-    def __next__(self) -> bytes:
-        if self._iterator is None:
-            self._iterator = iter(self)
-        return next(self._iterator)
-
-    def _watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        enter, leave, pair = scopes.enter, scopes.leave, self._pair
-        while True:
-            token = enter(pair)
-            try:
-                piece = next(pieces, _END)
-            except BaseException as error:
-                self._fail(error)
-                raise
-            finally:
-                leave(token)
-            if piece is _END:
-                return
-            yield piece  # type: ignore[misc] # _END is the only other type
-
-    def _fail(self, error: BaseException) -> None:
-        self._record.status = "internal_error"
-        report(error)
-
-    def close(self) -> None:
-        token = scopes.enter(self._pair)
-        try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
-        except BaseException as error:
-            report(error)
-            raise
-        finally:
-            scopes.leave(token)
-            if self._is_last:
-                self._record.close()
-
-    def __del__(self) -> None:
-        # A server that never closes what it has sent: the request is over all the same.
-        if getattr(self, "_record", None) is not None and self._is_last and self._record.what is not None:
-            self._record.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._body, name)
-
-
-class SizedBody(Body):
-    """A body whose length servers turn into a Content-Length."""
-
-    __slots__ = ()
-
-    def __len__(self) -> int:
-        return len(self._body)
+#: Names of headers by their names in environs.
+_names: dict[str, str] = {}
 
 
 def describe(event: dict[str, Any], environ: dict[str, Any]) -> None:
@@ -247,7 +174,12 @@ def describe(event: dict[str, Any], environ: dict[str, Any]) -> None:
         if not isinstance(key, str) or not isinstance(value, str):
             continue
         if key.startswith("HTTP_"):
-            headers[key[5:].replace("_", "-").title()] = value
+            name = _names.get(key)
+            if name is None:
+                name = key[5:].replace("_", "-").title()
+                if len(_names) < 100:
+                    _names[key] = name
+            headers[name] = value
         elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
             headers[key.replace("_", "-").title()] = value
     _request.add_request(

@@ -3,11 +3,15 @@
 
 The application is taken at the door of the server, with no framework known: uvicorn, hypercorn, daphne. A failing
 start-up or shutdown (``lifespan``) is reported as well. Clients that go away are no errors. WSGI applications behind
-a bridge (of uvicorn, hypercorn, Starlette, asgiref) are part of the request that the server has in hand.
+a bridge (of uvicorn, hypercorn, Starlette, asgiref) are part of the request that the server has in hand. What was
+captured last is delivered before uvicorn ends by a signal.
 """
 
 from __future__ import annotations
 
+import sys
+
+import errtrack
 from errtrack import loggers
 from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch
 
@@ -32,6 +36,18 @@ def watch_given_app(call: Call) -> Advice:
     name = "app" if "app" in call.kwargs else "application"
     call.replace(1, name, _asgi.watch(call.get(1, name)))
     yield
+
+
+def deliver_before_the_signal(call: Call) -> Advice:
+    """Server.shutdown(self, sockets=None), the last that uvicorn does before it raises a signal that it caught anew
+
+    Since 0.29 SIGTERM ends it that way, and no callback at exit is run.
+    """
+    from signal import SIGTERM
+
+    yield
+    if SIGTERM in getattr(call.args[0], "_captured_signals", ()) and "errtrack.client" in sys.modules:
+        errtrack.close()
 
 
 def watch_bridged_app(call: Call) -> Advice:
@@ -61,6 +77,7 @@ INSTRUMENTATION = Instrumentation(
     "asgi_servers",
     patches=[
         Patch("uvicorn.config", "Config.load", watch_loaded_app),
+        Patch("uvicorn.server", "Server.shutdown", deliver_before_the_signal),
         Patch("hypercorn.app_wrappers", "ASGIWrapper.__init__", watch_given_app),
         Patch("daphne.server", "Server.__init__", watch_given_app),
         Patch("uvicorn.middleware.wsgi", "_WSGIMiddleware.__init__", watch_bridged_app),

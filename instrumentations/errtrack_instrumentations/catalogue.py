@@ -44,11 +44,13 @@ werkzeug.serving wsgi_servers
 werkzeug.debug wsgi_servers
 cheroot.wsgi wsgi_servers
 cherrypy._cprequest wsgi_servers
+cherrypy._cplogging wsgi_servers
 gevent.pywsgi wsgi_servers
 eventlet.wsgi wsgi_servers
 tornado.wsgi wsgi_servers
 uwsgi uwsgi
 uvicorn.config asgi_servers
+uvicorn.server asgi_servers
 hypercorn.app_wrappers asgi_servers
 daphne.server asgi_servers
 uvicorn.middleware.wsgi asgi_servers
@@ -59,6 +61,11 @@ starlette.applications starlette
 starlette._exception_handler starlette
 starlette.middleware.exceptions starlette
 starlette.requests starlette
+starlette.responses starlette
+starlette.middleware starlette_middleware
+starlette.routing starlette_middleware
+fastapi.routing starlette_middleware
+starlette.templating starlette_templates
 celery.app.trace celery
 celery.app.base celery
 celery.concurrency.base celery

@@ -21,6 +21,9 @@ _FUTURES = (
     "asyncio/futures.py",
     "asyncio/tasks.py",
 )
+#: Of six and of Flask 1; and WSGI servers raise there what they are given, where the answer is under way
+#: (https://peps.python.org/pep-3333/#the-start-response-callable).
+_PASSING_ON = frozenset(("reraise", "start_response"))
 
 
 def is_repeat(error: BaseException, tb: TracebackType | None, event_id: str) -> bool:
@@ -33,9 +36,9 @@ def is_repeat(error: BaseException, tb: TracebackType | None, event_id: str) -> 
     while seen is not None and _is_ours(seen):
         seen = seen.tb_next
     head = id(seen or tb)
-    innermost = tb
-    while innermost is not None and innermost.tb_next is not None:
-        innermost = innermost.tb_next
+    innermost = below = tb
+    while below is not None:
+        innermost, below = below, below.tb_next
     mark = state.get(_MARK)
     if isinstance(mark, tuple) and len(mark) == 3 and not _raised_anew(tb, mark[1], mark[2], id(innermost)):
         return True
@@ -60,7 +63,7 @@ def _raised_anew(tb: TracebackType | None, seen_head: int, seen_innermost: int, 
         return False
     # The entry in front of the seen ones called into them, or it is a second `raise` of the same object.
     code = before.tb_frame.f_code
-    if code.co_filename.endswith(_FUTURES) or code.co_name == "reraise":  # of six, and of Flask 1
+    if code.co_filename.endswith(_FUTURES) or code.co_name in _PASSING_ON:
         return False
     from opcode import opmap
 

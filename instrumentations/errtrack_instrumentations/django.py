@@ -14,7 +14,7 @@ from functools import partial
 
 import errtrack
 from errtrack import loggers, options
-from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, active, shielded
+from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, Steps, active, shielded
 
 from . import _asgi, _django, _django_unit, _wsgi
 
@@ -31,28 +31,19 @@ _ECHOES = ("django.request", "django.server", "django.security.*")
 _REPORTED = "_errtrack_reported"
 
 
-def is_attended(args: Any) -> bool:
-    """All that a request takes that came through a server and is not traced: it is kept for its events."""
-    if len(args) < 2:
-        return False
-    record = args[1].META.get(_wsgi.KEY)
-    if record is None or record.span is not None:
-        return False
-    # Held until the response has been sent: a body that fails while it is streamed still knows its route.
-    record.enrich = partial(_django.describe, args[1])
-    return True
-
-
-def attend(call: Call) -> Advice:
+def begin(args: Any, kwargs: Any) -> Any:
     """BaseHandler.get_response(self, request) -> HttpResponse; get_response_async is the same"""
-    request = call.args[1] if len(call.args) > 1 else call.get(1, "request")
+    request = args[1] if len(args) > 1 else kwargs["request"]
     record = request.META.get(_wsgi.KEY) or _django.record_of(request)
     if record is None:
-        return (yield from _django_unit.attend_alone(request))
+        return _django_unit.Attended(request)
+    # Held until the response has been sent: a body that fails while it is streamed still knows its route.
     record.enrich = partial(_django.describe, request)
-    if record.span is not None:
-        _django_unit.name_span(record, request, (yield))
-    return None
+    is_watched = record.span is not None or record.mechanism == "asgi"
+    return _django_unit.Attended(request, record) if is_watched else None
+
+
+attend = Steps(begin, _django_unit.Attended.answered, _django_unit.Attended.failed)
 
 
 def watch_sending(call: Call) -> Advice:
@@ -94,11 +85,11 @@ INSTRUMENTATION = Instrumentation(
     "django",
     supports=">=3.2",
     patches=[
-        Patch("django.core.handlers.wsgi", "WSGIHandler.__call__", _wsgi.handle_request, _wsgi.is_inner),
+        Patch("django.core.handlers.wsgi", "WSGIHandler.__call__", _wsgi.handle_request),
         Patch("django.core.handlers.asgi", "ASGIHandler.__call__", _asgi.handle_request, _asgi.is_inner),
         Patch("django.core.handlers.asgi", "ASGIHandler.send_response", watch_sending),
-        Patch("django.core.handlers.base", "BaseHandler.get_response", attend, is_attended),
-        Patch("django.core.handlers.base", "BaseHandler.get_response_async", attend, is_attended),
+        Patch("django.core.handlers.base", "BaseHandler.get_response", attend),
+        Patch("django.core.handlers.base", "BaseHandler.get_response_async", attend),
         Patch("django.core.handlers.exception", "response_for_exception", judge),
     ],
     on_import=[OnImport("django.core.signals", connect)],

@@ -11,7 +11,7 @@ from _thread import get_ident
 
 from errtrack import options
 from errtrack.context import trace as tracing
-from errtrack.instrumentation import Call, Instrumentation, Patch, driven
+from errtrack.instrumentation import Call, Instrumentation, Patch, Steps, driven
 
 from . import _django_spans
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NAME = "django_middleware"
 _OP = "middleware.django"
+_BASE = "django.core.handlers.base"
 
 #: Hooks that Django asks for through its own doors, and those that ``MiddlewareMixin`` calls on itself.
 _OURS = frozenset(("process_view", "process_template_response", "process_exception"))
@@ -66,26 +67,32 @@ def wrapped(middleware: Any, method: Any, hook: str) -> Any:
     return made
 
 
-def wrap_view(call: Call) -> Advice:
+def begin_view(args: Any, kwargs: Any) -> Any:
     """BaseHandler.make_view_atomic(self, view) -> view, which another thread may run than the request's"""
-    view = yield
-    view = driven(_NAME, note_thread, view, _django_spans.is_off)
+    return None if _django_spans.is_off(args) else args
+
+
+def wrap_view(args: Any, view: Any) -> Any:
+    """The view, told to note its thread."""
+    view = driven(_NAME, _in_thread, view)
     if options.current().django_middleware_spans:
         view = _django_spans.spanned(_NAME, view, "view.render", name_of_view)
     return view
 
 
-def note_thread(call: Call) -> Advice:
+def note_thread(args: Any, kwargs: Any) -> None:
     """view(request, *args, **kwargs)"""
     span = tracing.recording()
     if span is not None:
         span.transaction.set_data("thread.id", str(get_ident()))
-    yield
 
 
-def name_of_view(call: Call) -> str:
+_in_thread = Steps(note_thread)
+
+
+def name_of_view(args: Any) -> str:
     """view(request, ...): what the URLconf calls it, else its dotted name"""
-    return str(call.args[0].resolver_match.view_name)
+    return str(args[0].resolver_match.view_name)
 
 
 def measure_rendering(call: Call) -> Advice:
@@ -98,15 +105,9 @@ INSTRUMENTATION = Instrumentation(
     supports=">=3.2",
     distribution="django",
     patches=[
-        Patch("django.core.handlers.base", "convert_exception_to_response", wrap_middleware),
-        Patch("django.core.handlers.base", "BaseHandler.adapt_method_mode", wrap_hook),
-        Patch(
-            "django.core.handlers.base",
-            "BaseHandler.make_view_atomic",
-            wrap_view,
-            _django_spans.is_off,
-            traced=True,
-        ),
+        Patch(_BASE, "convert_exception_to_response", wrap_middleware),
+        Patch(_BASE, "BaseHandler.adapt_method_mode", wrap_hook),
+        Patch(_BASE, "BaseHandler.make_view_atomic", Steps(begin_view, wrap_view), traced=True),
         Patch(
             "django.template.response",
             "SimpleTemplateResponse.render",

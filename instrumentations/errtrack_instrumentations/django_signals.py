@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from errtrack import options
-from errtrack.instrumentation import Call, Instrumentation, Patch
+from errtrack.instrumentation import Instrumentation, Patch, Steps
 
 from . import _django_spans
 
@@ -18,34 +18,53 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from errtrack.instrumentation import Advice
-
 _NAME = "django_signals"
 
-#: Where a wrapped receiver has the one that was connected.
-_RECEIVER = "_errtrack_receiver"
+#: Where a wrapped receiver has the one that was connected, and where that has itself, and what was made of it by the
+#: id of the signal.
+_RECEIVER, _KNOWN = "_errtrack_receiver", "_errtrack_spanned"
+
+_FUNCTION = type(lambda: 0)
 
 #: Signal by its id, and its name.
 _names: dict[int, tuple[Any, str]] = {}
 
 
-def wrap_receivers(call: Call) -> Advice:
-    """Signal._live_receivers(self, sender) -> list, from Django 5.0 on (sync, async[, robust...]) lists"""
-    found = yield
-    signal = call.args[0]
-    now = options.current()
+def begin(args: Any, kwargs: Any) -> Any:
+    """The signal, where its receivers are to have spans."""
+    if _django_spans.is_off(args):
+        return None
+    now, signal = options.current(), args[0]
     if not now.django_signals_spans:
         return None
     denied = now.django_signals_denylist
     if denied and any(one is signal or one == name_of(signal) for one in denied):
         return None
+    return signal
+
+
+def wrap_receivers(signal: Any, found: Any) -> Any:
+    """Signal._live_receivers(self, sender) -> list, from Django 5.0 on (sync, async[, robust...]) lists"""
     if isinstance(found, tuple):
-        return tuple([wrapped(one, signal) for one in part] for part in found)
+        return tuple([[wrapped(one, signal) for one in part] for part in found])
     return [wrapped(one, signal) for one in found]
 
 
 def wrapped(receiver: Any, signal: Any) -> Any:
     """*receiver* with its span; ours as it is."""
+    if type(receiver) is not _FUNCTION or "<locals>" in receiver.__qualname__:
+        return _made(receiver, signal)
+    # Functions of modules live as long as those. What is kept with them they hold themselves: not we.
+    known: dict[int, Any] | None = receiver.__dict__.get(_KNOWN)
+    if known is None or known[0] is not receiver:  # a decorator has copied it from another function
+        known = receiver.__dict__[_KNOWN] = {0: receiver}
+    made = known.get(id(signal))
+    if made is None or made[0] is not signal:
+        made = known[id(signal)] = (signal, _made(receiver, signal))
+    return made[1]
+
+
+def _made(receiver: Any, signal: Any) -> Any:
     if str(getattr(receiver, "__module__", "")).partition(".")[0] == "errtrack":
         return receiver
     tags = {"signal": name_of(signal)}
@@ -55,9 +74,8 @@ def wrapped(receiver: Any, signal: Any) -> Any:
     return made
 
 
-def give_back(call: Call) -> Advice:
+def give_back(signal: Any, answers: Any) -> Any:
     """Signal.send(self, sender, **named) -> [(receiver, answer)]; send_robust, asend and asend_robust are the same"""
-    answers = yield
     return [(getattr(receiver, _RECEIVER, receiver), answer) for receiver, answer in answers]
 
 
@@ -81,25 +99,17 @@ def name_of(signal: Any) -> str:
     return name
 
 
+_wrap, _give_back = Steps(begin, wrap_receivers), Steps(begin, give_back)
+
 INSTRUMENTATION = Instrumentation(
     _NAME,
     supports=">=3.2",
     distribution="django",
     patches=[
-        Patch(
-            "django.dispatch.dispatcher",
-            "Signal._live_receivers",
-            wrap_receivers,
-            _django_spans.is_off,
-            traced=True,
-        ),
-        Patch("django.dispatch.dispatcher", "Signal.send", give_back, _django_spans.is_off, traced=True),
-        Patch(
-            "django.dispatch.dispatcher", "Signal.send_robust", give_back, _django_spans.is_off, traced=True
-        ),
-        Patch("django.dispatch.dispatcher", "Signal.asend", give_back, _django_spans.is_off, traced=True),
-        Patch(
-            "django.dispatch.dispatcher", "Signal.asend_robust", give_back, _django_spans.is_off, traced=True
+        Patch("django.dispatch.dispatcher", "Signal._live_receivers", _wrap, traced=True),
+        *(
+            Patch("django.dispatch.dispatcher", "Signal." + method, _give_back, traced=True)
+            for method in ("send", "send_robust", "asend", "asend_robust")
         ),
     ],
 )

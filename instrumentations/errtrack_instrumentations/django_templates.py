@@ -13,7 +13,7 @@ from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
 from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, active
 
-from . import _django_templates
+from . import _django_templates, _trace_meta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,20 +22,13 @@ if TYPE_CHECKING:
 
     from errtrack.instrumentation import Advice
 
-_META = "sentry_trace_meta"
+_META = _trace_meta.NAME
 
 
-class TraceMeta:
-    """The two ``<meta>`` tags of the trace in hand, made where a template shows them."""
+class TraceMeta(_trace_meta.TraceMeta):
+    """The tags for Django's own language."""
 
     __slots__ = ()
-
-    def __html__(self) -> str:
-        from html import escape
-
-        trace, baggage = tracing.outgoing_headers()
-        text = '<meta name="sentry-trace" content="%s"><meta name="baggage" content="%s">'
-        return text % (escape(trace), escape(baggage))
 
     def __str__(self) -> str:
         # Safe as it is: Django escapes what is not of this class, once it has made text of it.

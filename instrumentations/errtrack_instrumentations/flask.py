@@ -3,18 +3,20 @@
 
 Reported is what no error handler took. ``abort(...)`` and other HTTP exceptions are answers, not errors. The request's
 form or JSON is shown when the view had already read it; it is never read for the event's sake. Who is logged in
-(flask-login) is told with ``send_default_pii``, where the application knows it already.
+(flask-login) is told with ``send_default_pii``, where the application knows it already. Templates can put
+``{{ sentry_trace_meta }}`` in their head, which carries the trace on to the browser.
 """
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 import errtrack
 from errtrack import loggers, options
-from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, shielded
+from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, Steps, shielded
 
-from . import _flask, _wsgi
+from . import _flask, _trace_meta, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,27 +26,40 @@ if TYPE_CHECKING:
     from errtrack.instrumentation import Advice
 
 
-def remember_request(args: Any, kwargs: Any, context: Any) -> None:
+_meta = _trace_meta.ForJinja()
+
+
+def remember(args: Any, context: Any) -> None:
     """Flask.request_context(self, environ) -> RequestContext"""
-    record = (args[1] if len(args) > 1 else kwargs["environ"]).get(_wsgi.KEY)
+    record = context.request.environ.get(_wsgi.KEY)
     if record is not None:
         # Held as long as the response is: a body that fails while it is streamed still knows its endpoint.
         record.enrich = partial(describe, args[0], context)
         if record.span is not None:
-            record.named = partial(name_of, context.request)
+            record.span.origin = "auto.http.flask"
+            record.named = partial(name_of, context.request)  # a bridge from ASGI has only the path to offer
+
+
+def offer_trace(app: Any, context: dict[str, Any]) -> None:
+    """Flask.update_template_context(self, context): what a view or a processor put there of that name stays."""
+    context.setdefault(_trace_meta.NAME, _meta)
+
+
+remember_request = Steps(returned=remember)
 
 
 def capture_unhandled(call: Call) -> Advice:
     """Flask.handle_exception(self, e) -> Response"""
-    capture(None, call.get(1, "e"))
+    errtrack.report_exception(call.get(1, "e"), "flask")
     # What follows every request follows the answer to a failure, too: what has failed there fails once more.
     loggers.cover(call.args[0].name, _flask.FINALIZING, _flask.is_same_again)
     yield
 
 
 def capture(sender: Any, exception: BaseException, **_: Any) -> None:
-    """got_request_exception(sender, exception): also sent by extensions that replace handle_exception."""
-    errtrack.report_exception(exception, "flask")
+    """got_request_exception(sender, exception): extensions that replace handle_exception send it of answers, too."""
+    if not isinstance(exception, sys.modules["werkzeug.exceptions"].HTTPException):
+        errtrack.report_exception(exception, "flask")
 
 
 def connect(signals: ModuleType) -> None:
@@ -82,10 +97,11 @@ INSTRUMENTATION = Instrumentation(
     "flask",
     supports=">=1.1",
     patches=[
-        Patch("flask.app", "Flask.__call__", _wsgi.handle_request, _wsgi.is_inner),
-        Patch("flask.app", "Flask.wsgi_app", _wsgi.handle_request, _wsgi.is_inner),
-        Patch("flask.app", "Flask.request_context", remember_request, returned=True),
+        Patch("flask.app", "Flask.__call__", _wsgi.handle_request),
+        Patch("flask.app", "Flask.wsgi_app", _wsgi.handle_request),
+        Patch("flask.app", "Flask.request_context", remember_request),
         Patch("flask.app", "Flask.handle_exception", capture_unhandled),
+        Patch("flask.app", "Flask.update_template_context", offer_trace, after=True),
     ],
     on_import=[OnImport("flask.signals", connect)],
 )

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import errtrack
-from errtrack import options
-from errtrack.context import scope as scopes
 from errtrack.instrumentation import Call, Instrumentation, Patch, driven, is_async
 
-from . import _asgi, _request, _starlette
+from . import _asgi, _starlette
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +50,8 @@ def adopt(record: _asgi.Request, asgi: dict[str, Any]) -> None:
     record.mechanism = "starlette"
     record.enrich = partial(_starlette.describe, record, asgi)
     record.named = partial(_starlette.name_of, asgi)
+    if record.span is not None:
+        record.span.origin = "auto.http.starlette"
 
 
 def judge(call: Call) -> Advice:
@@ -60,12 +59,18 @@ def judge(call: Call) -> Advice:
     error = call.args[-1]
     handler = yield
     if handler is not None:
-        report_answered(error)
-        return
-    record = _request.in_hand()
-    if record is not None and (record.raised is None or record.raised[0] != id(error)):
-        _, isolation, *current = scopes.merged_scopes()
-        record.raised = (id(error), (isolation, current[0] if current else None))
+        _starlette.report_answered(error)
+    else:
+        _starlette.note_scopes(error)
+
+
+def watch_stream(call: Call) -> Advice:
+    """StreamingResponse.stream_response(self, send), which servers of old specifications have run in a task"""
+    try:
+        yield
+    except Exception as error:
+        _starlette.note_scopes(error)
+        raise
 
 
 def watch_status_handler(call: Call) -> Advice:
@@ -81,15 +86,8 @@ def watch_status_handler(call: Call) -> Advice:
 
 def answer(call: Call) -> Advice:
     """handler(request, exc) -> response"""
-    report_answered(call.args[-1])
+    _starlette.report_answered(call.args[-1])
     yield
-
-
-def report_answered(error: Any) -> None:
-    """Report what an exception handler takes, by its status."""
-    status = getattr(error, "status_code", None)
-    if type(status) is int and status in options.current().starlette_failed_request_status_codes:
-        errtrack.report_exception(error, "starlette", handled=True)
 
 
 def keep_body(call: Call) -> Advice:
@@ -112,6 +110,7 @@ INSTRUMENTATION = Instrumentation(
             "ExceptionMiddleware.add_exception_handler",
             watch_status_handler,
         ),
+        Patch("starlette.responses", "StreamingResponse.stream_response", watch_stream),
         Patch("starlette.requests", "Request.body", keep_body),
         Patch("starlette.requests", "Request._get_form", keep_body),
         Patch("starlette.requests", "Request.form", keep_body),

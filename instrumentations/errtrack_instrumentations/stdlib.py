@@ -18,7 +18,7 @@ INSTRUMENTATION = Instrumentation(
     patches=[
         Patch("http.client", "HTTPConnection.endheaders", _http_client.send_headers),
         Patch("http.client", "HTTPConnection.getresponse", _http_client.note_response),
-        Patch("http.client", "HTTPResponse._close_conn", _http_client.note_end, _http_client.is_untold),
+        Patch("http.client", "HTTPResponse._close_conn", _http_client.note_end, after=True, traced=True),
         *(
             patch
             for module in ("subprocess", "gevent.subprocess")

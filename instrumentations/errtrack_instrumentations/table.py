@@ -55,7 +55,12 @@ INSTRUMENTATIONS = {
         "Starlette, FastAPI",
         "failed requests with route, background tasks, the body that was read",
     ),
-    "flask": ("Flask", "failed requests with endpoint, and with form or JSON the view has read"),
+    "starlette_middleware": ("Starlette's and FastAPI's middlewares", "spans, by option"),
+    "starlette_templates": ("Starlette's and FastAPI's templates", "`sentry_trace_meta`"),
+    "flask": (
+        "Flask",
+        "failed requests with endpoint, and with form or JSON the view has read; `sentry_trace_meta`",
+    ),
     "tornado": ("Tornado", "failed requests with handler and body; a scope for each websocket message"),
     "django": ("Django", "failed requests with route, body and user; WSGI, ASGI, `runserver`, test clients"),
     "celery": ("Celery", "failed tasks in every pool, with arguments and retries; lost ones from the parent"),

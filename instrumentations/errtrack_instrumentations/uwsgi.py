@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sys
 
+import errtrack
 from errtrack import guard
-from errtrack.instrumentation import Instrumentation, OnImport, active
+from errtrack.instrumentation import Call, Instrumentation, OnImport, active, driven
 
 from . import _wsgi
 
@@ -18,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
+
+    from errtrack.instrumentation import Advice
 
 
 class Loaded(Instrumentation):
@@ -27,13 +30,22 @@ class Loaded(Instrumentation):
         try:
             if module_name == "uwsgi" or not self._is_wanted():
                 return
-            active[self.name] = self
+            if self.name not in active:
+                active[self.name] = self
+                sys.excepthook = driven(self.name, tell_apart, sys.excepthook)
             held = vars(module)
             for name in names(getattr(sys.modules.get("uwsgi"), "opt", {})):
                 if callable(held.get(name)) and not isinstance(held[name], type):
                     held[name] = _wsgi.watch(held[name])
         except Exception as error:
             guard.fault(self.name, error)
+
+
+def tell_apart(call: Call) -> Advice:
+    """sys.excepthook(type, value, traceback), by which uWSGI prints what was raised, be it by itself"""
+    if call.args[2] is None and isinstance(call.args[1], OSError):  # it could not write: the client has gone
+        errtrack.dismiss_exception(call.args[1])
+    yield
 
 
 def names(opt: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 import errtrack
-from errtrack import guard
+from errtrack import guard, loggers
 from errtrack.instrumentation import Call, Instrumentation, Patch, is_async
 
 from . import _asgi, _wsgi
@@ -37,6 +37,7 @@ def watch_first(call: Call) -> Advice:
 
 def watch_container(call: Call) -> Advice:
     """WSGIContainer.__init__(self, wsgi_application, executor=None)"""
+    loggers.ignore("tornado.access")  # one line for each answer, at the level of errors from 500 on
     yield from watch_argument(call, 1, "wsgi_application")
 
 
@@ -65,16 +66,25 @@ def watch_debugged(call: Call) -> Advice:
 def watch_own(call: Call) -> Advice:
     """WSGIServer.init_socket(self), as it starts: now it has its application, from wherever it came"""
     server = call.args[0]
-    app = getattr(server, "application", None)
-    if app is not None:
-        server.application = _wsgi.watch(app)
+    server.application = _wsgi.watch(getattr(server, "application", None))
     yield
 
 
 def log_once(call: Call) -> Advice:
     """BaseWSGIServer.log(self, type, message, *args): the text of a traceback, where a request has failed"""
+    yield from report_logged(call.get(1, "type") == "error")
+
+
+def log_of_cherrypy(call: Call) -> Advice:
+    """LogManager.error(self, msg="", context="", severity=20, traceback=False), of its server and what traps errors"""
+    text = call.get(1, "msg", "")
+    yield from report_logged(call.get(3, "severity", 20) >= 40 and "Traceback (most recent" in str(text))
+
+
+def report_logged(is_failure: bool) -> Advice:
+    """Report the exception at hand, whose traceback is logged as a mere text."""
     error = sys.exc_info()[1]
-    if error is None or call.get(1, "type") != "error":
+    if error is None or not is_failure:
         yield
         return
     _wsgi.report(error)
@@ -102,6 +112,7 @@ INSTRUMENTATION = Instrumentation(
         Patch("werkzeug.debug", "DebuggedApplication.__init__", watch_debugged),
         Patch("cheroot.wsgi", "Server.__init__", watch_second),
         Patch("cherrypy._cprequest", "Request.handle_error", report_answered),
+        Patch("cherrypy._cplogging", "LogManager.error", log_of_cherrypy),
         Patch("gevent.pywsgi", "WSGIServer.init_socket", watch_own),
         Patch("eventlet.wsgi", "Server.__init__", watch_third),
         Patch("tornado.wsgi", "WSGIContainer.__init__", watch_container),

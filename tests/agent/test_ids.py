@@ -13,7 +13,9 @@ def test_ids_have_their_lengths_and_differ() -> None:
     drawn = [ids.span_id() for _ in range(1000)]
     assert len(set(drawn)) == 1000
     assert {len(one) for one in drawn} == {16}
-    assert len(ids.trace_id()) == 32
+    both = [ids.trace_and_span_id() for _ in range(100)]
+    assert {(len(trace), len(span)) for trace, span in both} == {(32, 16)}
+    assert len({trace for trace, _ in both} | {span for _, span in both}) == 200
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from errtrack import guard, options
+from errtrack.driver_flat import followed
 from errtrack.guard import MOST_FAULTS
 from errtrack.instrumentation import (
     Call,
+    Changed,
     Instrumentation,
     OnImport,
     Patch,
+    Steps,
     driven,
-    followed,
     is_async,
-    returning,
     shielded,
     trace_now,
 )
@@ -496,21 +497,114 @@ def test_builtin_function_of_a_module_is_patched_by_a_plain_function(
     assert module.measure is len
 
 
-def test_a_handler_of_results_sees_them_and_its_fault_leaves_them_alone(
-    faults_counted: dict[str, int],
+def in_steps(seen: list[Any], fails_in: str = "") -> Steps:
+    """Steps that note what they are given, and fail in one of them."""
+
+    def note(step: str, answer: Any, *given: Any) -> Any:
+        seen.append((step, *given))
+        if step == fails_in:
+            raise RuntimeError("ours")
+        return answer
+
+    return Steps(
+        lambda args, kwargs: note("before", "state", args, kwargs),
+        lambda state, result: note("returned", None, state, result),
+        lambda state, error: note("failed", None, state, type(error)),
+    )
+
+
+def of_one(a: int) -> int:
+    return target(a)
+
+
+def of_three(a: int, b: int, c: int = 7) -> int:
+    return target(a, b) + c
+
+
+@pytest.mark.parametrize(
+    "original, args", [(of_one, (1,)), (target, (1, 5)), (of_three, (1, 5, 2)), (variadic, (1,))]
+)
+def test_steps_see_the_call_and_its_end(original: Any, args: tuple[int, ...]) -> None:
+    seen: list[Any] = []
+    function = driven("x", in_steps(seen), original)
+    assert function(*args) == original(*args)
+    assert seen == [("before", args, {}), ("returned", "state", original(*args))]
+    assert (function.__name__, inspect.signature(function)) == (
+        original.__name__,
+        inspect.signature(original),
+    )
+    del seen[:]
+    with pytest.raises(ValueError) as caught:
+        function(-1, *args[1:])
+    assert seen == [("before", (-1, *args[1:]), {}), ("failed", "state", ValueError)]
+    assert caught.value.__context__ is None
+    names = [entry.name for entry in caught.traceback]
+    assert len(names) - names.index("target") == 1 and len(names) <= 4  # the handler's way is not in it
+    with pytest.raises(TypeError, match=r"%s\(\)" % original.__name__):
+        function(*args, 1, 2)
+
+
+def test_steps_are_given_defaults_and_keywords_as_the_function_takes_them() -> None:
+    seen: list[Any] = []
+    assert driven("x", in_steps(seen), of_three)(b=2, a=1) == 10
+    assert seen[0] == ("before", (1, 2, 7), {})
+    del seen[:]
+    assert driven("x", in_steps(seen), variadic)(1, b=5) == 6
+    assert seen[0] == ("before", (1,), {"b": 5})
+
+
+@pytest.mark.parametrize("step", ["before", "returned", "failed"])
+@pytest.mark.parametrize("original", [target, variadic, of_one, of_three])
+def test_faults_in_steps_leave_the_call_alone_and_switch_them_off(
+    step: str, original: Any, faults_counted: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    monkeypatch.setitem(guard.breakers, "x", lambda error: None)
+    seen: list[Any] = []
+    args = (-1, 5) if original is of_three else (-1,)
+    function = driven("x", in_steps(seen, step), original)
+    for _ in range(MOST_FAULTS + 2):
+        if step == "failed":
+            with pytest.raises(ValueError) as caught:
+                function(*args)
+            assert caught.value.__context__ is None
+        else:
+            assert function(*(-a for a in args[:1]), *args[1:]) == original(1, *args[1:])
+    assert [given[0] for given in seen].count(step) == MOST_FAULTS
+    assert faults_counted == {"x": MOST_FAULTS}
 
-    def handler(args: Any, kwargs: Any, result: Any) -> None:
-        seen.append((args, kwargs, result))
-        raise RuntimeError("ours")
 
-    function = returning("x", handler, target)
+@pytest.mark.parametrize("original", [target, variadic, of_one, of_three])
+def test_steps_change_arguments_and_result_or_let_a_call_be(original: Any) -> None:
+    def before(args: Any, kwargs: Any) -> Any:
+        return None if args[0] == 1 else Changed((10, *args[1:]), kwargs, "state")
+
+    steps = Steps(before, lambda state, result: (state, result))
+    more = (5,) if original is of_three else ()
+    function = driven("x", steps, original)
+    assert function(2, *more) == ("state", original(10, *more))
+    assert function(1, *more) == original(1, *more)
+
+
+def test_steps_without_a_before_have_the_arguments_for_state() -> None:
+    seen: list[Any] = []
+    function = driven("x", Steps(returned=lambda args, result: seen.append((args, result))), target)
     assert function(1, b=5) == 6
+    assert seen == [((1, 5), 6)]
+
+
+def test_steps_serve_functions_that_are_awaited() -> None:
+    async def work(a: int) -> int:
+        if a < 0:
+            raise ValueError(a)
+        return a
+
+    seen: list[Any] = []
+    function = driven("x", in_steps(seen), work)
+    assert inspect.iscoroutinefunction(function)
+    assert asyncio.run(function(1)) == 1
     with pytest.raises(ValueError):
-        function(-1)
-    assert seen == [((1,), {"b": 5}, 6)]
-    assert faults_counted == {"x": 1}
+        asyncio.run(function(-1))
+    assert [given[0] for given in seen] == ["before", "returned", "before", "failed"]
 
 
 def test_fault_of_skip_leaves_the_call_alone(faults_counted: dict[str, int]) -> None:

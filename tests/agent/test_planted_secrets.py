@@ -180,7 +180,7 @@ def test_none_of_forty_secrets_leaves_the_process(
     on_disk = b"".join(path.read_bytes() for path in files)
     assert KEPT.encode() in on_disk  # it was written
     assert secrets.found_in(on_disk) == []
-    assert key.encode() not in on_disk.replace(b'"public_key":"%s"' % key.encode(), b"")
+    assert key.encode() not in on_disk
     assert CARD.encode() not in on_disk
 
     client.close(0)

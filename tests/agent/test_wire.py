@@ -60,8 +60,8 @@ def test_a_message_with_an_attachment(steady: Running, sink: Sink) -> None:
     ).encode()
     assert body(sink) == (
         b'{"event_id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab","sdk":{"name":"errtrack.python","version":"' + version
-        + b'"},"trace":{"trace_id":"11111111111111111111111111111111","public_key":"' + KEY.encode()
-        + b'","environment":"test","release":"shop@1.0"},"sent_at":"NOW"}\n{"type":"event",'
+        + b'"},"trace":{"trace_id":"11111111111111111111111111111111","environment":"test","release":"shop@1.0",'
+        + b'"public_key":"' + KEY.encode() + b'"},"sent_at":"NOW"}\n{"type":"event",'
         + b'"content_type":"application/json","length":%d}\n' % len(payload)
         + payload
         + b'\n{"type":"attachment","filename":"notes.txt","content_type":"text/plain",'

@@ -26,6 +26,10 @@ from bench import generated, processes, report  # noqa: E402
 needs_valgrind = pytest.mark.skipif(
     not shutil.which("valgrind"), reason="instructions are counted by valgrind"
 )
+#: A minute each.
+takes_long = pytest.mark.skipif(
+    not os.environ.get("ERRTRACK_TEST_LEVEL"), reason="takes minutes under valgrind: nox -s counts"
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +167,10 @@ def test_the_first_capture_leaves_what_only_delivery_needs_to_its_thread(house: 
     for dsn in ("", "http://key@127.0.0.1:9/1"):
         loaded = set(house.run({**house.ours, "ERRTRACK_DSN": dsn}, "-c", program).split())
         assert "errtrack.delivery.transport" in loaded
+        assert not {name for name in loaded if name.startswith("errtrack.delivery.")} & {
+            "errtrack.delivery.%s" % name
+            for name in ("bounds", "connection", "drain", "limits", "post", "quarantine", "sender", "tally")
+        }
         assert not loaded & {
             "json",
             "re",
@@ -224,21 +232,99 @@ def test_a_good_request_of_a_framework_costs_few_instructions(
     assert 0 < ours - bare <= fast["request_%s_instructions" % framework]
 
 
+# Without a worker that delivers meanwhile, and without what the collector happens to do in between.
+TRACED = """
+import gc, os, sys
+sys.path.insert(0, %r)
+if os.environ["BENCH_AGENT"] == "errtrack":
+    from errtrack.delivery import forks
+    forks.start_new_thread = lambda *a: None
+import apps, request
+from wsgiref.simple_server import WSGIServer, WSGIRequestHandler
+server = WSGIServer(("127.0.0.1", 0), WSGIRequestHandler, bind_and_activate=False)
+server.set_app(apps.%s())
+app = server.get_app()
+request.serve(app, "/", 30)
+gc.disable()
+request.serve(app, "/", {})
+os._exit(0)
+"""
+
+
+@needs_valgrind
+@takes_long
+@pytest.mark.parametrize("kind, rate", [("unsampled", "0.00001"), ("sampled", "1.0")])
+@pytest.mark.parametrize("framework", ["flask", "django"])
+def test_a_good_request_that_may_be_traced_costs_few_instructions(
+    house: House, fast: dict[str, int], framework: str, kind: str, rate: str
+) -> None:
+    pytest.importorskip(framework)
+    settings = {
+        "DJANGO_SETTINGS_MODULE": "django_settings",
+        "ERRTRACK_TRACES_SAMPLE_RATE": rate,
+        "ERRTRACK_DSN": "http://key@127.0.0.1:9/1",
+    }
+    program = ["-c", TRACED % (str(processes.WORK), framework)]
+    bare = house.instructions_each({**house.bare, **settings}, 10, 50, program)
+    ours = house.instructions_each({**house.ours, **settings}, 10, 50, program)
+    assert 0 < ours - bare <= fast["request_%s_%s_instructions" % (framework, kind)]
+
+
+@needs_valgrind
+def test_a_request_of_http_client_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+    program = (
+        "import gc, os, sys; gc.disable(); sys.path.insert(0, %r)\n"
+        "import small\n"
+        "small.requests({}); os._exit(0)"
+    ) % str(processes.WORK)
+    bare = house.instructions_each(house.bare, 50, 250, ["-c", program])
+    ours = house.instructions_each(house.ours, 50, 250, ["-c", program])
+    assert 0 < ours - bare <= fast["http_instructions"]
+
+
+#: Without a thread that delivers meanwhile: what is counted is a capture until it is durable. ``{}`` stands for how many.
+CAPTURE = """
+import _thread, os, sys
+_thread.start_new_thread = lambda *arguments: 1
+sys.path.insert(0, %r)
+import failing
+for number in range({}):
+    error = failing.error(0, 30, number if not %%d else 1)
+    if %%d:
+        import errtrack
+        errtrack.capture_exception(error)
+os._exit(0)
+""" % str(processes.WORK)
+
+#: valgrind makes a program so slow that captures would be taken for too dear, and leave out what is to be counted.
+UNBOUNDED = {
+    "ERRTRACK_DSN": "http://key@127.0.0.1:9/1",
+    "ERRTRACK_MAX_CAPTURE_TIME": "0",
+    "ERRTRACK_MAX_CAPTURE_CPU": "0",
+}
+
+
 @needs_valgrind
 def test_a_capture_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
-    # Without a worker that delivers meanwhile: what is counted is the capture until it is durable.
-    program = (
-        "import sys; sys.path.insert(0, %r)\n"
-        "import errtrack, failing\n"
-        "from errtrack.delivery import forks\n"
-        "forks.start_new_thread = lambda *a: None\n"
-        "for number in range({}):\n"
-        "    error = failing.error(0, 30, number)\n"
-        "    assert errtrack.capture_exception(error)\n"
-        "import os; os._exit(0)"
-    ) % str(processes.WORK)
-    each = house.instructions_each(house.ours, 4, 12, ["-c", program])
-    assert 1_000_000 < each <= fast["capture_instructions"], "raising the error itself is a twentieth of it"
+    each = house.instructions_each({**house.ours, **UNBOUNDED}, 4, 12, ["-c", CAPTURE % (0, 1)])
+    assert 1_000_000 < each <= fast["capture_instructions"], "raising the error itself is a tenth of it"
+
+
+@needs_valgrind
+def test_the_first_event_of_a_process_costs_bounded_instructions(house: House, fast: dict[str, int]) -> None:
+    program = ["-c", (CAPTURE % (0, 0)).format(1)], ["-c", (CAPTURE % (0, 1)).format(1)]
+    without, with_it = (house.instructions({**house.ours, **UNBOUNDED}, *each) for each in program)
+    assert 10_000_000 < with_it - without <= fast["first_event_instructions"]
+
+
+@needs_valgrind
+def test_a_repeat_that_is_only_counted_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+    # So few a minute that none is due while valgrind counts.
+    held_back = {"ERRTRACK_MAX_EVENTS_BURST": "1", "ERRTRACK_MAX_EVENTS_PER_MINUTE": "0.001"}
+    environ = {**house.ours, **UNBOUNDED, **held_back}
+    raised = house.instructions_each(environ, 20, 120, ["-c", CAPTURE % (1, 0)])
+    counted = house.instructions_each(environ, 20, 120, ["-c", CAPTURE % (1, 1)])
+    assert 10_000 < counted - raised <= fast["repeat_instructions"]
 
 
 BLOCKS = """

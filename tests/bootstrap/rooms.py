@@ -16,7 +16,7 @@ import pytest
 
 ROOMS = {
     "frameworks": "flask gunicorn django uvicorn celery coverage debugpy pytest pytest-xdist",
-    "greenlets": "gevent eventlet flask gunicorn<25",  # the eventlet worker is gone from later ones
+    "greenlets": "gevent eventlet flask django gunicorn<25",  # the eventlet worker is gone from later ones
     "ddtrace": "ddtrace",
     "opentelemetry": "opentelemetry-distro opentelemetry-instrumentation",
     "newrelic": "newrelic",

@@ -506,3 +506,43 @@ def test_what_runs_in_the_middle_of_an_import_asks_for_nothing_of_that_library()
                 if isinstance(node, ast.ImportFrom):
                     names = [node.module or ""]
                 assert not {name.partition(".")[0] for name in names} & tops, (file, row.module)
+
+
+@pytest.mark.parametrize("compiled", ["right", "none", "cut short", "of older source", "of another Python"])
+def test_our_own_modules_are_what_importlib_would_make_of_them(tmp_path: Path, compiled: str) -> None:
+    import py_compile
+    from importlib.util import cache_from_source, module_from_spec, spec_from_file_location
+
+    from errtrack_run.import_hook import OwnLoader, OwnPath, submodule
+
+    source = tmp_path / "part.py"
+    cached = Path(cache_from_source(str(source)))
+    source.write_text("VALUE = 1\n" if compiled == "of older source" else "VALUE = 22\n")
+    if compiled != "none":
+        py_compile.compile(str(source))
+    source.write_text("VALUE = 22\n")
+    if compiled == "cut short":
+        cached.write_bytes(cached.read_bytes()[:20])
+    elif compiled == "of another Python":
+        cached.write_bytes(b"\0\0\r\n" + cached.read_bytes()[4:])
+    elif compiled == "right":
+        py_compile.compile(str(source))
+        cached.write_bytes(
+            cached.read_bytes().replace(b"\x16\0\0\0", b"\x17\0\0\0")
+        )  # tells where it comes from
+    spec = submodule("errtrack.part", OwnPath([str(tmp_path)]))
+    ordinary = spec_from_file_location("errtrack.part", str(source))
+    assert spec is not None and ordinary is not None and isinstance(spec.loader, OwnLoader)
+    ours, theirs = module_from_spec(spec), module_from_spec(ordinary)
+    for name in ("__name__", "__file__", "__cached__", "__package__"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert (spec.origin, spec.cached, spec.has_location) == (ordinary.origin, ordinary.cached, True)
+    assert not hasattr(ours, "__path__")
+    if compiled == "cut short":
+        with pytest.raises(EOFError):  # as ever
+            spec.loader.exec_module(ours)
+        return
+    spec.loader.exec_module(ours)
+    wanted = 23 if compiled == "right" else 22
+    assert wanted == ours.VALUE
+    assert ours.__dict__["__builtins__"] and spec.loader.get_source("errtrack.part") == "VALUE = 22\n"

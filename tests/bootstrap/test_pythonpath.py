@@ -159,12 +159,33 @@ def test_a_removed_package_leaves_the_application_alone(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
 
 
-def test_an_unreadable_package_leaves_the_application_alone(tmp_path: Path) -> None:
-    """31: half of it is missing."""
-    house = build(tmp_path, {"json": ["talker"]}, {"talker": TALKER})
-    (house.run / "import_hook.py").unlink()
-    done = house.launch(PY, "-c", "import json; print('ran')")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+DAMAGED = """
+import json, os, sys, threading
+threading.Thread(target=int).start()
+if not os.fork():
+    os._exit(0)
+os.wait()
+print('ran', flush=True)
+1 / 0
+"""
+
+
+@pytest.mark.parametrize("text", [None, "", "def broken(:"], ids=["missing", "empty", "syntax"])
+@pytest.mark.parametrize("file", ["import_hook", "hooking", "forks", "opt_in", "circumstances", "early"])
+def test_a_package_that_is_damaged_in_part_leaves_the_application_alone(
+    tmp_path: Path, plain_python: str, file: str, text: "str | None"
+) -> None:
+    """31: half of it is missing, or a full disk has left a file empty."""
+    house = build(
+        tmp_path, {"json": ["talker"], "sys": ["talker"]}, {"talker": TALKER.replace("print", "str")}
+    )
+    path = house.run / (file + ".py")
+    path.unlink() if text is None else path.write_text(text)
+    house.module("app.py", DAMAGED)
+    env = house.environ(PYTHONPATH=house.inject, ERRTRACK_PROPAGATE="0", ERRTRACK_DISABLE="other")
+    bare = house.bare([plain_python, "app.py"])
+    done = house.bare([plain_python, "app.py"], env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "ran\n", bare.stderr)
 
 
 def test_the_copy_of_the_applications_environment_wins_and_versions_are_not_mixed(tmp_path: Path) -> None:
@@ -178,6 +199,34 @@ def test_the_copy_of_the_applications_environment_wins_and_versions_are_not_mixe
     )
     done = ours.launch(PY, "-c", code, env=ours.environ(PYTHONPATH=site))
     assert done.stdout == "their hook json module\n%s\n" % site
+
+
+@pytest.mark.parametrize(
+    "text", ["", "def broken(:", "import no_such_module"], ids=["empty", "syntax", "import"]
+)
+@pytest.mark.parametrize(
+    "file", ["errtrack_run/__init__.py", "errtrack_run/boot.py", "errtrack_instrumentations/catalogue.py"]
+)
+def test_a_damaged_copy_in_the_applications_environment_gives_way_to_the_launchers(
+    tmp_path: Path, plain_python: str, file: str, text: str
+) -> None:
+    """31, 32"""
+    ours = build(tmp_path / "a", {"json": ["talker"]}, {"talker": TALKER})
+    theirs = build(tmp_path / "b", {"json": ["talker"]}, {"talker": TALKER.replace("hook", "their hook")})
+    (theirs.run.parent / file).write_text(text)
+    env = ours.environ(PYTHONPATH=str(theirs.run.parent))
+    code = (
+        "import sys, json, errtrack, errtrack_run, errtrack_instrumentations as i\n"
+        "print(*{m.__file__.partition('/errtrack')[0] for m in (errtrack, errtrack_run, i)})\n"
+        "print(sum(type(finder).__name__ == 'Finder' for finder in sys.meta_path), sys.path)"
+    )
+    bare = ours.bare([plain_python, "-c", "import sys; print(1, sys.path)"], env=env)
+    done = ours.launch(plain_python, "-c", code, env=env)
+    assert done.stderr == ""
+    assert done.stdout == "hook json module\n%s\n%s" % (ours.run.parent, bare.stdout)
+    told = ours.launch(plain_python, "-c", "import json", env=env, options=["--debug"])
+    assert told.stdout == "hook json module\n"
+    assert told.stderr.startswith("errtrack: not started: ") and told.stderr.count("\n") == 1
 
 
 def test_a_package_of_our_name_on_the_applications_path_is_not_ours(

@@ -59,13 +59,16 @@ if not settings.configured:
                 "OPTIONS": {"debug": os.environ.get("SHOP_TEMPLATE_DEBUG") == "1"},
             }
         ],
-        MIDDLEWARE=[
+        MIDDLEWARE=[]
+        if os.environ.get("SHOP_BARE") == "1"
+        else [
             "shop.early",
             "django.contrib.sessions.middleware.SessionMiddleware",
             "django.middleware.locale.LocaleMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",
             "shop.FailingMiddleware",
             "shop.both",
+            *(["shop.Hooks"] if os.environ.get("SHOP_HOOKS") else []),
         ],
         LOGGING={"version": 1, "disable_existing_loggers": False},
     )
@@ -140,6 +143,8 @@ class FailingMiddleware(MiddlewareMixin):
     def process_response(self, request, response):
         if request.path == "/twice/":
             raise RuntimeError("second")
+        if request.path == "/twice-forbidden/":
+            raise PermissionDenied("second")
         return response
 
 
@@ -212,6 +217,67 @@ def leave(request):
     sys.exit(1)
 
 
+async def aleave(request):
+    sys.exit(1)
+
+
+async def aunread(request):
+    errtrack.set_tag("async", "yes")
+    raise RuntimeError("async, unread")
+
+
+async def alooked_at(request):
+    await request.auser()
+    raise RuntimeError("looked at, async")
+
+
+async def anot_looked_at(request):
+    raise RuntimeError("not looked at, async")
+
+
+def host(request):
+    return HttpResponse(request.get_host())
+
+
+def switch_on(request):
+    """Tracing, in a process that has served requests without."""
+    import spy
+
+    errtrack.init(traces_sample_rate=1.0, before_send_transaction=spy.keep)
+    return HttpResponse("on")
+
+
+async def named_by_itself(request):
+    errtrack.set_transaction_name("mine")
+    return HttpResponse("named")
+
+
+def one_of_templates(request):
+    """The first of the templates that there is, with rows that nobody asks for."""
+    from django.contrib.auth.models import User
+
+    return TemplateResponse(request, ["nowhere.html", "base.html"], {"users": User.objects.all(), "n": 1})
+
+
+class Hooks:
+    """A middleware with every hook; its exceptions are of its view's making."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+    def process_view(self, request, view, args, kwargs):
+        return None
+
+    def process_exception(self, request, exception):
+        return None
+
+    def process_template_response(self, request, response):
+        return response
+
+
 def echo_json(request):
     json.loads(request.body)
     raise RuntimeError("json")
@@ -224,6 +290,12 @@ def unread(request):
 def captured_before_it_is_read(request):
     errtrack.capture_message("before")
     return HttpResponse(request.read() if request.GET.get("stream") else request.body)
+
+
+def is_read(request):
+    """Whether a capture has read the body."""
+    errtrack.capture_message("before")
+    return HttpResponse(str("_body" in vars(request)))
 
 
 def form(request):
@@ -487,7 +559,17 @@ urlpatterns = [
     path("suspicious/", raising(SuspiciousOperation)),
     path("answers-500/", answers_500),
     path("exit/", leave),
+    path("aexit/", aleave),
+    path("aunread/", aunread),
+    path("alooked-at/", alooked_at),
+    path("anot-looked-at/", anot_looked_at),
+    path("host/", host),
+    path("switch-on/", switch_on),
+    path("one-of-templates/", one_of_templates),
+    path("named-by-itself/", named_by_itself),
     path("twice/", unread),
+    path("twice-forbidden/", unread),
+    path("is-read/", is_read),
     path("json/", echo_json),
     path("unread/", unread),
     path("before/", captured_before_it_is_read),

@@ -65,6 +65,35 @@ def test_crash_is_one_fatal_event_with_the_stacks_of_all_threads(sandbox: Any, n
     assert sandbox.event()["event_id"] == event["event_id"]  # asked once more: not told twice
 
 
+#: Where faulthandler can say least: the stack is used up, or objects are being taken apart.
+ODD = {
+    "C stack": """
+import ctypes, logging, sys
+sys.setrecursionlimit(10**8)
+again = ctypes.CFUNCTYPE(None)(lambda: again())
+again()
+""",
+    "collector": """
+import ctypes, gc, logging
+class Dies:
+    def __init__(self): self.me = self
+    def __del__(self): ctypes.string_at(0)
+Dies()
+gc.collect()
+""",
+}
+
+
+@pytest.mark.parametrize("where", ODD)
+def test_crash_where_little_can_be_said_is_one_event_all_the_same(sandbox: Any, where: str) -> None:
+    done = sandbox.python(ODD[where])
+    assert done.returncode == -signal.SIGSEGV, done.stderr
+    event = sandbox.event()
+    (value,) = event["exception"]["values"]
+    assert (value["type"], event["level"]) == ("SIGSEGV", "fatal")
+    assert any(frame["filename"] == "app.py" for frame in value["stacktrace"]["frames"])
+
+
 def test_forked_childs_crash_is_its_own(sandbox: Any) -> None:
     code = "pid = os.fork() or os.abort(); os.waitpid(pid, 0); print(pid)"
     done = sandbox.python("import logging, os\n" + code)

@@ -30,18 +30,27 @@ SERVERS = {
     "uvicorn": ("uvicorn", (*UVICORN, "shop:app")),
     "uvicorn-h11": ("uvicorn", (*UVICORN, "--http", "h11", "shop:own")),
     "uvicorn-asgi2": ("uvicorn", (*UVICORN, "shop:double")),
+    "uvicorn-returning": (
+        "uvicorn",
+        (*UVICORN, "--no-proxy-headers", "--interface", "asgi3", "shop:returning"),
+    ),
     "uvicorn-no-lifespan": ("uvicorn", (*UVICORN, "shop:without_lifespan")),
     "uvicorn-workers": ("uvicorn", (*UVICORN, "--workers", "2", "shop:app")),
     "hypercorn": ("hypercorn", (*HYPERCORN, "shop:app")),
     "daphne": ("daphne", (*DAPHNE, "shop:app")),
     "gunicorn-uvicorn": ("gunicorn", (*WORKERS, "uvicorn.workers.UvicornWorker", "shop:app")),
+    "gunicorn-uvicorn-preload": (
+        "gunicorn",
+        (*WORKERS, "uvicorn.workers.UvicornWorker", "--preload", "shop:app"),
+    ),
+    "gunicorn-asgi": ("gunicorn.workers.gasgi", (*WORKERS, "asgi", "shop:app")),
     "gunicorn-uvicorn-object": ("gunicorn", (*WORKERS, "uvicorn.workers.UvicornWorker", "shop:own")),
 }
 
 
 def serve(sandbox, kind: str, launched: bool = True, **env: str) -> Server:
     module, command = SERVERS[kind]
-    if importlib.util.find_spec(module) is None:
+    if importlib.util.find_spec(module.partition(".")[0]) is None or importlib.util.find_spec(module) is None:
         pytest.skip(module + " is not installed")
     sandbox.write("shop.py", ASGI)
     env.setdefault("PYTHONWARNINGS", "ignore")
@@ -149,7 +158,7 @@ def test_client_that_goes_away_is_no_error_but_an_error_of_the_same_kind_is(sand
     assert main_exception(sandbox.event())["value"] == "not of the server's making"
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "hypercorn", "daphne"])
+@pytest.mark.parametrize("kind", ["uvicorn", "hypercorn", "daphne", "gunicorn-asgi"])
 def test_websocket_that_fails_and_one_that_is_left(sandbox, kind: str) -> None:
     clients = pytest.importorskip("websockets.sync.client")
     with serve(sandbox, kind) as server, warnings.catch_warnings():

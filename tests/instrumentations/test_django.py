@@ -55,6 +55,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "unread-form": {"path": "/unread/", "method": "POST", "headers": FORM, "body": "b=2&token=hunter2"},
     "files": {"path": "/form/", "method": "POST", "headers": FILES_HEADERS, "body": FILES},
     "unread-files": {"path": "/unread/", "method": "POST", "headers": FILES_HEADERS, "body": FILES},
+    "is-read": {"path": "/is-read/", "method": "POST", "headers": JSON, "body": '{"a": 1}'},
+    "large-is-read": {"path": "/is-read/", "method": "POST", "headers": JSON, "body": json.dumps(["x" * 11_000])},
     "consumed": {"path": "/consumed/", "method": "POST", "headers": JSON, "body": '{"a": 1}'},
     "before": {"path": "/before/", "method": "POST", "headers": JSON, "body": '{"a": 1}'},
     "before-stream": {"path": "/before/?stream=1", "method": "POST", "headers": JSON, "body": '{"a": 1}'},
@@ -225,6 +227,10 @@ def test_body_that_the_view_consumed_is_not_shown(story: Story) -> None:
     assert "data" not in story.event("consumed")["request"]
 
 
+def test_body_that_is_too_large_to_be_shown_is_not_read(story: Story) -> None:
+    assert (story.answers["is-read"][1], story.answers["large-is-read"][1]) == (b"True", b"False")
+
+
 @pytest.mark.parametrize("case", ["before", "before-stream"])
 def test_view_reads_its_body_after_a_capture_has_shown_it(story: Story, case: str) -> None:
     assert story.answers[case] == (200, b'{"a": 1}')
@@ -260,6 +266,7 @@ PERSONAL: dict[str, dict[str, Any]] = {
     "broken-404": {"path": "/broken-404/"},
     "missing": {"path": "/missing/"},
     "forbidden": {"path": "/forbidden/"},
+    "twice": {"path": "/twice-forbidden/"},
     "suspicious": {"path": "/suspicious/"},
     "answers-500": {"path": "/answers-500/"},
     "cookies": {"path": "/who/", "headers": {"Cookie": "basket=sesame; forgery=sesame; theme=dark"}},
@@ -304,6 +311,14 @@ def test_answers_named_by_their_status_are_reported(personal: Story, case: str, 
         "django",
         True,
     )
+
+
+def test_answer_of_a_middleware_is_reported_after_the_error_of_its_view(personal: Story) -> None:
+    told = [main_exception(event) for event in personal.events("twice")]
+    assert [(e["type"], e["mechanism"]["handled"]) for e in told] == [
+        ("RuntimeError", False),
+        ("PermissionDenied", True),
+    ]
 
 
 def test_ordinary_error_stays_one_event_that_is_not_handled(personal: Story) -> None:
@@ -361,7 +376,7 @@ def test_exit_in_a_view_is_reported_by_the_server_layer(personal: Story) -> None
     assert (value["type"], value["mechanism"]["type"]) == ("SystemExit", "wsgi")
 
 
-def test_test_clients_share_nothing_between_requests(sandbox_in: Any, tmp_path: Any) -> None:
+def test_clients_of_tests_share_nothing_between_requests(sandbox_in: Any, tmp_path: Any) -> None:
     sandbox = shop_in(sandbox_in, tmp_path)
     code = """
 import shop, asyncio
@@ -468,8 +483,10 @@ def test_runserver_with_its_reloader_and_debug_reports_once(sandbox_in: Any, tmp
     )
     with Server(sandbox, sys.executable, "manage.py", "runserver", "PORT") as server:
         assert server.get("/fail/3/")[0] == 500
-    event = sandbox.event()
+        assert server.get("/unread/", JSON, "POST", '{"a": 1}')[0] == 500
+    event, unread = sandbox.events()
     assert (event["transaction"], main_exception(event)["mechanism"]["type"]) == ("/fail/{n}/", "django")
+    assert (unread["transaction"], unread["request"]["data"]) == ("/unread/", {"a": 1})
 
 
 def test_answers_are_byte_identical_with_and_without_us(sandbox_in: Any, tmp_path: Any) -> None:

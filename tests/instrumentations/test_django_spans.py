@@ -101,6 +101,8 @@ def test_views_are_spans(story: Story) -> None:
         assert len(spans) == 1 and name in spans[0]["description"]
     assert story.spans("afail", "view.render")[0]["status"] == "internal_error"
     assert story.spans("forbidden", "view.render")[0]["status"] == "permission_denied"
+    if DJANGO >= (4, 1):  # the coroutine of a class, too
+        assert story.spans("async-thing", "view.render")[0]["status"] == "internal_error"
     lasted = story.spans("afail", "view.render")[0]
     assert lasted["timestamp"] - lasted["start_timestamp"] >= 0.01  # the whole of the coroutine
 
@@ -219,6 +221,33 @@ Client(raise_request_exception=False).get("/fail/1/")
         "process_view fail",
         "process_exception failed 1",
     ], done.stderr
+
+
+def saved(**named: Any) -> str:
+    return "saved"
+
+
+def test_receivers_of_modules_are_wrapped_once_and_others_are_not_kept() -> None:
+    import functools
+    import weakref
+
+    from django.db.models.signals import post_delete, post_save
+
+    from errtrack_instrumentations import django_signals as ours
+
+    first = ours.wrapped(saved, post_save)
+    assert ours.wrapped(saved, post_save) is first
+    assert ours.wrapped(saved, post_delete) is not first
+    # A decorator copies what a function holds to another one.
+    other = functools.wraps(saved)(lambda **named: "other")
+    assert (ours.wrapped(other, post_save)(), first()) == ("other", "saved")
+
+    def local(**named: Any) -> None: ...
+
+    reference = weakref.ref(local)
+    ours.wrapped(local, post_save)
+    del local
+    assert reference() is None, "Django lets go of receivers that nobody else holds"
 
 
 def test_signals_may_be_denied_by_themselves() -> None:

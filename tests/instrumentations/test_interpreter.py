@@ -73,7 +73,10 @@ print(loaded)
 def test_each_trigger_is_patched_without_wrapt_and_looks_as_ever(sandbox) -> None:
     code = PATCHED % TRIGGERS
     *bare, bare_loaded = map(ast.literal_eval, sandbox.python(code, launched=False).stdout.splitlines())
-    *ours, loaded = map(ast.literal_eval, sandbox.python(code).stdout.splitlines())
+    traced = sandbox.python(
+        code, ERRTRACK_TRACES_SAMPLE_RATE="1"
+    )  # what only traces need is not patched otherwise
+    *ours, loaded = map(ast.literal_eval, traced.stdout.splitlines())
     assert loaded == bare_loaded
     assert [row[:2] for row in ours if not row[2]] == []
     assert [row[:2] + row[3:] for row in ours] == [row[:2] + row[3:] for row in bare]

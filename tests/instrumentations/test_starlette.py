@@ -237,6 +237,8 @@ class Day:
                 warnings.simplefilter("ignore")
                 self.websockets()
         self.events = told(self.sandbox)
+        #: Old middleware loses it now and then, with us or without.
+        self.raises_after_answer = "RuntimeError: after yield" in self.server.output
 
     def websockets(self) -> None:
         try:
@@ -296,6 +298,8 @@ def test_every_event_is_one_that_is_expected(day: Day) -> None:
         expected.append("websocket fails")
     if LOSES_BACKGROUND:
         expected.remove("background")
+        if not day.raises_after_answer:
+            expected.remove("after yield")
     validation = [value for value in seen if "validation error" in value]
     assert len(validation) == 1
     assert [value for value in seen if value not in validation] == sorted(expected)
@@ -310,7 +314,7 @@ def test_every_event_is_one_that_is_expected(day: Day) -> None:
     ],
 )  # fmt: skip
 def test_what_nobody_took_is_unhandled(day: Day, path: str, value: str) -> None:
-    if path == "/background" and LOSES_BACKGROUND:
+    if LOSES_BACKGROUND and (path == "/background" or (path == "/resource" and not day.raises_after_answer)):
         pytest.skip("lost by this Starlette's middleware")
     error = main_exception(day.at(path))
     assert error["value"] == value

@@ -62,6 +62,21 @@ def test_two_hundred_requests_at_once_keep_apart(sandbox, app: str, worker: str)
     assert_each_has_its_own(sandbox.events())
 
 
+def test_gunicorn_hands_the_same_application_out_each_time(watching) -> None:
+    base = pytest.importorskip("gunicorn.app.base")
+    watching("wsgi_servers")
+
+    class Application(base.BaseApplication):
+        def __init__(self) -> None:  # without gunicorn's own settings
+            self.callable = None
+
+        def load(self):
+            return lambda environ, start_response: []
+
+    application = Application()
+    assert application.wsgi() is application.wsgi() is application.callable
+
+
 def test_preloaded_application(sandbox) -> None:
     sandbox.write("shop.py", RAW)
     with Server.gunicorn(sandbox, "shop:app", "--workers", "2", "--preload") as server:
@@ -133,6 +148,29 @@ def test_wsgiref(sandbox) -> None:
     assert main_exception(event)["mechanism"]["type"] == "wsgi"
     assert event["transaction"] == "generic WSGI request"
     assert event["tags"] == {"query": "x"}
+
+
+EARLY = """
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+import wsgiref.handlers, sys
+import errtrack, shop
+make_server("127.0.0.1", int(sys.argv[1]), shop.app, WSGIServer, WSGIRequestHandler).serve_forever()
+"""
+
+
+def test_server_made_and_served_by_an_early_import(sandbox) -> None:
+    """The application's sitecustomize, and names that were taken before anything of ours was needed."""
+    sandbox.write("shop.py", RAW)
+    sandbox.write("sitecustomize.py", "from wsgiref.simple_server import WSGIServer as taken")
+    path = sandbox.write(
+        "serve.py",
+        EARLY.replace("WSGIRequestHandler, WSGIServer,", "WSGIRequestHandler,").replace(
+            "import errtrack, shop", "import errtrack, shop\nfrom sitecustomize import taken as WSGIServer"
+        ),
+    )
+    with Server(sandbox, sys.executable, str(path), "PORT", PYTHONPATH=str(sandbox.folder)) as server:
+        assert server.get("/fail?x")[0] == 500
+    assert sandbox.event()["tags"] == {"query": "x"}
 
 
 def test_errors_while_iterating_and_in_close(sandbox) -> None:

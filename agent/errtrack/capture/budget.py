@@ -13,11 +13,13 @@ with a burst of its own, come to more.
 
 from __future__ import annotations
 
+import os
 import time
 from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from errtrack.options import Options
@@ -29,6 +31,8 @@ WINDOW = 10.0
 _cpu = getattr(time, "thread_time", monotonic)
 
 _LOCALS, _SOURCE = "local variables", "source lines"
+
+TIME, SHARE = "max_capture_time", "max_capture_cpu"
 
 
 class Meter:
@@ -66,19 +70,28 @@ class Meter:
     def note(self, event: dict[str, Any]) -> None:
         """Say on *event* what was left out, and by which setting."""
         if self._left_out:
-            why = "max_capture_cpu" if self.shows_locals is False else "max_capture_time"
-            event.setdefault("contexts", {})["errtrack"] = {"left_out": self._left_out, "setting": why}
+            event.setdefault("contexts", {})["errtrack"] = {"left_out": self._left_out, "setting": self.over}
+
+    @property
+    def over(self) -> str:
+        """The setting that has made this event smaller; empty when it is whole."""
+        return (TIME if self.shows_locals else SHARE) if self._left_out else ""
 
 
 class Budget:
     """The cost of all captures of a process by the settings in *options*. Threads share it, without a lock.
 
-    Two that end at the same instant may count as one.
+    Two that end at the same instant may count as one. *over* is called with the name of a setting and what had to give
+    way to it, once a process for each: ``details`` of events, or whole ``events``.
     """
 
-    __slots__ = ("_at", "_limit", "_share", "_spent")
+    __slots__ = ("_at", "_limit", "_over", "_share", "_spent", "_told")
 
-    def __init__(self, options: Options) -> None:
+    def __init__(
+        self, options: Options, over: Callable[[str, str], object] = lambda setting, what: None
+    ) -> None:
+        self._over = over
+        self._told: set[tuple[int, str, str]] = set()
         self._limit: float = options.max_capture_time / 1000.0
         self._share: float = options.max_capture_cpu / 100.0
         self._spent = 0.0
@@ -91,6 +104,7 @@ class Budget:
         spent = self._spent - (monotonic() - self._at) * self._share
         most = self._share * WINDOW
         if spent > 2 * most and not is_fatal:
+            self._tell(SHARE, "events")
             return None
         return Meter(self._limit, spent <= most)
 
@@ -99,3 +113,11 @@ class Budget:
         now = monotonic()
         self._spent = max(0.0, self._spent - (now - self._at) * self._share) + _cpu() - meter.began
         self._at = now
+        if meter._left_out:
+            self._tell(meter.over, "details")
+
+    def _tell(self, setting: str, what: str) -> None:
+        key = (os.getpid(), setting, what)
+        if key not in self._told:
+            self._told.add(key)
+            self._over(setting, what)

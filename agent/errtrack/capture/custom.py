@@ -15,16 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Optional
 
-    from errtrack.options import Options
-
     Custom = Callable[[Any], Optional[str]]
 
 
-def custom_of(options: Options) -> Custom | None:
-    """What ``custom_repr`` names as a function that never raises; None when it is not set."""
-    place = options.custom_repr
-    if place is None:
-        return None
+def custom_of(place: Any) -> Custom:
+    """What ``custom_repr`` names as a function that never raises."""
     known = _known.get(id(place))
     if known is None:
         known = _known[id(place)] = _Guarded(place)

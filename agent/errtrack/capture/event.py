@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from _thread import get_ident
 
-from errtrack.capture.custom import custom_of
 from errtrack.capture.exceptions import describe_exceptions, exception_values
 from errtrack.capture.jsonable import Cleaner
 from errtrack.capture.moments import new_id, stamp
 from errtrack.capture.sanitiser import clean_event
 from errtrack.capture.scrubber import Scrubber
-from errtrack.capture.serializer import Describer
+from errtrack.capture.serializer import Describer, custom_of
 from errtrack.capture.shapes import exact
 from errtrack.capture.stacktrace import DETAILED, Frame, note, stacks_for
 from errtrack.capture.wire import Fixed, Notes, dumps, quote, thawed, utf8

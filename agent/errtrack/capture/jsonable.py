@@ -32,7 +32,7 @@ class Cleaner:
     *left* is how many characters all its trees may still take; beyond it values are left out.
     """
 
-    __slots__ = ("custom", "left", "longest", "notes", "scrubber")
+    __slots__ = ("breadth", "custom", "depth", "left", "longest", "notes", "scrubber")
 
     def __init__(
         self,
@@ -41,7 +41,11 @@ class Cleaner:
         longest: int = 1024,
         left: int = 200_000,
         custom: Custom | None = None,
+        depth: int = DEPTH,
+        breadth: int = BREADTH,
     ) -> None:
+        self.breadth = breadth
+        self.depth = depth
         self.scrubber = scrubber
         self.notes = notes
         self.longest = longest
@@ -96,13 +100,13 @@ class Cleaner:
         if kind is bytes or kind is bytearray:
             return self.text(bytes(value[: self.longest + 250]).decode("utf-8", "replace"), path)
         if kind is dict:
-            if depth >= DEPTH:
+            if depth >= self.depth:
                 return self._too_deep(value, dict.__len__(value), path)
             return self.mapping(value.items(), len(value), path, depth)
         if kind is list or kind is tuple:
-            if depth >= DEPTH:
+            if depth >= self.depth:
                 return self._too_deep(value, len(value), path)
-            return self._list(value[:BREADTH], len(value), path, depth)
+            return self._list(value[: self.breadth], len(value), path, depth)
         shape = shape_of(kind)
         if shape.kind == shapes.STR:
             return self.text(exact(value) or "", path)
@@ -120,17 +124,21 @@ class Cleaner:
             own = self.custom(value)
             if own is not None:
                 return self.text(own, path)
-        if depth >= DEPTH:
+        if depth >= self.depth:
             return "<%s>" % shape.label
         if shape.kind == shapes.DICT:
             return self.mapping(dict.items(value), dict.__len__(value), path, depth)
         if shape.kind == shapes.LIST:
-            return self._list(list.__getitem__(value, slice(0, BREADTH)), list.__len__(value), path, depth)
+            return self._list(
+                list.__getitem__(value, slice(0, self.breadth)), list.__len__(value), path, depth
+            )
         if shape.kind == shapes.TUPLE:
-            return self._list(tuple.__getitem__(value, slice(0, BREADTH)), tuple.__len__(value), path, depth)
+            return self._list(
+                tuple.__getitem__(value, slice(0, self.breadth)), tuple.__len__(value), path, depth
+            )
         if shape.kind == shapes.SET:
             base = set if issubclass(kind, set) else frozenset
-            return self._list(first(base.__iter__(value), BREADTH), base.__len__(value), path, depth)
+            return self._list(first(base.__iter__(value), self.breadth), base.__len__(value), path, depth)
         if shape.kind == shapes.RECORD:
             state = list(zip(shape.fields, tuple.__iter__(value)))
         elif shape.kind == shapes.ERROR:
@@ -149,7 +157,7 @@ class Cleaner:
         """A dict with text for keys; values under a secret's name are filtered."""
         out: dict[str, Any] = {}
         scrubber = self.scrubber
-        for key, value in first(pairs, BREADTH):
+        for key, value in first(pairs, self.breadth):
             if self.left <= 0:
                 break
             name = self.key(key)

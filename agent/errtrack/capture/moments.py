@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from errtrack.capture.shapes import exact
+from errtrack.context import ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _LEVELS = {
 
 def new_id() -> str:
     """A random event id: 32 hex digits, a version 4 UUID."""
-    digits = os.urandom(16).hex()
+    digits = ids.trace_id()  # drawn in advance: an error that is only counted has an id as well
     return digits[:12] + "4" + digits[13:16] + "89ab"[int(digits[16], 16) & 3] + digits[17:]
 
 

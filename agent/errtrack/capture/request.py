@@ -6,6 +6,7 @@ https://develop.sentry.dev/sdk/foundations/data-model/event-payloads/request/
 
 from __future__ import annotations
 
+from errtrack import options
 from errtrack.capture.jsonable import Cleaner, pairs_of
 from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.shapes import exact
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     Path = tuple[object, ...]
 
 _URL, _QUERY, _VALUE = 256, 1024, 2048
+#: Bounds of a body that is wanted whole: characters, of its own, so that nothing else goes short; depth and breadth.
+_WHOLE = {"left": 200_000, "depth": 40, "breadth": 100_000}
 
 
 def clean(value: Any, cleaner: Cleaner, path: Path) -> Tree | None:
@@ -76,20 +79,35 @@ def _query(query: Any, cleaner: Cleaner, path: Path) -> Any:
     return cleaner.text(text, path, _QUERY)
 
 
+#: Headers that were found to be in order, by whose scrubber, and their names.
+_harmless: dict[Any, str] = {}
+_MOST, _SHORT = 300, 200
+
+
 def _texts(value: Any, cleaner: Cleaner, path: Path) -> Tree:
     """A map of texts; repeated names are joined by commas."""
     out: Tree = {}
     for header, item in pairs_of(value, 100):
         if item is None:
             continue
-        name = cleaner.key(header)
-        if cleaner.scrubber is not None and cleaner.scrubber.key_is_sensitive(name):
-            out[name] = FILTERED
-            cleaner.notes.filtered((*path, name))
-            continue
-        text = cleaner.scalar(item, (*path, name), _VALUE) or ""
-        if name.lower() in ("referer", "location", "origin") and cleaner.scrubber is not None:
-            text = cleaner.scrubber.url(text)
+        key = (cleaner.scrubber, header, item) if type(header) is str and type(item) is str else None
+        name = _harmless.get(key)
+        if name is not None:
+            text = item
+            cleaner.left -= len(text)
+        else:
+            name = cleaner.key(header)
+            if cleaner.scrubber is not None and cleaner.scrubber.key_is_sensitive(name):
+                out[name] = FILTERED
+                cleaner.notes.filtered((*path, name))
+                continue
+            text = cleaner.scalar(item, (*path, name), _VALUE) or ""
+            if name.lower() in ("referer", "location", "origin") and cleaner.scrubber is not None:
+                text = cleaner.scrubber.url(text)
+            if key is not None and text == item and len(text) <= _SHORT and len(name) <= _SHORT:
+                if len(_harmless) >= _MOST:
+                    _harmless.clear()
+                _harmless[key] = name
         out[name] = "%s,%s" % (out[name], text) if name in out else text
     return out
 
@@ -99,4 +117,9 @@ def _body(body: Any, cleaner: Cleaner, path: Path) -> Any:
     if text is not None and cleaner.scrubber is not None and "=" in text[:200] and text[:1] not in "{[<":
         # A form: its fields are filtered by their names.
         text = cleaner.scrubber.query_string(text[:8192])
-    return cleaner.text(text, path, 8192) if text is not None else cleaner.tree(body, path)
+    if text is not None:
+        return cleaner.text(text, path, 8192)
+    if options.current().max_request_body_size != "always":
+        return cleaner.tree(body, path)
+    whole = Cleaner(cleaner.scrubber, cleaner.notes, cleaner.longest, custom=cleaner.custom, **_WHOLE)
+    return whole.tree(body, path)

@@ -32,6 +32,8 @@ _CLASHING_TAGS = frozenset(
     ("release", "environment", "dist", "user", "level", "logger", "transaction", "event_id")
 )
 _ADDRESS_SIGNS = frozenset("0123456789abcdefABCDEF.:")
+#: Releases and environments that were found to be in order, by whose scrubber and for which size.
+_good_lines: set[Any] = set()
 _MOST_TAGS, _MOST_MODULES = 100, 2000
 
 
@@ -80,11 +82,17 @@ def text(limit: int) -> Rule:
 
 def _line(value: Any, cleaner: Cleaner, path: tuple[object, ...], size: int) -> str:
     """A name on one line without slashes, of at most *size* bytes: servers count bytes here."""
+    key = (cleaner.scrubber, value, size) if type(value) is str else None
+    if key in _good_lines:
+        return value  # type: ignore[no-any-return]
     clean = (cleaner.scalar(value, path, size) or "").strip()
     clean = "".join(c if c not in "/\\" and c.isprintable() else "-" for c in clean)
     if not clean.isascii():
         clean = utf8(clean)[:size].decode("utf-8", "ignore")
-    return clean.strip()
+    clean = clean.strip()
+    if key is not None and clean == value and len(_good_lines) < 100:
+        _good_lines.add(key)  # they are the same in all events
+    return clean
 
 
 def _release(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> str | None:
@@ -126,7 +134,8 @@ def tags(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
             cleaner.notes.add(path, {"len": len(value)})
             break
         name = cleaner.key(key).strip()[:32]
-        name = "".join(c if (c.isascii() and c.isalnum()) or c in _TAG_SIGNS else "_" for c in name)
+        if not (name.isascii() and name.replace(".", "_").replace("-", "_").isidentifier()):
+            name = "".join(c if (c.isascii() and c.isalnum()) or c in _TAG_SIGNS else "_" for c in name)
         if not name or item is None:
             continue
         if name in _CLASHING_TAGS:

@@ -72,10 +72,8 @@ class Scrubber:
         if "=" in value or ":" in value:
             if "://" in value and ("@" in value or "?" in value or "#" in value or value.count(":") > 1):
                 return True
-            low = value.lower()
-            for hint in self._hints:
-                if hint in low:
-                    return True
+            if any(map(value.lower().__contains__, self._hints)):
+                return True
         if "_" in value and (
             "gh" in value or "k_live_" in value or "k_test_" in value or "whsec_" in value or "npm_" in value
         ):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from _collections import deque  # type: ignore[import-not-found]  # without the costs of collections
 
-from errtrack.capture.custom import custom_of
 from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.shapes import (
     DICT,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from errtrack.capture.budget import Meter
+    from errtrack.capture.custom import Custom
     from errtrack.capture.scrubber import Scrubber
     from errtrack.capture.shapes import Shape
     from errtrack.options import Options
@@ -45,6 +45,15 @@ _HEAD = slice(0, BREADTH)
 _OF_PARTS = frozenset((OBJECT, RECORD, ERROR))
 _SEQUENCES = {LIST: list, TUPLE: tuple, SET: set}
 _BUILTIN = frozenset((dict, list, tuple, set, frozenset, deque))
+
+
+def custom_of(options: Options) -> Custom | None:
+    """What ``custom_repr`` names as a function that never raises; None when it is not set."""
+    if options.custom_repr is None:
+        return None
+    from errtrack.capture import custom
+
+    return custom.custom_of(options.custom_repr)
 
 
 class Describer(Words):
@@ -198,13 +207,10 @@ class Describer(Words):
         if shape is not None:
             parts.append(shape.head)
             left -= len(shape.head)
+        shown = -len(parts)
         below = depth + 1
-        shown = 0
         prefixes, texts = self.prefixes, self.texts
-        for name, item in pairs:
-            if left <= 0:
-                break
-            shown += 1
+        for name, item in pairs if left > 0 else ():
             prefix = prefixes[name] if type(name) is str and name in prefixes else self.prefix(name)
             kind = type(item)
             if prefix is None:
@@ -217,8 +223,11 @@ class Describer(Words):
                 part = f'{prefix}"{item!r}"'
             else:
                 part = prefix + self.text(item, below, left - len(prefix))
-            left -= len(part) + 1
             parts.append(part)
+            left -= len(part) + 1
+            if left <= 0:
+                break
+        shown += len(parts)
         if shown < size:
             parts.append('"...":"%d more"' % (size - shown))
         return "{%s}" % ",".join(parts)

@@ -62,6 +62,69 @@ def _span(given: Any, cleaner: Cleaner, path: tuple[object, ...], said: Said) ->
     parent = exact(given.get("parent_span_id"))
     if parent:
         out["parent_span_id"] = parent
+    out.update(_rest(given, cleaner, path, said))
+    return out
+
+
+#: What was made of spans that are alike but for ids and times, and the characters that took. Most of them come again:
+#: the same statement, the same receiver.
+_known: dict[tuple[Any, ...], tuple[Tree, int]] = {}
+
+#: Most that are known, and most characters that one of them may take.
+_MOST_KNOWN, _SHORT = 500, 600
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+_TEXTS = frozenset((str,))
+
+
+def _rest(given: Tree, cleaner: Cleaner, path: tuple[object, ...], said: Said) -> Tree:
+    """What a span has beside ids and times."""
+    key = _key_of(given, cleaner)
+    if key is None:
+        return _cleaned(given, cleaner, path, said)
+    known = _known.get(key)
+    if known is None:
+        own = Cleaner(cleaner.scrubber, Notes(), cleaner.longest)
+        before = own.left
+        made = _cleaned(given, own, path, Said(own))
+        if own.notes.tree:  # what was changed in it is told of each
+            return _cleaned(given, cleaner, path, said)
+        known = (made, before - own.left)
+        if known[1] <= _SHORT:
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known[key] = known
+    cleaner.left -= known[1]
+    rest = dict(known[0])
+    for name in ("data", "tags"):
+        if name in rest:
+            rest[name] = dict(rest[name])
+    return rest
+
+
+def _key_of(given: Tree, cleaner: Cleaner) -> tuple[Any, ...] | None:
+    """What tells whether a span is known; None for one that is like no other."""
+    op, name, origin, status = (
+        given.get("op"), given.get("description"), given.get("origin"), given.get("status")
+    )  # fmt: skip
+    if not _SCALARS.issuperset(map(type, (op, name, origin, status))):
+        return None
+    key: tuple[Any, ...] = (cleaner.scrubber, cleaner.longest, op, name, origin, status)
+    for part in (given.get("data"), given.get("tags")):
+        if part is None:
+            key += (None,)
+        elif (
+            type(part) is dict
+            and _TEXTS.issuperset(map(type, part))
+            and _SCALARS.issuperset(map(type, part.values()))
+        ):
+            key += (tuple(part.items()), tuple(map(type, part.values())))
+        else:
+            return None
+    return key
+
+
+def _cleaned(given: Tree, cleaner: Cleaner, path: tuple[object, ...], said: Said) -> Tree:
+    out: Tree = {}
     for key, longest in (("op", 128), ("description", LONGEST), ("origin", 128)):
         text = cleaner.scalar(given.get(key), (*path, key), longest)
         if text:

@@ -28,8 +28,9 @@ MISSING = object()
 _FILTERED = quote(FILTERED)
 _NAMES = 25
 _REMEMBERED = 2000
-#: Of ASCII, what is no part of a name.
-_BLANKS = bytes(code if chr(code).isalnum() or chr(code) == "_" or code > 127 else 32 for code in range(256))
+#: Of ASCII, what is no part of a name; a table that makes blanks of it.
+_SIGNS = bytes(range(128)).translate(None, b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
+_BLANKS = bytes.maketrans(_SIGNS, b" " * len(_SIGNS))
 
 
 def rows_of(names: tuple[str, ...], first: frozenset[str], scrubber: Scrubber) -> list[Row]:
@@ -63,19 +64,17 @@ def write(
     parameters nor named by the line.
     """
     parts: list[str] = []
-    total = 0
     left, depth, depth_of_rest = share
     get, text_of, texts = values.get, describer.text, describer.texts
-    for name, key, is_first, is_secret in rows:
+    shown = rows
+    if len(rows) > _NAMES:
+        shown = [row for row in rows if row[0] in values][:_NAMES]
+    for name, key, is_first, is_secret in shown:
         value = get(name, MISSING)
         if value is MISSING:
             continue
-        total += 1
-        if left <= 0 or total > _NAMES:
-            continue
         # The commonest kinds without a call, as everywhere that values are walked over; f-strings are the fastest.
         kind = type(value)
-        level = depth if is_first else depth_of_rest
         if is_secret:
             frame.filtered.append(name)
             part = key + _FILTERED
@@ -85,20 +84,27 @@ def write(
             part = f'{key}"{value}"'
         elif value is None or kind is bool or kind is float:
             part = f'{key}"{value!r}"'
-        elif level >= DEPTH and (kind is dict or kind is list or kind is tuple):
-            part = f'{key}"<{kind.__name__} of {len(value)}>"'
         else:
-            # No value takes more than half of what is left: the next ones are worth seeing as well.
-            try:
-                part = key + text_of(value, level, left >> 1 if left > 400 else 200)
-            except Exception as error:
-                part = key + describer.unreadable(error)
-        left -= len(part) + 1
+            level = depth if is_first else depth_of_rest
+            if level >= DEPTH and (kind is dict or kind is list or kind is tuple):
+                part = f'{key}"<{kind.__name__} of {len(value)}>"'
+            else:
+                # No value takes more than half of what is left: the next ones are worth seeing as well.
+                try:
+                    part = key + text_of(value, level, left >> 1 if left > 400 else 200)
+                except Exception as error:
+                    part = key + describer.unreadable(error)
         parts.append(part)
-    if not total:
+        left -= len(part) + 1
+        if left <= 0:
+            break
+    if not parts:
         return 0
-    if len(parts) < total:
-        frame.total = total
+    total = len(parts)
+    if left <= 0 or shown is not rows:
+        total = sum([row[0] in values for row in rows])
+        if len(parts) < total:
+            frame.total = total
     body = utf8("{%s}" % ",".join(parts))
     if has_card_digits(body):
         from json import loads

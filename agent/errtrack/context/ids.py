@@ -13,6 +13,8 @@ _AHEAD = 1 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start" e
 
 #: 16 hex digits each.
 _drawn: list[str] = []
+#: 48 hex digits each.
+_pairs: list[str] = []
 _owner = [0]
 
 
@@ -20,6 +22,10 @@ def span_id() -> str:
     """16 hex digits."""
     if _owner[0] != os.getpid():  # a fork that Python knows nothing of
         forget()
+    return _next()
+
+
+def _next() -> str:
     try:
         return _drawn.pop()
     except IndexError:
@@ -30,12 +36,25 @@ def span_id() -> str:
 
 def trace_id() -> str:
     """32 hex digits."""
-    return span_id() + span_id()
+    return span_id() + _next()
+
+
+def trace_and_span_id() -> tuple[str, str]:
+    """32 and 16 hex digits."""
+    if _owner[0] != os.getpid():
+        forget()
+    try:
+        text = _pairs.pop()
+    except IndexError:
+        text = os.urandom(24 * _AHEAD).hex()
+        _pairs.extend([text[at : at + 48] for at in range(48, len(text), 48)])
+    return text[:32], text[32:48]
 
 
 def forget() -> None:
     """Draw anew from here on."""
     _drawn.clear()
+    _pairs.clear()
     _owner[0] = os.getpid()
 
 

@@ -37,6 +37,7 @@ class PropagationContext:
         "baggage",
         "frozen",
         "headers",
+        "lines",
         "parent_span_id",
         "sample_rate",
         "sampled",
@@ -52,8 +53,10 @@ class PropagationContext:
         baggage: str = "",
         frozen: bool = False,
     ) -> None:
-        self.trace_id = trace_id or ids.trace_id()
-        self.span_id = ids.span_id()
+        if trace_id:
+            self.trace_id, self.span_id = trace_id, ids.span_id()
+        else:
+            self.trace_id, self.span_id = ids.trace_and_span_id()
         self.parent_span_id = parent_span_id
         self.sampled = sampled
         self.baggage = baggage
@@ -62,6 +65,8 @@ class PropagationContext:
         self.sample_rate: float | None = None
         #: The texts that go out while no span is in hand, once they were asked for.
         self.headers: tuple[str, str] | None = None
+        #: The same as lines of an HTTP request, with the options that they were made by.
+        self.lines: tuple[Any, list[bytes]] | None = None
 
     @property
     def sample_rand(self) -> float:

@@ -12,8 +12,8 @@ a signal handler cannot meet a table that is half written.
 from __future__ import annotations
 
 import time
+from _contextvars import ContextVar  # without the costs of contextvars
 from collections import deque
-from contextvars import ContextVar
 
 from errtrack.context import propagation as traces
 
@@ -42,69 +42,44 @@ LEVELS = ("fatal", "error", "warning", "info", "debug")
 MOST_FLAGS = 100
 
 
+#: No table at all; that nobody can put something into it keeps scopes apart.
+_EMPTY: Any = type(type.__dict__)({})
+
+
 class Scope:
-    """Tags, user, contexts, extra, breadcrumbs and the rest of what events inherit."""
+    """Tags, user, contexts, extra, breadcrumbs and the rest of what events inherit.
 
-    __slots__ = (
-        "__weakref__",
-        "attachments",
-        "breadcrumbs",
-        "contexts",
-        "extra",
-        "fingerprint",
-        "flags",
-        "is_unit",
-        "last_event_id",
-        "level",
-        "processors",
-        "propagation",
-        "session",
-        "span",
-        "tags",
-        "transaction",
-        "user",
-    )
+    What nobody has set stands in the class: most units of work are told nothing, and set nothing.
+    """
 
-    def __init__(self) -> None:
-        self.tags: dict[str, Any] = {}
-        self.user: dict[str, Any] | None = None
-        self.contexts: dict[str, dict[str, Any]] = {}
-        self.extra: dict[str, Any] = {}
-        self.breadcrumbs: deque[Kept] | None = None
-        self.level: str | None = None
-        self.fingerprint: list[str] | None = None
-        self.transaction: tuple[str, str] | None = None
-        self.processors: tuple[Processor, ...] = ()
-        self.propagation: PropagationContext | None = None
-        self.last_event_id: str | None = None
-        self.attachments: tuple[Attachment, ...] = ()
-        self.flags: dict[str, Any] | None = None
-        self.session: Session | None = None
-        #: The span in hand; None while tracing is off, or this work was not sampled.
-        self.span: Span | None = None
-        #: Whether this is work that came from elsewhere, with a trace of its own or none: not the process's.
-        self.is_unit = False
+    tags: Mapping[str, Any] = _EMPTY
+    user: dict[str, Any] | None = None
+    contexts: Mapping[str, dict[str, Any]] = _EMPTY
+    extra: Mapping[str, Any] = _EMPTY
+    breadcrumbs: deque[Kept] | None = None
+    level: str | None = None
+    fingerprint: list[str] | None = None
+    transaction: tuple[str, str] | None = None
+    processors: tuple[Processor, ...] = ()
+    propagation: PropagationContext | None = None
+    last_event_id: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    flags: dict[str, Any] | None = None
+    session: Session | None = None
+    #: The span in hand; None while tracing is off, or this work was not sampled.
+    span: Span | None = None
+    #: Whether this is work that came from elsewhere, with a trace of its own or none: not the process's.
+    is_unit = False
 
     def fork(self, with_breadcrumbs: bool = True) -> Scope:
         """A scope that starts with all of this one; what either is told afterwards the other does not see."""
-        new = _new_scope(Scope)
-        new.tags = self.tags
-        new.user = self.user
-        new.contexts = self.contexts
-        new.extra = self.extra
-        crumbs = self.breadcrumbs
-        new.breadcrumbs = deque(crumbs, crumbs.maxlen) if crumbs and with_breadcrumbs else None
-        new.level = self.level
-        new.fingerprint = self.fingerprint
-        new.transaction = self.transaction
-        new.processors = self.processors
-        new.propagation = self.propagation
-        new.last_event_id = None
-        new.attachments = self.attachments
-        new.flags = self.flags
-        new.session = self.session
-        new.span = self.span
-        new.is_unit = self.is_unit
+        new = Scope()
+        held = new.__dict__
+        held.update(self.__dict__)
+        crumbs = held.pop("breadcrumbs", None)
+        if crumbs and with_breadcrumbs:
+            new.breadcrumbs = deque(crumbs, crumbs.maxlen)
+        held.pop("last_event_id", None)
         return new
 
     def set_tag(self, key: str, value: Any) -> None:
@@ -211,15 +186,15 @@ class Scope:
 
     def clear(self) -> None:
         """Forget everything but the trace and the processors."""
-        propagation, processors, span, is_unit = self.propagation, self.processors, self.span, self.is_unit
-        Scope.__init__(self)
-        self.propagation, self.processors, self.span, self.is_unit = propagation, processors, span, is_unit
+        kept = ("propagation", "processors", "span", "is_unit")
+        for name in list(self.__dict__):
+            if name not in kept:
+                delattr(self, name)
 
 
 #: Set while sessions are counted (option auto_session_tracking): makes the session of a unit of work.
 new_session: Callable[[], Session] | None = None
 
-_new_scope = Scope.__new__
 _global_scope = Scope()
 _scopes: ContextVar[Pair | None] = ContextVar("errtrack_scopes", default=None)
 
@@ -325,13 +300,13 @@ def unit_of_work() -> Pair:
     """
     pair = _scopes.get()
     if pair is None:
-        scope = Scope()
-        scope.is_unit = True
-        scope.session = new_session() if new_session is not None else None
-        return (scope, None)
-    scope = pair[0].fork(False)
-    scope.propagation = None
-    scope.span = None
+        scope, current = Scope(), None
+    else:
+        scope, current = pair[0].fork(False), pair[1]
+        scope.propagation = scope.span = scope.session = None
+        if current is not None:
+            current = current.fork()
     scope.is_unit = True
-    scope.session = new_session() if new_session is not None else None
-    return (scope, pair[1].fork() if pair[1] is not None else None)
+    if new_session is not None:
+        scope.session = new_session()
+    return (scope, current)

@@ -30,12 +30,13 @@ tracer: Tracer | None = None
 
 NO_HEADERS = ("", "")
 
-_in_force = scopes._scopes
+#: The scopes in force: `in_force.get()[0].span` is the span in hand, where there are any.
+in_force = scopes._scopes
 
 
 def recording() -> Span | None:
     """The span in hand that records; None while tracing is off, or where the work was not sampled."""
-    pair = _in_force.get()
+    pair = in_force.get()
     return None if pair is None else pair[0].span
 
 
@@ -77,14 +78,6 @@ def outgoing_headers(span: Span | None = None) -> tuple[str, str]:
     return known if span is None else (_header(carried, span.span_id), known[1])
 
 
-def known_headers() -> tuple[str, str] | None:
-    """What :func:`outgoing_headers` has answered in this unit of work, where that is what it would answer again."""
-    pair = _in_force.get()
-    if pair is None or pair[0].span is not None or pair[0].propagation is None:
-        return None
-    return pair[0].propagation.headers
-
-
 def traceparent_of(header: str) -> str:
     """The W3C form of what *header*, a ``sentry-trace``, says."""
     trace_id, span_id, *flag = header.split("-")
@@ -108,7 +101,7 @@ def dynamic_context(scope: Scope, options: Options, freeze: bool = True) -> dict
             values["transaction"] = name
     if not freeze:
         return values
-    carried.baggage = ",".join("sentry-%s=%s" % (key, _quoted(value)) for key, value in values.items())
+    carried.baggage = ",".join(["sentry-%s=%s" % (key, _quoted(value)) for key, value in values.items()])
     carried.frozen = True
     return values
 
@@ -149,7 +142,9 @@ def _of_options(options: Options) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    if value.isascii() and value.isalnum():
+    if (
+        value.isascii() and value.replace(".", "").replace("-", "").isalnum()
+    ):  # digits, hex, names of releases
         return value
     from urllib.parse import quote
 

@@ -39,7 +39,10 @@ class Unit:
     *method* that of an HTTP request: ``http_methods_to_capture`` says which are transactions.
     """
 
-    __slots__ = ("pair", "scope", "session", "span")
+    # Defaults that the class has: most units set neither.
+    session: Session | None = None
+    #: The transaction; None while tracing is off, or this one was not sampled.
+    span: Transaction | None = None
 
     def __init__(
         self,
@@ -55,9 +58,8 @@ class Unit:
         scope: Scope = pair[0]
         self.pair = pair
         self.scope = scope
-        self.session: Session | None = scope.session
-        #: The transaction; None while tracing is off, or this one was not sampled.
-        self.span: Transaction | None = None
+        if scope.session is not None:
+            self.session = scope.session
         if trace is not None:
             scope.propagation = tracing.continue_trace(*trace)
         tracer = tracing.tracer

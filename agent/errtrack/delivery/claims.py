@@ -8,6 +8,7 @@ header tells which process wrote it, and failing that, how long nobody has.
 from __future__ import annotations
 
 import os
+from _io import FileIO
 from time import time
 
 try:
@@ -132,8 +133,9 @@ def start_time(pid: object) -> str:
 
 
 def _read(path: str) -> str:
+    # Not open(): finalisers that run while the interpreter takes itself apart find it gone, and their events need this.
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(4096)
+        with FileIO(path) as file:
+            return file.read(4096).decode("utf-8", "replace")
     except OSError:
         return ""

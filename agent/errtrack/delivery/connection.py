@@ -151,7 +151,7 @@ def _socket_classes(sender: Sender) -> tuple[Any, Any]:
 
     class Plain(socket.socket):
         def recv_into(self, *args: Any, **kwargs: Any) -> int:
-            self.settimeout(_left(sender))
+            _expect(sender, self)
             return super().recv_into(*args, **kwargs)
 
     class Tls(ssl.SSLSocket):
@@ -161,7 +161,7 @@ def _socket_classes(sender: Sender) -> tuple[Any, Any]:
             super().do_handshake(block)
 
         def recv_into(self, *args: Any, **kwargs: Any) -> int:
-            self.settimeout(_left(sender))
+            _expect(sender, self)
             return super().recv_into(*args, **kwargs)
 
     return Plain, Tls
@@ -172,7 +172,7 @@ def _pool_classes(sender: Sender, plain: Any, connect_timeout: float) -> dict[st
         """Connect as urllib3 does, but with a socket that can be cut short from the first packet on."""
         host = getattr(self, "_dns_host", self.host).strip("[]").rstrip(".")
         failure: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM):
+        for family, kind, protocol, _, address in _addresses(host, self.port):
             made = plain(family, kind, protocol)
             try:
                 made.settimeout(min(connect_timeout, _left(sender)))
@@ -217,6 +217,15 @@ def _pool_classes(sender: Sender, plain: Any, connect_timeout: float) -> dict[st
     return {"http": HttpPool, "https": HttpsPool}
 
 
+def _addresses(host: str, port: int) -> Any:
+    try:
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except RuntimeError:  # gevent's asks in a thread of its own, and from 3.12 on none is to be had at exit
+        import _socket
+
+        return _socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+
+
 #: Seconds of silence, seconds between probes, and how many of them: a minute and a half later a peer that has gone
 #: without a word (a NAT that forgot, a host that froze) is known to be gone, and not when an event waits for it.
 _PROBES = (("TCP_KEEPIDLE", 45), ("TCP_KEEPALIVE", 45), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
@@ -228,6 +237,24 @@ def _keep_alive(made: socket.socket) -> None:
         option = getattr(socket, name, None)  # macOS has the second, Linux the others
         if option is not None:
             made.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _expect(sender: Sender, found: socket.socket) -> None:
+    """Wait for an answer on *found* no longer than there is time, and acknowledge its parts at once.
+
+    A server that writes head and body one after the other, as Python's own http.server does, waits between the two for
+    an acknowledgement, which Linux would put off for 40 ms: at exit, that is most of a second for twenty events.
+    """
+    left = sender.until - monotonic()
+    if left <= 0.0:  # a peer that always has one byte more to say would never be waited for
+        raise socket.timeout("timed out")
+    found.settimeout(left)
+    option = getattr(socket, "TCP_QUICKACK", None)  # Linux; it does not last
+    if option is not None:
+        try:
+            found.setsockopt(socket.IPPROTO_TCP, option, 1)
+        except OSError:  # whoever only plays Linux may not know it
+            pass
 
 
 def _left(sender: Sender) -> float:

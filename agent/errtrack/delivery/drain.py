@@ -42,6 +42,7 @@ class Drain:
         self.busy_since = 0.0
         self.until: float | None = None
         self.stopped = False
+        self.delivered = 0
         #: No transaction is begun meanwhile.
         self.paused = False
         #: Held while a fork would leave the child with something half done: an import, a call into SQLite.
@@ -62,6 +63,8 @@ class Drain:
                 import sqlite3  # noqa: F401
                 import zlib  # noqa: F401
 
+                import errtrack.delivery.bounds  # and with it the tally
+                import errtrack.delivery.quarantine
                 import errtrack.delivery.store  # noqa: F401
             except ImportError as error:
                 guard.tell("cannot fill the store: %s; events wait in the spool" % error)

@@ -116,13 +116,15 @@ def parse(data: bytes) -> Envelope:
     return Envelope(headers, items)
 
 
-def with_sent_at(data: bytes, now: float) -> bytes:
-    """*data* with ``sent_at`` set to *now* (seconds since 1970); only the header line is touched.
+def as_sent(data: bytes, now: float, public_key: str = "") -> bytes:
+    """*data* with ``sent_at`` set to *now* (seconds since 1970), and *public_key* on a trace that has none.
 
-    Raises :class:`ValueError` when that line is no JSON object.
+    Only the header line is touched. Raises :class:`ValueError` when that line is no JSON object.
     """
     headers, position = _header(data, 0)
     headers["sent_at"] = rfc3339(now)
+    if public_key and isinstance(headers.get("trace"), dict):
+        headers["trace"].setdefault("public_key", public_key)
     return _line(headers) + data[position:]
 
 

@@ -143,13 +143,13 @@ def _make_ready() -> None:
             for worker in workers:
                 _away.append(worker)
                 worker.leave()
-        calm = [worker for worker in workers if worker.destination.unforkable.acquire(True, FORK_WAITS)]
+        calm = [worker for worker in workers if worker.unforkable.acquire(True, FORK_WAITS)]
         if is_to_end:
             for worker in calm:
-                worker.destination.unforkable.release()
+                worker.unforkable.release()
             # It takes the lock once more, perhaps, on its way out.
             _wait_until_gone()
-            calm = [worker for worker in calm if worker.destination.unforkable.acquire(True, FORK_WAITS)]
+            calm = [worker for worker in calm if worker.unforkable.acquire(True, FORK_WAITS)]
         _held.extend(calm)
     finally:
         if lock is None:
@@ -170,7 +170,7 @@ def _ours_are_the_only_ones(workers: list[Worker]) -> bool:
         return False
     # A request that is slow already will not be over in a moment.
     now = monotonic()
-    if any(now - (worker.destination.busy_since or now) > LEAVE for worker in workers):
+    if any(now - (worker.busy_since or now) > LEAVE for worker in workers):
         return False
     # Not threading.enumerate(): whatever a signal handler has interrupted may hold the lock that it takes.
     known: Any = getattr(sys.modules.get("threading"), "_active", ())
@@ -182,7 +182,7 @@ def _come_to_rest(workers: list[Worker]) -> bool:
     until = monotonic() + LEAVE
     while any(worker.owes() for worker in workers):
         for worker in workers:
-            lock = worker.destination.unforkable
+            lock = worker.unforkable
             if lock.locked() and lock.acquire(True, FORK_WAITS):
                 lock.release()
                 until = monotonic() + LEAVE
@@ -211,7 +211,7 @@ def _wait(is_so: Callable[[], bool], longest: float) -> bool:
 def _after_in_parent() -> None:
     while _held:
         try:
-            _held.pop().destination.unforkable.release()
+            _held.pop().unforkable.release()
         except (IndexError, RuntimeError):
             break
     while _away:

@@ -53,12 +53,19 @@ class Post:
     #: Events are on their way as soon as there are any.
     linger = 0.0
 
-    def __init__(self, options: Options, dsn: Dsn, quarantine: Quarantine | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        dsn: Dsn,
+        quarantine: Quarantine | None = None,
+        reports: Reports | None = None,
+    ) -> None:
+        """*reports* is what was lost before we were made, and what is lost from now on."""
         self._options = options
         self._quarantine = quarantine
         self._dsn = dsn
         self.limits = Limits()
-        self.reports = Reports(monotonic())
+        self.reports = reports or Reports(monotonic())
         self.sender = sender.Sender(options, dsn)
         #: Monotonic time before which there is no use in trying.
         self.ready_at = 0.0
@@ -67,6 +74,8 @@ class Post:
         #: When whoever waits for us will leave, monotonic; only at exit without a thread.
         self.until: float | None = None
         self.stopped = False
+        #: Envelopes that the server has taken.
+        self.delivered = 0
         #: No request is begun meanwhile, and nothing is given up.
         self.paused = False
         #: Held while a fork would leave the child with something half done, such as an import.
@@ -92,7 +101,9 @@ class Post:
                 import encodings.idna  # noqa: F401  (getaddrinfo needs it)
                 import json  # noqa: F401
 
-                import errtrack.delivery.connection  # noqa: F401
+                import errtrack.delivery.bounds  # and with it the tally
+                import errtrack.delivery.connection
+                import errtrack.delivery.quarantine  # noqa: F401
             except ImportError as error:
                 self._tell("import", "cannot send: %s; events are kept on disk" % error)
                 self._told["unreachable"] = monotonic()  # that is why, and has been said
@@ -221,6 +232,7 @@ class Post:
         if meaning == sender.DELIVERED:
             self._failures = self._broken = 0
             self.ready_at = 0.0
+            self.delivered += 1
             return _DONE
         if meaning in (sender.REFUSED, sender.TOO_LARGE) or (
             strict and answer.status and meaning != sender.LIMITED

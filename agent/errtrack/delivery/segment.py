@@ -11,6 +11,7 @@ no lock of ours does.
 from __future__ import annotations
 
 import os
+from stat import S_ISREG
 from zlib import compress, crc32, decompressobj
 
 TYPE_CHECKING = False
@@ -117,8 +118,6 @@ class Reader:
     @classmethod
     def open(cls, path: str, write: bool = True) -> Reader:
         """Open the file at *path*. Raises ``OSError``, also for what is no plain file of this user."""
-        from stat import S_ISREG
-
         descriptor = above_standard(os.open(path, (os.O_RDWR if write else os.O_RDONLY) | _NOFOLLOW))
         try:
             status = os.fstat(descriptor)

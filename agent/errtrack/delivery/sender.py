@@ -112,7 +112,7 @@ class Sender:
         envelope.
         """
         with guard.Inside():
-            body = envelopes.with_sent_at(envelope, time())
+            body = envelopes.as_sent(envelope, time(), self._dsn.public_key)
             total = self._options.request_timeout
             total = total if timeout is None else min(total, timeout)
             if self.aborted or total <= 0:

@@ -17,13 +17,14 @@ import os
 from errno import EDQUOT, EFBIG, ENOSPC
 from time import monotonic
 
-from errtrack.delivery import bounds, claims, places, segment
+from errtrack.delivery import claims, places, segment
 from errtrack.delivery.part import Segment, create
-from errtrack.delivery.tally import Tally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from errtrack.delivery.tally import Tally
 
 #: A segment is followed by a new one when it is larger (bytes) or older (seconds).
 MAX_SIZE = 1_000_000
@@ -74,11 +75,16 @@ class Spool:
         data = segment.frame(payload, kind, segment.FATAL_FLAG if fatal else 0)
         mine = self._mine()
         kept = self._append(mine, data, fatal)
-        if not kept and fatal and bounds.is_full(self.last_error) and bounds.free_reserve(self.folder):
+        if not kept and fatal and self._free_reserve():
             kept = self._append(mine, data, fatal)
         if kept and (self._sync == "always" or (fatal and self._sync == "fatal")):
             self._sync_now(mine.segments)
         return kept
+
+    def _free_reserve(self) -> bool:
+        from errtrack.delivery import bounds
+
+        return bounds.is_full(self.last_error) and bounds.free_reserve(self.folder)
 
     def _append(self, mine: _Mine, data: bytes, fatal: bool) -> bool:
         for _ in range(10):
@@ -215,6 +221,8 @@ class Spool:
         mine = self._mine()
         tally = mine.tallies.get("")
         if tally is None and monotonic() >= mine.no_tally_before:
+            from errtrack.delivery.tally import Tally
+
             try:
                 made = Tally(self.folder, self.header)
             except OSError:

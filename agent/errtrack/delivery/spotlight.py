@@ -97,7 +97,7 @@ class Spotlight:
                 except IndexError:
                     return
                 try:
-                    self._send(envelope.with_sent_at(record, time.time()))
+                    self._send(envelope.as_sent(record, time.time()))
                     self._pause = 0.0
                 except Exception as error:
                     self._give_up(error)

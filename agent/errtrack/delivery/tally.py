@@ -101,6 +101,8 @@ class Slot:
 class Tally:
     """The file of this process, in *folder*; *header* describes the process. Raises ``OSError``."""
 
+    longest = LONGEST
+
     def __init__(self, folder: str, header: dict[str, Any]) -> None:
         self.writers: list[None] = []
         self._free: deque[int] = deque(range(SLOTS))

@@ -12,8 +12,7 @@ import sys
 from time import monotonic, sleep
 
 from errtrack import guard
-from errtrack.delivery import away, forks, places, quarantine
-from errtrack.delivery.bounds import Bounds
+from errtrack.delivery import away, forks, places
 from errtrack.delivery.spool import Spool
 from errtrack.delivery.worker import BACKLOG, OWN, Worker
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from errtrack.delivery.bounds import Bounds
+    from errtrack.delivery.reports import Reports
     from errtrack.delivery.tally import Tally
     from errtrack.delivery.worker import Destination
     from errtrack.dsn import Dsn
@@ -50,28 +51,22 @@ class Transport:
 
     def __init__(self, options: Options, dsn: Dsn | None) -> None:
         # Whatever ``put`` needs is imported here, in the thread that makes us. Were it imported by the first put of
-        # some thread while another one forks, the child would wait for that import for ever.
+        # some thread while another one forks, the child would wait for that import for ever. What delivering needs
+        # is imported by the thread that delivers: a first event is dear enough.
         import threading  # noqa: F401
 
         self._options = options
         self._dsn = dsn
-        self._make: Callable[[], Destination]
-        if dsn is not None:
-            from errtrack.delivery.post import Post
-            from errtrack.delivery.quarantine import Quarantine
+        self._destination = dsn.digest if dsn is not None else places.STORE
+        self._reports: Callable[[float], Reports] | None = None
+        if dsn is not None and options.send_client_reports:
+            from errtrack.delivery.reports import Reports
 
-            to = dsn
-            self._make = lambda: Post(options, to, Quarantine(self._folder))
-            self._destination = dsn.digest
-        else:
-            from errtrack.delivery.drain import Drain
-
-            self._make = lambda: Drain(options, places.state_folder(options), self._told)
-            self._destination = places.STORE
+            self._reports = Reports
         self._workers: dict[int, Worker] = {}
         self._spools: dict[str, Spool] = {}
         self._look_for_place_at = 0.0
-        self._bounds = Bounds(options)
+        self._bounds: Bounds | None = None
         self._told: dict[str, float] = {}
         self._closed = False
         #: Makes events of others' crashes; run by the worker, before it looks for what others left.
@@ -85,8 +80,8 @@ class Transport:
         """
         try:
             worker = self._worker()
-            if worker.destination.turns_away(category):
-                worker.destination.lost("ratelimit_backoff", category)
+            if worker.turns_away(category):
+                worker.lost("ratelimit_backoff", category)
                 return False
             kept = False
             try:
@@ -108,7 +103,13 @@ class Transport:
 
     def lost(self, reason: str, category: str, quantity: int = 1) -> None:
         """Count an event that was dropped before it came here, for the client report."""
-        self._worker().destination.lost(reason, category, quantity)
+        self._worker().lost(reason, category, quantity)
+
+    def lost_transaction(self, reason: str, spans: int) -> None:
+        """Count a transaction that was dropped, and what counts as spans of it: itself, too."""
+        lost = self._worker().destination.lost
+        lost(reason, "transaction")
+        lost(reason, "span", spans)
 
     def tally(self) -> Tally | None:
         """Where storms count what they hold back; None: in memory alone, as no disk takes it."""
@@ -120,13 +121,12 @@ class Transport:
         waits has taken a quarter of the room that there is on disk.
         """
         worker = self.worker()
-        if worker is None or self._dsn is None:
+        made = worker.made if worker is not None and self._dsn is not None else None
+        if made is None:
             return 0
         now = monotonic()
-        limits = getattr(worker.destination, "limits", None)
-        if not worker.destination.is_in_trouble(now) and not (
-            limits and limits.is_limited("transaction", now)
-        ):
+        limits = getattr(made, "limits", None)
+        if not made.is_in_trouble(now) and not (limits and limits.is_limited("transaction", now)):
             return 0
         spool, most = self._spools.get(""), self._options.spool_max_size
         waiting = sum(part.size for part in spool.segments()) if spool is not None and most else 0
@@ -144,7 +144,7 @@ class Transport:
         until = monotonic() + timeout
         worker = self._worker()
         while monotonic() < until:
-            if not worker.wait(BACKLOG, until - monotonic()) or worker.destination.is_in_trouble(monotonic()):
+            if not worker.wait(BACKLOG, until - monotonic()) or worker.is_in_trouble:
                 return False
             if not worker.has_more():
                 return True
@@ -204,14 +204,19 @@ class Transport:
             # The store needs no waiting: nothing is faster at exit than the file in which the events lie
             # already.
             if self._dsn is not None:
-                folder, was_over = self._folder(), worker.destination.stopped
+                folder, made = self._folder(), worker.made
+                was_over, had_taken = (
+                    made is not None and made.stopped,
+                    made.delivered if made is not None else 0,
+                )
                 if away.is_known(folder):
                     timeout = min(timeout, AWAY_AT_EXIT)
-                settled = (
-                    timeout > 0 and not worker.destination.is_in_trouble(began) and worker.wait(OWN, timeout)
-                )
+                settled = timeout > 0 and not worker.is_in_trouble and worker.wait(OWN, timeout)
                 if timeout > 0 and not was_over:
-                    away.tell(folder, not settled)
+                    # A server that takes one after the other, if slowly, is no reason for others not to wait.
+                    made = worker.made
+                    has_taken = made is not None and made.delivered > had_taken
+                    away.tell(folder, not settled and not has_taken)
                 left = BACKLOG_AT_EXIT - (monotonic() - began)
                 if settled and left > 0:
                     worker.wait(BACKLOG, min(left, timeout))
@@ -235,18 +240,33 @@ class Transport:
     def _make_worker(self) -> Worker:
         options, destination = self._options, self._destination
         return Worker(
-            self._make(),
+            self._make,
             self._spool,
             lambda: places.existing_spools(options, destination),
             self._keep_house,
+            None if self._reports is None else self._reports(monotonic()),
         )
+
+    def _make(self, reports: Reports | None) -> Destination:
+        if self._dsn is None:
+            from errtrack.delivery.drain import Drain
+
+            return Drain(self._options, places.state_folder(self._options), self._told)
+        from errtrack.delivery.post import Post
+        from errtrack.delivery.quarantine import Quarantine
+
+        return Post(self._options, self._dsn, Quarantine(self._folder), reports)
 
     def _keep_house(self) -> None:
         """Report others' crashes, and keep what waits within its bounds; for the worker, now and then."""
         self.recover()
         spool, worker = self._spools.get(""), self.worker()
         if spool is not None and worker is not None:
-            self._bounds.enforce(spool, worker.destination.lost)
+            from errtrack.delivery import quarantine
+            from errtrack.delivery.bounds import Bounds
+
+            self._bounds = self._bounds or Bounds(self._options)
+            self._bounds.enforce(spool, worker.lost)
             quarantine.sweep(spool.folder)
 
     def _folder(self) -> str | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from errtrack.delivery.drain import Drain
     from errtrack.delivery.post import Post
+    from errtrack.delivery.reports import Reports
     from errtrack.delivery.segment import Reader
     from errtrack.delivery.spool import Spool
 
@@ -77,20 +78,26 @@ class Waiter:
 
 
 class Worker:
-    """Empties *spool* (a function: there may be none yet) into *destination*, and the *backlog* folders.
+    """Empties *spool* (a function: there may be none yet) into what *make* makes, and the *backlog* folders.
 
     *keep_house* is run as often as orphans are looked for, and before: it reports crashes and keeps the bounds.
+    *reports* counts what is lost; None: there is nobody to tell.
     """
 
     def __init__(
         self,
-        destination: Destination,
+        make: Callable[[Reports | None], Destination],
         spool: Callable[[], Spool | None],
         backlog: Callable[[], list[str]],
         keep_house: Callable[[], None],
+        reports: Reports | None = None,
     ) -> None:
         self.pid = os.getpid()
-        self.destination = destination
+        self.reports = reports
+        #: Held while a fork would leave the child with something half done, such as an import.
+        self.unforkable = allocate_lock()
+        self._make = make
+        self._made: dict[str, Destination] = {}
         self.ring: deque[Loose] = deque()
         self._spool = spool
         self._backlog_folders = backlog
@@ -112,6 +119,47 @@ class Worker:
         self._look_at = 0.0
         self._orphans: list[Reader] = []
 
+    @property
+    def destination(self) -> Destination:
+        """Where everything goes. Whoever asks first imports what it needs: that is the thread, if nobody hurries."""
+        made = self.made
+        if made is None:
+            found = self._make(self.reports)
+            found.unforkable = self.unforkable
+            made = self._made.setdefault("", found)
+            if self._stopping:
+                made.abort()
+            while made.paused != self._leaving:  # it may change between the two
+                made.paused = self._leaving
+        return made
+
+    @property
+    def made(self) -> Destination | None:
+        """The destination, where it was made already."""
+        return self._made.get("")
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """True when it is known that nothing will get through just now."""
+        made = self.made
+        return made is not None and made.is_in_trouble(monotonic())
+
+    @property
+    def busy_since(self) -> float:
+        """When the request in hand began, monotonic; 0.0 without one."""
+        made = self.made
+        return made.busy_since if made is not None else 0.0
+
+    def turns_away(self, category: str) -> bool:
+        """True when the server has asked not to be sent *category*, which is not worth keeping."""
+        made = self.made
+        return made is not None and made.turns_away(category)
+
+    def lost(self, reason: str, category: str, quantity: int = 1) -> None:
+        """Count what will not be delivered, for the client report."""
+        if self.reports is not None:
+            self.reports.lost(reason, category, quantity)
+
     def keep(self, data: bytes, category: str) -> None:
         """Keep an envelope in memory; the oldest give way."""
         ring = self.ring
@@ -123,7 +171,7 @@ class Worker:
                 lost = ring.popleft()
             except IndexError:
                 return
-            self.destination.lost("cache_overflow", lost.category)
+            self.lost("cache_overflow", lost.category)
 
     def start(self) -> bool:
         """Have the thread running; False when there cannot be one. Safe in signal handlers."""
@@ -190,7 +238,9 @@ class Worker:
     def stop(self) -> bool:
         """Ask the thread to end, cut its request short, and wait a moment; True when it is gone."""
         self._stopping = True
-        self.destination.abort()
+        made = self.made
+        if made is not None:
+            made.abort()
         if not self._running:
             self._let_go()
             return True
@@ -204,14 +254,20 @@ class Worker:
 
     def leave(self) -> None:
         """Ask the thread to end before its next request, with everything kept as it is, until :meth:`come_back`."""
-        self._leaving = self.destination.paused = True
+        self._let_leave(True)
         self._ring()
 
     def come_back(self, is_at_once: bool) -> None:
         """Have the thread running again that was asked to leave; or let it come when there is something to do."""
-        self._leaving = self.destination.paused = False
+        self._let_leave(False)
         if self._has_left and (is_at_once or self.owes()):
             self.start()
+
+    def _let_leave(self, is_to_leave: bool) -> None:
+        self._leaving = is_to_leave
+        made = self.made
+        if made is not None:
+            made.paused = is_to_leave
 
     def _run(self, ended: Any) -> None:
         self._ident = get_ident()
@@ -225,7 +281,10 @@ class Worker:
         finally:
             self._has_left = self._leaving and not self._stopping
             self._ident = 0
-            self._running = self.destination.paused = False
+            self._running = False
+            made = self.made
+            if made is not None:
+                made.paused = False
             if not self._has_left:
                 self._release(list(self._waiters), False)
                 self._let_go()
@@ -236,7 +295,13 @@ class Worker:
     def _prepare(self) -> bool:
         """Import what delivery needs; False where there is no round now: a fork is near, or it cannot be had."""
         try:
-            return self.destination.prepare()
+            made = self.made
+            if made is None:
+                with self.unforkable:  # a fork waits for it: a child could never finish an import begun here
+                    if self._is_to_end():
+                        return False
+                    made = self.destination
+            return made.prepare()
         except Exception as error:  # without descriptors or memory, say; the next time may be better
             guard.fault("delivery.prepare", error)
         while self._waiters:
@@ -417,7 +482,9 @@ class Worker:
         for reader in orphans:
             reader.close()
         try:
-            self.destination.close()
+            made = self.made
+            if made is not None:
+                made.close()
         except Exception as error:
             guard.fault("delivery.worker", error)
 
@@ -425,7 +492,9 @@ class Worker:
         """Return the readers whose inherited locks the child must give up."""
         orphans, self._orphans = self._orphans, []
         self._stopping = True
-        self.destination.after_fork_in_child()
+        made = self.made
+        if made is not None:
+            made.after_fork_in_child()
         return orphans
 
 

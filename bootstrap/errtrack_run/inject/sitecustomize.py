@@ -8,18 +8,27 @@ Whatever Python inherits PYTHONPATH runs this file, of any age: its grammar is t
 import os
 import sys
 
-OFF = ("0", "false", "f", "no", "n", "off")
-
 
 def start(inject):
-    path = list(sys.path)
-    try:
-        # Found last: an environment's own copy comes first, and one that has none is served all the same.
-        sys.path.append(os.path.dirname(os.path.dirname(inject)))
-        import errtrack_run.boot
-    finally:
-        sys.path[:] = path
-    errtrack_run.boot.boot(inject)
+    path, root = sys.path[:], os.path.dirname(os.path.dirname(inject))
+    for places in path + [root], [root]:  # an environment's own copy comes first, unless it is damaged
+        try:
+            try:
+                sys.path[:] = places
+                import errtrack_run
+            finally:
+                sys.path[:] = path
+            errtrack_run.beside("boot").boot(inject)
+        except Exception as error:
+            tell(error)
+            [sys.modules.pop(name) for name in list(sys.modules) if name.startswith("errtrack_run")]
+        else:
+            break
+
+
+def tell(error):
+    if os.environ.get("ERRTRACK_DEBUG", "0") != "0" and sys.stderr is not None:
+        sys.stderr.write("errtrack: not started: %s: %s\n" % (type(error).__name__, error))
 
 
 def chain():
@@ -36,12 +45,11 @@ if __name__ == "sitecustomize":
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if entry != here]
     try:
-        enabled = os.environ.get("ERRTRACK_ENABLED", "").strip().lower() not in OFF
-        if sys.version_info >= (3, 9) and enabled:
+        switch = os.environ.get("ERRTRACK_ENABLED", "").strip().lower()
+        if sys.version_info >= (3, 9) and switch not in "0 false f no n off".split():  # noqa: SIM905
             start(here)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # one that escapes would be a fatal error of the interpreter
-        if os.environ.get("ERRTRACK_DEBUG", "0") != "0" and sys.stderr is not None:
-            sys.stderr.write("errtrack: not started: %s: %s\n" % (type(error).__name__, error))
+        tell(error)
     chain()

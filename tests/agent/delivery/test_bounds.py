@@ -209,6 +209,37 @@ def test_what_ends_a_process_outlives_a_loss_of_power(
     found.close()
 
 
+def test_after_a_power_cut_what_was_synced_is_there_and_nothing_is_broken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk has what was synced, and of what came later some bytes or none."""
+    kept: dict[str, int] = {}
+    real = os.fdatasync
+
+    def sync(descriptor: int) -> None:
+        real(descriptor)
+        kept[os.path.basename(os.readlink("/proc/self/fd/%d" % descriptor))] = os.fstat(descriptor).st_size
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    found = Spool(str(folder), {}, "fatal")
+    before, last, after = new_id(), new_id(), new_id()
+    found.put(event(before))
+    found.put(event(last), fatal=True)
+    found.put(event(after, 500))
+    (path,) = folder.glob("seg-*")
+    data = path.read_bytes()
+    whole = kept[path.name]
+    disk = folder.parent / "disk"
+    disk.mkdir()
+    for size in (whole, whole + 1, whole + 20, len(data) - 1):
+        for tail in (data[whole:size], bytes(size - whole)):
+            (disk / path.name).write_bytes(data[:whole] + tail)
+            assert waiting(disk) == [before, last], size
+    found.sync(time.monotonic() + 10)  # what the worker does once a second
+    assert kept[path.name] == len(data)
+    found.close()
+
+
 def test_what_cannot_be_delivered_is_written_out_once_a_second(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,54 @@ os.write(1, (" ".join(ids) + " %d %s" % (bad, ok)).encode())
     assert collections.Counter(sink.event_ids()) == collections.Counter(ids)
 
 
+WAYS = {
+    "pty": """
+import pty
+def run():
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.write(out, (put() + " ").encode()); transport.close(9); os._exit(0)
+    while True:
+        try:
+            if not os.read(terminal, 99): break
+        except OSError: break
+    os.close(terminal)
+    return os.waitpid(pid, 0)[1]
+""",
+    "preexec_fn": """
+import subprocess
+def first(): os.write(out, (put() + " ").encode())
+def run():
+    return subprocess.run(["/bin/true"], preexec_fn=first).returncode
+""",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_children_of_terminals_and_of_subprocess_are_children_too(child: Child, sink: Sink, way: str) -> None:
+    done = child.run(
+        "import threading\nfrom errtrack.delivery import worker\nworker.BACKLOG_GAP = 0.005\nout = os.dup(1)\n"
+        + WAYS[way]
+        + """
+over = threading.Event()
+def work():
+    while not over.wait(0.01): os.write(out, (put() + " ").encode())
+thread = threading.Thread(target=work)
+thread.start()
+bad = sum(run() != 0 for _ in range(8))
+over.set(); thread.join()
+ok = transport.drain(20)
+transport.close(9)
+os.write(out, ("%d %s" % (bad, ok)).encode())
+""",
+        sink.dsn,
+    )
+    *ids, bad, ok = done.stdout.split()
+    assert (bad, ok) == ("0", "True"), done.stderr
+    assert collections.Counter(sink.event_ids()) == collections.Counter(ids)
+    assert len(ids) > 8
+
+
 def test_a_fork_in_the_middle_of_our_imports_leaves_a_child_that_can_import(child: Child, sink: Sink) -> None:
     done = child.run(
         """

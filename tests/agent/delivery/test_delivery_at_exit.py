@@ -63,7 +63,17 @@ def test_server_that_hangs_is_waited_for_once_a_minute_and_not_by_every_process(
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("ending", ["os._exit(0)", "os.kill(os.getpid(), 15)", "os.kill(os.getpid(), 9)", "os.abort()",
+def test_server_that_is_slow_but_answers_is_waited_for_by_the_next_process_too(
+    child: Child, sink: Sink
+) -> None:
+    sink.mode, sink.delay = "slow", 0.5
+    code = CLOSE + "transport.flush(1); transport.close(3)"
+    ids = ids_of(child.run(code, sink.dsn))
+    assert 0 < len(sink.event_ids()) < 20 and len(ids) == 20
+    assert list(child.folder.rglob("away")) == []
+
+
+@pytest.mark.parametrize("ending", ["os._exit(0)", "os.kill(os.getpid(), 15)", "os.kill(os.getpid(), 1)", "os.kill(os.getpid(), 9)", "os.abort()",
                                     "os.execv('/bin/true', ['true'])", "import ctypes; ctypes.string_at(0)"])  # fmt: skip
 def test_a_sudden_end_leaves_everything_to_the_next_process(child: Child, sink: Sink, ending: str) -> None:
     sink.answer(503)
@@ -212,3 +222,42 @@ def test_home_and_every_folder_missing_still_delivers(child: Child, sink: Sink, 
     done = child.run(code, sink.dsn, XDG_STATE_HOME=str(tmp_path / "x"))
     assert done.returncode == 0 and done.stderr == ""
     assert sink.event_ids() == ids_of(done)
+
+
+def test_a_resolver_that_hangs_delays_the_end_by_the_timeout_and_no_more(child: Child) -> None:
+    code = (
+        "import socket\n"
+        "real = socket.getaddrinfo\n"
+        "def hangs(*args, **kwargs): time.sleep(40); return real(*args, **kwargs)\n"
+        "socket.getaddrinfo = hangs\n"
+        + CLOSE
+        + "a = time.monotonic(); transport.close(); print(time.monotonic() - a)"
+    )
+    done = child.run(code, "http://k@errtrack.invalid/1", ERRTRACK_SHUTDOWN_TIMEOUT="1")
+    *ids, took = ids_of(done)
+    assert 0.9 < float(took) < 10 and done.returncode == 0
+    assert waiting(child.folder) == ids and len(ids) == 20
+
+
+def test_a_crash_loop_of_a_program_with_a_slow_server_delivers_as_it_goes(child: Child, sink: Sink) -> None:
+    sink.mode, sink.delay = "slow", 1.0
+    code = "import atexit\natexit.register(transport.close)\nprint(put(), flush=True)\ntime.sleep(0.2)\nraise ValueError"
+    ids = [one for _ in range(3) for one in ids_of(child.run(code, sink.dsn, ERRTRACK_SHUTDOWN_TIMEOUT="20"))]
+    assert sink.event_ids() == ids and len(ids) == 3
+
+
+def test_a_living_sibling_delivers_what_a_killed_process_left(child: Child, sink: Sink) -> None:
+    sibling = child.start(
+        "from errtrack.delivery import worker\nworker.LOOK_EVERY = 0.3\n"
+        "put(); transport.flush(20); print('lives', flush=True); time.sleep(90)",
+        sink.dsn,
+    )
+    try:
+        assert sibling.stdout is not None and sibling.stdout.readline() == "lives\n"
+        sink.answer(503)
+        ids = ids_of(child.run(CLOSE + "os.kill(os.getpid(), 9)", sink.dsn))
+        sink.ok()
+        assert set(sink.wait(21, timeout=60)) >= set(ids) and len(ids) == 20
+    finally:
+        sibling.kill()
+        sibling.communicate()

@@ -44,11 +44,22 @@ def test_an_envelope_without_an_event_has_no_id() -> None:
 
 def test_the_time_of_sending_is_set_and_set_again_without_touching_the_items() -> None:
     data = envelope.build(ID, "event", b'{"n":"\\n"}')
-    first = envelope.with_sent_at(data, 0.25)
-    again = envelope.with_sent_at(first, 1_700_000_000.999999)
+    first = envelope.as_sent(data, 0.25)
+    again = envelope.as_sent(first, 1_700_000_000.999999)
     assert envelope.parse(first).headers["sent_at"] == "1970-01-01T00:00:00.250000Z"
     assert envelope.parse(again).headers["sent_at"] == "2023-11-14T22:13:20.999999Z"
     assert again.split(b"\n", 1)[1] == data.split(b"\n", 1)[1]
+
+
+def test_the_key_is_put_on_a_trace_at_the_last_moment_unless_it_is_anothers() -> None:
+    bare = envelope.build("a" * 32, "event", b"{}", {"trace_id": "b" * 32})
+    assert envelope.parse(bare).headers["trace"] == {"trace_id": "b" * 32}
+    sent = envelope.parse(envelope.as_sent(bare, 0.0, "key")).headers["trace"]
+    assert sent == {"trace_id": "b" * 32, "public_key": "key"}
+    theirs = envelope.build("a" * 32, "event", b"{}", {"trace_id": "b" * 32, "public_key": "theirs"})
+    assert envelope.parse(envelope.as_sent(theirs, 0.0, "key")).headers["trace"]["public_key"] == "theirs"
+    none = envelope.build("a" * 32, "event", b"{}")
+    assert "trace" not in envelope.parse(envelope.as_sent(none, 0.0, "key")).headers
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,21 @@ def test_the_connection_is_kept(sender: Sender, sink: Sink) -> None:
     sender.close()
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux lets a program ask for it")
+def test_answer_in_two_pieces_is_not_waited_for(
+    sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without TCP_NODELAY the second piece leaves when the first was acknowledged: 40 ms later, unless at once.
+    monkeypatch.setattr(sink._server.RequestHandlerClass, "disable_nagle_algorithm", False)
+    took = []
+    for _ in range(50):
+        began = time.monotonic()
+        assert sender.send(event()).status == 200
+        took.append(time.monotonic() - began)
+    assert sink.connections == 1
+    assert min(took[20:]) < 0.03  # of the first ones Linux acknowledges all at once
+
+
 def test_a_connection_that_the_server_gave_up_is_made_again(options: Options) -> None:
     with Sink() as first:
         sender = Sender(options, Dsn.parse(first.dsn), {})
@@ -114,6 +129,56 @@ def test_an_endless_answer_is_read_no_further_than_64_kib(sender: Sender, sink: 
     sink.mode = "ok"
     assert sender.send(event()).status == 200
     sender.close()
+
+
+BOMBS = {
+    "chunks": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"10000\r\n" + b"x" * 65_536 + b"\r\n",
+    ),
+    "one chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffff\r\n", b"x" * 65_536),
+    "packed": (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 99999999999\r\n\r\n",
+        gzip.compress(bytes(10_000_000)),
+    ),
+    "heads": (b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n" * 1000),
+    "one head": (b"HTTP/1.1 200 OK\r\nX-Sentry-Rate-Limits: ", b"9" * 65_536),
+    "statuses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_answers_without_end_of_every_kind_are_given_up(options: Options, bomb: str) -> None:
+    import resource
+
+    options.set("request_timeout", 3.0, "test")
+    head, more = BOMBS[bomb]
+    sent = 0
+
+    def answer() -> None:
+        nonlocal sent
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(100_000)
+            try:
+                connection.sendall(head)
+                while sent < 600_000_000:
+                    connection.sendall(more)
+                    sent += len(more)
+            except OSError:
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        sender = Sender(options, Dsn.parse("http://k@127.0.0.1:%d/1" % server.getsockname()[1]), {})
+        answered = sender.send(event())
+        sender.close()
+        thread.join(20)
+    assert not thread.is_alive()  # its connection was closed
+    assert answered.status in (0, 200)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000
 
 
 @pytest.mark.parametrize("mode", ["hang", "drip"])
@@ -176,6 +241,17 @@ def test_faults_of_the_network_are_put_into_words(options: Options, sink: Sink) 
     assert closed.error == "Connection refused" and closed.meaning == "unreachable"
     unknown = Sender(options, Dsn.parse("http://k@errtrack.invalid/1"), {}).send(event())
     assert unknown.meaning == "unreachable" and unknown.error
+
+
+def test_a_resolver_that_wants_a_thread_when_none_is_to_be_had_is_done_without(
+    sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def threaded(*_: object) -> object:  # as gevent's at exit, from Python 3.12 on
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", threaded)
+    assert sender.send(event()).status == 200
+    sender.close()
 
 
 def test_our_own_requests_are_known_as_such(

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from desk import Desk, Result, Sink, failure
@@ -99,6 +101,31 @@ def test_doctor_counts_what_waits_and_looks_without_touching(
     kept.close()
     _, text = checks(desk.run("doctor", "--json"))["On disk", "spool"]
     assert text == "3 events waiting for the server"
+
+
+def test_doctor_tells_what_captures_may_cost_and_which_process_went_over_it(sandbox: Any) -> None:
+    def rows(**env: str) -> dict[str, list[str]]:
+        report = json.loads(sandbox.errtrack("doctor", "--json", **env).stdout)
+        found: dict[str, list[str]] = {}
+        for check in report["checks"]:
+            if check["name"].startswith("max_capture"):
+                found.setdefault(check["name"], []).append(check["text"])
+        return found
+
+    assert rows() == {
+        "max_capture_time": ["50 ms of a processor an event, the default"],
+        "max_capture_cpu": ["20 % of a processor in ten seconds, the default"],
+    }
+    code = "import errtrack\nfor n in range(200):\n    try: 1 / 0\n    except Exception as e: errtrack.capture_exception(e)\n"
+    low = {"ERRTRACK_MAX_CAPTURE_CPU": "0.05"}  # 5 ms of ten seconds
+    done = sandbox.python(code + "import os; print(os.getpid())", **low)
+    texts = rows(ERRTRACK_MAX_CAPTURE_TIME="0", **low)
+    assert texts["max_capture_time"][0].startswith("no bound, from ERRTRACK_MAX_CAPTURE_TIME")
+    first, *over = texts["max_capture_cpu"]
+    assert first == "0.05 % of a processor in ten seconds, from ERRTRACK_MAX_CAPTURE_CPU"
+    assert any(
+        "process %d went over it" % int(done.stdout) in text and "only counted" in text for text in over
+    ), over
 
 
 def test_doctor_tells_a_folder_that_cannot_be_made(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,3 +132,69 @@ def test_doctor_tells_of_crashes_that_nobody_has_reported(sandbox: Any, sink: Si
     sandbox.python("import logging, os; os.abort()", ERRTRACK_DSN=sink.dsn)
     told = json.loads(sandbox.errtrack("doctor", "--json", ERRTRACK_DSN=sink.dsn).stdout)["checks"]
     assert any(check["text"].startswith("fatal signals not yet reported: 1") for check in told)
+
+
+def storm(
+    sandbox: Any, sink: Sink, errors: int = 50, after: str = "os.kill(os.getpid(), signal.SIGKILL)"
+) -> None:
+    """Leave behind the count of what a storm of one error held back; its events are delivered."""
+    code = (
+        "import errtrack, os, signal\n"
+        "def fail(n):\n    try: {}[n]\n    except KeyError as error: errtrack.capture_exception(error)\n"
+        "for n in range(%d): fail(n)\nassert errtrack.flush(20)\n%s\n" % (errors, after)
+    )
+    done = sandbox.python(code, ERRTRACK_DSN=sink.dsn, ERRTRACK_MAX_EVENTS_BURST="2")
+    assert len(sink.event_ids()) >= 2, done.stderr
+
+
+def told(sink: Sink) -> list[int]:
+    """The counts that events tell."""
+    events = [
+        json.loads(payload)
+        for r in sink.accepted
+        for headers, payload in r.envelope.items
+        if headers["type"] == "event"
+    ]
+    return [
+        event["extra"]["suppressed_events"]
+        for event in events
+        if "suppressed_events" in event.get("extra", ())
+    ]
+
+
+def test_what_storms_of_dead_processes_held_back_is_shown_and_told_by_drain(sandbox: Any, sink: Sink) -> None:
+    storm(sandbox, sink)
+    row = shown(sandbox, sink)
+    assert (row["waiting"], row["storms"]) == (0, [{"error": "KeyError: 1", "suppressed": 48}])
+    done = sandbox.errtrack("spool", ERRTRACK_DSN=sink.dsn)
+    assert "; 48 errors held back by storms" in done.stdout and "48 more of KeyError: 1" in done.stdout
+    checks = json.loads(sandbox.errtrack("doctor", "--json", ERRTRACK_DSN=sink.dsn).stdout)["checks"]
+    (text,) = (check["text"] for check in checks if check["name"] == "storms")
+    assert "48 errors" in text and "errtrack spool drain" in text
+    done = sandbox.errtrack("spool", "drain", ERRTRACK_DSN=sink.dsn)
+    assert (done.returncode, done.stdout) == (0, "1 event delivered.\n"), done.stderr
+    assert told(sink) == [48]
+    assert sandbox.errtrack("spool", ERRTRACK_DSN=sink.dsn).stdout == "Nothing waits.\n"
+    assert list(sandbox.store.rglob("counts-*")) == []
+
+
+def test_clear_says_what_storms_held_back_and_throws_it_away(sandbox: Any, sink: Sink) -> None:
+    storm(sandbox, sink)
+    refused = sandbox.errtrack("spool", "clear", ERRTRACK_DSN=sink.dsn)
+    assert refused.returncode == 2 and "0 events and the count of 48 errors held back" in refused.stderr
+    assert shown(sandbox, sink)["storms"]
+    done = sandbox.errtrack("spool", "clear", "--yes", ERRTRACK_DSN=sink.dsn)
+    assert (done.returncode, done.stdout) == (0, "0 events and the count of 48 errors held back cleared.\n")
+    assert list(sandbox.store.rglob("counts-*")) == [] and shown_or_none(sandbox, sink) is None
+    assert told(sink) == []
+
+
+def test_what_a_living_process_has_held_back_is_its_own_to_tell(sandbox: Any, sink: Sink) -> None:
+    look = "import subprocess, sys\nprint(subprocess.run([sys.executable, '-m', 'errtrack_run.cli', 'spool', *%r], capture_output=True, text=True).stdout)\n"
+    storm(sandbox, sink, after=look % (["clear", "--yes"],))
+    assert told(sink) == [48]  # at its end, by itself
+
+
+def shown_or_none(sandbox: Any, sink: Sink) -> Any:
+    report = json.loads(sandbox.errtrack("spool", "--json", ERRTRACK_DSN=sink.dsn).stdout)
+    return next((row["storms"] or None for row in report["destinations"] if row["ours"]), None)
