@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-_TIMEOUT = 20.0
+_TIMEOUT = 60.0
 
 
 class Target:
