@@ -6,6 +6,8 @@ A wrapper with the parameters of what it wraps costs a third of one that takes a
 
 from __future__ import annotations
 
+import sys
+
 from errtrack import guard
 from errtrack.driver import Changed, dressed, nothing
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 _VARIADIC = 0x04 | 0x08
 
 _NONE: dict[str, Any] = {}
+
+#: What Python says of wrong arguments has the name of the code then, which would be ours.
+_TELLS_NAME_OF_CODE = sys.version_info < (3, 10)
 
 
 def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -198,6 +203,7 @@ def _fitting(wrappers: tuple[Callable[..., Any] | None, ...], original: Callable
         or code.co_posonlyargcount
         or code.co_kwonlyargcount
         or code.co_flags & _VARIADIC
+        or _TELLS_NAME_OF_CODE
     ):
         return general
     made: Any = wrappers[count]

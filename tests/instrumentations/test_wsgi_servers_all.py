@@ -69,7 +69,9 @@ def answers(server: Server) -> list[Any]:
             )
             seen.append((asked, answer.status, answer.reason, headers, answer.read()))
             if asked == "HEAD /unsized":
-                time.sleep(0.3)  # who leaves before the end of an answer may keep a server from closing its body
+                time.sleep(
+                    0.3
+                )  # who leaves before the end of an answer may keep a server from closing its body
         except (http.client.HTTPException, ConnectionError) as error:
             seen.append((asked, type(error)))  # as servers do with what they do not like
         finally:
