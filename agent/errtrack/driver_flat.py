@@ -23,7 +23,7 @@ _VARIADIC = 0x04 | 0x08
 
 _NONE: dict[str, Any] = {}
 
-#: What Python says of wrong arguments has the name of the code then, which would be ours.
+#: What Python says of wrong arguments has the name of the code then.
 _TELLS_NAME_OF_CODE = sys.version_info < (3, 10)
 
 
@@ -203,7 +203,6 @@ def _fitting(wrappers: tuple[Callable[..., Any] | None, ...], original: Callable
         or code.co_posonlyargcount
         or code.co_kwonlyargcount
         or code.co_flags & _VARIADIC
-        or _TELLS_NAME_OF_CODE
     ):
         return general
     made: Any = wrappers[count]
@@ -211,6 +210,7 @@ def _fitting(wrappers: tuple[Callable[..., Any] | None, ...], original: Callable
         return general
     # Called by keyword, it has the names that it had.
     names = code.co_varnames[:count] + made.__code__.co_varnames[count:]
-    made.__code__ = made.__code__.replace(co_varnames=names)
+    name = code.co_name if _TELLS_NAME_OF_CODE else made.__code__.co_name
+    made.__code__ = made.__code__.replace(co_varnames=names, co_name=name)
     made.__defaults__ = original.__defaults__
     return made
