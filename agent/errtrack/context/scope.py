@@ -189,7 +189,7 @@ class Scope:
         kept = ("propagation", "processors", "span", "is_unit")
         for name in list(self.__dict__):
             if name not in kept:
-                delattr(self, name)
+                self.__dict__.pop(name, None)  # a signal handler may have done it meanwhile
 
 
 #: Set while sessions are counted (option auto_session_tracking): makes the session of a unit of work.

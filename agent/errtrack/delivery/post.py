@@ -18,13 +18,13 @@ from errtrack import guard
 from errtrack.delivery import envelope as envelopes
 from errtrack.delivery import segment, sender
 from errtrack.delivery.limits import ALL, Limits, retry_after
-from errtrack.delivery.reports import Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
     from errtrack.delivery.quarantine import Quarantine
+    from errtrack.delivery.reports import Reports
     from errtrack.delivery.segment import Reader
     from errtrack.dsn import Dsn
     from errtrack.options import Options
@@ -57,15 +57,15 @@ class Post:
         self,
         options: Options,
         dsn: Dsn,
+        reports: Reports,
         quarantine: Quarantine | None = None,
-        reports: Reports | None = None,
     ) -> None:
         """*reports* is what was lost before we were made, and what is lost from now on."""
         self._options = options
         self._quarantine = quarantine
         self._dsn = dsn
         self.limits = Limits()
-        self.reports = reports or Reports(monotonic())
+        self.reports = reports
         self.sender = sender.Sender(options, dsn)
         #: Monotonic time before which there is no use in trying.
         self.ready_at = 0.0
@@ -125,8 +125,7 @@ class Post:
 
     def lost(self, reason: str, category: str, quantity: int = 1) -> None:
         """Count what will not be delivered, for the client report."""
-        if self._options.send_client_reports:
-            self.reports.lost(reason, category, quantity)
+        self.reports.lost(reason, category, quantity)
 
     def turns_away(self, category: str) -> bool:
         """True when *category* is limited and not worth keeping: it is dropped before it is written."""

@@ -25,9 +25,13 @@ _FOLD_ABOVE = 1000
 
 
 class Reports:
-    """What was lost and not yet told. Every method may be called from anywhere."""
+    """What was lost and not yet told. Every method may be called from anywhere.
 
-    def __init__(self, now: float) -> None:
+    Nothing is counted unless it *is_wanted* (option ``send_client_reports``).
+    """
+
+    def __init__(self, now: float, is_wanted: bool = True) -> None:
+        self._is_wanted = is_wanted
         self._fresh: deque[tuple[str, str, int]] = deque()
         self._counts: dict[tuple[str, str], int] = {}
         self._folding = allocate_lock()
@@ -35,6 +39,8 @@ class Reports:
 
     def lost(self, reason: str, category: str, quantity: int = 1) -> None:
         """Count *quantity* of *category* as lost for *reason* (both are words of the protocol)."""
+        if not self._is_wanted:
+            return
         self._fresh.append((reason, category, quantity))
         if len(self._fresh) > _FOLD_ABOVE:
             self._fold()

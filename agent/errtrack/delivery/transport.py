@@ -58,11 +58,11 @@ class Transport:
         self._options = options
         self._dsn = dsn
         self._destination = dsn.digest if dsn is not None else places.STORE
-        self._reports: Callable[[float], Reports] | None = None
-        if dsn is not None and options.send_client_reports:
+        self._new_reports: Callable[[], Reports] | None = None
+        if dsn is not None:
             from errtrack.delivery.reports import Reports
 
-            self._reports = Reports
+            self._new_reports = lambda: Reports(monotonic(), options.send_client_reports)
         self._workers: dict[int, Worker] = {}
         self._spools: dict[str, Spool] = {}
         self._look_for_place_at = 0.0
@@ -107,7 +107,7 @@ class Transport:
 
     def lost_transaction(self, reason: str, spans: int) -> None:
         """Count a transaction that was dropped, and what counts as spans of it: itself, too."""
-        lost = self._worker().destination.lost
+        lost = self._worker().lost
         lost(reason, "transaction")
         lost(reason, "span", spans)
 
@@ -205,10 +205,7 @@ class Transport:
             # already.
             if self._dsn is not None:
                 folder, made = self._folder(), worker.made
-                was_over, had_taken = (
-                    made is not None and made.stopped,
-                    made.delivered if made is not None else 0,
-                )
+                was_over, had_taken = (made.stopped, made.delivered) if made is not None else (False, 0)
                 if away.is_known(folder):
                     timeout = min(timeout, AWAY_AT_EXIT)
                 settled = timeout > 0 and not worker.is_in_trouble and worker.wait(OWN, timeout)
@@ -244,18 +241,18 @@ class Transport:
             self._spool,
             lambda: places.existing_spools(options, destination),
             self._keep_house,
-            None if self._reports is None else self._reports(monotonic()),
+            None if self._new_reports is None else self._new_reports(),
         )
 
     def _make(self, reports: Reports | None) -> Destination:
-        if self._dsn is None:
+        if self._dsn is None or reports is None:
             from errtrack.delivery.drain import Drain
 
             return Drain(self._options, places.state_folder(self._options), self._told)
         from errtrack.delivery.post import Post
         from errtrack.delivery.quarantine import Quarantine
 
-        return Post(self._options, self._dsn, Quarantine(self._folder), reports)
+        return Post(self._options, self._dsn, reports, Quarantine(self._folder))
 
     def _keep_house(self) -> None:
         """Report others' crashes, and keep what waits within its bounds; for the worker, now and then."""

@@ -17,6 +17,7 @@ from deliveries import event, new_id, waiting
 from sink import Sink
 
 from errtrack.delivery import envelope, forks, places, post, worker
+from errtrack.delivery.reports import Reports
 from errtrack.delivery.transport import Transport
 from errtrack.dsn import Dsn
 from errtrack.options import Options
@@ -219,8 +220,25 @@ def test_a_busy_server_is_asked_again_later(
     assert sink.reports() == {}
 
 
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_a_loss_is_counted_without_what_delivery_needs(options: Options, is_wanted: bool) -> None:
+    """Requests that are not sampled come to nothing else, on the application's thread."""
+    options.set("send_client_reports", is_wanted, "test")
+    made = Transport(options, Dsn.parse("http://k@127.0.0.1:1/1"))
+    made.lost("sample_rate", "error")
+    made.lost_transaction("sample_rate", 3)
+    counter = made.worker()
+    assert counter is not None and counter.made is None
+    counter.destination.lost("sample_rate", "error")
+    told = counter.reports.take(0.0, 0.0) if counter.reports is not None else None
+    counted = json.loads(told)["discarded_events"] if told is not None else []
+    assert {(row["category"], row["quantity"]) for row in counted} == (
+        {("error", 2), ("transaction", 1), ("span", 3)} if is_wanted else set()
+    )
+
+
 def test_a_pause_grows_and_is_bounded(options: Options) -> None:
-    made = post.Post(options, Dsn.parse("http://k@127.0.0.1:1/1"))
+    made = post.Post(options, Dsn.parse("http://k@127.0.0.1:1/1"), Reports(time.monotonic()))
     longest = 0.0
     for count in range(1, 40):
         made._pause(None)
