@@ -43,7 +43,12 @@ def _lay_wire(finder: "Finder", name: str, module: "ModuleType") -> None:
     def wire(*args: "Any", **kwargs: "Any") -> "Any":
         # Not for what a finaliser or a signal handler does in the middle of it.
         if completing and get_ident() not in completing:
-            complete()
+            try:
+                complete()
+            except (
+                Exception
+            ):  # damaged, taken from disk since boot, or out of descriptors: the call is as ever
+                pass
         return call(*args, **kwargs)
 
     def complete() -> None:

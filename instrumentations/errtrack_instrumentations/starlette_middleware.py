@@ -71,18 +71,10 @@ def in_span(op: str, name: str, middleware: str) -> Advice:
     parent = tracing.recording()
     if parent is None:
         return (yield)
-    span = parent.start_child(op=op, name=name, origin=_ORIGIN)
-    span.set_tag(_TAG, middleware)
-    span.set_data(_TAG, middleware)
-    token = span.enter()
-    try:
+    with parent.start_child(op=op, name=name, origin=_ORIGIN) as span:
+        span.set_tag(_TAG, middleware)
+        span.set_data(_TAG, middleware)
         return (yield)
-    except BaseException:
-        span.set_status("internal_error")
-        raise
-    finally:
-        span.leave(token)
-        span.finish()
 
 
 def watch_pool(call: Call) -> Advice:

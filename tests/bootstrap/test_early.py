@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from houses import House
+from houses import House, build
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,18 @@ def test_the_first_line_that_is_logged_is_reported(sandbox: Any, early: str) -> 
     code = "import logging\nlogging.getLogger('shop').error('no stock')\n"
     assert sandbox.run(early, str(sandbox.write("app.py", code))).stderr == "no stock\n"
     assert sandbox.event()["logentry"]["message"] == "no stock"
+
+
+@pytest.mark.parametrize("text", ["", "not Python\n", "raise RuntimeError('damaged')\n"])
+def test_what_is_damaged_by_the_first_call_leaves_it_alone(tmp_path: Path, early: str, text: str) -> None:
+    house = build(tmp_path, {"threading": ["any"], "logging": ["any"]}, {"any": ""})
+    (house.run / "hooking.py").write_text(text)
+    code = (
+        "import logging, threading\nthread = threading.Thread(target=print, args=('ran',))\n"
+        "thread.start(); thread.join()\nlogging.getLogger('shop').error('no stock')\n"
+    )
+    done = house.launch(early, "-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "no stock\n")
 
 
 RACE = """
