@@ -45,10 +45,8 @@ def _lay_wire(finder: "Finder", name: str, module: "ModuleType") -> None:
         if completing and get_ident() not in completing:
             try:
                 complete()
-            except (
-                Exception
-            ):  # damaged, taken from disk since boot, or out of descriptors: the call is as ever
-                pass
+            except Exception:
+                pass  # damaged, taken from disk since boot, or out of descriptors: the call is as ever
         return call(*args, **kwargs)
 
     def complete() -> None:
