@@ -10,11 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from types import TracebackType
 from typing import Any
+
+import pytest
 
 
 def free_port() -> int:
@@ -153,3 +156,17 @@ def main_exception(event: dict[str, Any]) -> dict[str, Any]:
     """The exception that was raised last, the one that titles the issue."""
     value: dict[str, Any] = event["exception"]["values"][-1]
     return value
+
+
+def websocket(port: int, path: str, *texts: str) -> None:
+    """Say *texts* one after the other, each once the last was answered; then leave."""
+    connect: Any = pytest.importorskip("websockets.sync.client").connect
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with connect("ws://127.0.0.1:%d%s" % (port, path), open_timeout=30) as connection:
+            try:
+                for text in texts:
+                    connection.send(text)
+                    connection.recv(20)
+            except Exception:
+                assert text == "fail"

@@ -6,7 +6,6 @@ import http.client
 import json
 import socket
 import sys
-import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 
 from taken import Taken
 from told import Told, path_of
-from web import OLD_UVICORN, Server, main_exception
+from web import OLD_UVICORN, Server, main_exception, websocket
 
 pytest.importorskip("uvicorn")
 
@@ -34,20 +33,6 @@ HEADERS = {
 def uvicorn(told: Told, app: str = "asgi_app:app", *arguments: str, **env: str) -> Server:
     command = (sys.executable, "-m", "uvicorn", "--no-proxy-headers", "--port", "PORT", *arguments, app)
     return told.serve(*command, PYTHONWARNINGS="ignore", **env)
-
-
-def websocket(port: int, path: str, *texts: str) -> None:
-    """Say *texts* one after the other, each once the last was answered; then leave."""
-    connect: Any = pytest.importorskip("websockets.sync.client").connect
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with connect("ws://127.0.0.1:%d%s" % (port, path), open_timeout=30) as connection:
-            try:
-                for text in texts:
-                    connection.send(text)
-                    connection.recv(20)
-            except Exception:
-                assert text == "fail"
 
 
 def raw(port: int, text: bytes) -> bytes:

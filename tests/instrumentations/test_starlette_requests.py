@@ -6,7 +6,6 @@ import http.client
 import json
 import re
 import sys
-import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from told import Told, path_of
-from web import OLD_UVICORN, Server, main_exception
+from web import OLD_UVICORN, Server, main_exception, websocket
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -38,19 +37,6 @@ def made(folder: Path, sandbox_in: Any, **env: str) -> Told:
 
 def uvicorn(told: Told, app: str = "app", **env: str) -> Server:
     return told.serve(sys.executable, "-m", "uvicorn", "--port", "PORT", "starlette_app:" + app, **env)
-
-
-def websocket(port: int, path: str, *texts: str) -> None:
-    connect: Any = pytest.importorskip("websockets.sync.client").connect
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with connect("ws://127.0.0.1:%d%s" % (port, path), open_timeout=30) as connection:
-            try:
-                for text in texts:
-                    connection.send(text)
-                    connection.recv(20)
-            except Exception:
-                assert text == "fail"
 
 
 def ask(told: Told, app: str, **env: str) -> Told:
