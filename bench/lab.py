@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,12 @@ class Lab:
                 "%s delivered %d of %d events; its cost of an error is too low"
                 % (contestant.name, came, events)
             )
+
+    def start_of_bare(self) -> float:
+        """Milliseconds of wall time that ``python -c pass`` takes here: how fast this machine is today."""
+        bare = self.contestants[0]
+        command, environ = [bare.python, "-c", "pass"], bare.plain_environment(self.sink.port)
+        return statistics.median(run(command, environ).wall for _ in range(21))
 
     def close(self) -> None:
         self.sink.close()

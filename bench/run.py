@@ -95,7 +95,10 @@ def main() -> int:
     lab = Lab(work, contestants, without_pyc, scale, wanted.fast)
     started = time.monotonic()
     broken: list[str] = []
+    pace = 1.0
     try:
+        start = lab.start_of_bare()
+        pace = report.pace(start)
         for name in wanted.only:
             say("%4d s  %s" % (time.monotonic() - started, name))
             lab.sink.become("healthy")
@@ -107,13 +110,17 @@ def main() -> int:
         lab.close()
     versions = {contestant.name: contestant.version for contestant in contestants}
     peers = [contestant.name for contestant in contestants[2:]]
-    lines, missed = report.table(lab.figures, peers)
+    lines, missed, slow = report.table(lab.figures, peers, pace)
     print(
         "%s, %s, %d CPUs; %s"
         % (platform.python_version(), platform.machine(), os.cpu_count() or 1, time.strftime("%F"))
     )
     print("checkout: %s" % revision())
     print("; ".join(version for name, version in versions.items() if name != "bare"))
+    print(
+        "pace: python -c pass takes %s ms here, %s where the budgets were set; slow: within the budget at this pace"
+        % (report.number(start), report.number(report.START_OF_BARE))
+    )
     counts = sorted(
         len(v) for by_name in lab.figures.values.values() for n, v in by_name.items() if n in peers
     )
@@ -131,6 +138,8 @@ def main() -> int:
         Path(wanted.json).write_text(json.dumps(report.as_json(lab.figures, versions)), encoding="utf-8")
     if missed:
         print("\npast the budget: " + ", ".join(missed))
+        if slow:
+            print("of these within it, were this machine as fast as that of the budgets: " + ", ".join(slow))
         return 1
     if broken or not lab.figures.values:
         return 2

@@ -377,12 +377,24 @@ def test_every_figure_of_the_budgets_file_can_be_printed() -> None:
     for name, entry in tables.items():
         for number, (contestant, value) in enumerate([("bare", 1.0), ("ours", 2.0), ("sentry", 40.0)] * 2):
             figures.add(entry.get("figure", name), contestant, number // 3, value)
-    lines, missed = report.table(figures, ["sentry", "ddtrace", "otel", "newrelic", "elastic"])
+    lines, missed, slow = report.table(figures, ["sentry", "ddtrace", "otel", "newrelic", "elastic"])
+    assert not slow
     assert len(lines) == len(tables) + 2
     assert max(map(len, lines)) <= 120
     assert "boot.wall" not in missed
     assert "shutdown.hanging.10.lost" in missed
     assert "small.info" not in missed, "what is not built yet fails nothing"
+
+
+def test_a_time_past_its_budget_on_a_slower_machine_is_told_apart_and_still_a_miss() -> None:
+    figures = Figures()
+    for figure, bare, ours in [("request.flask", 80.0, 98.0), ("boot.modules", 30.0, 44.0)]:
+        figures.add(figure, "bare", 0, bare)
+        figures.add(figure, "ours", 0, ours)
+    both = ["boot.modules", "request.flask"]
+    assert report.table(figures, [], report.pace(2 * report.START_OF_BARE))[1:] == (both, ["request.flask"])
+    assert report.table(figures, [], report.pace(1.5 * report.START_OF_BARE))[1:] == (both, [])
+    assert report.pace(report.START_OF_BARE / 2) == 1.0, "a faster machine has no smaller budgets"
 
 
 def test_a_figure_is_compared_within_its_round() -> None:
