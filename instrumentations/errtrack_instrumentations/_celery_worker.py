@@ -155,16 +155,9 @@ def submit(call: Call) -> Advice:
     if parent is None:
         yield
         return
-    span = parent.start_child(op="queue.submit.celery", name=str(call.get(1, "name")), origin=_celery.ORIGIN)
-    held = span.enter()
-    try:
+    name = str(call.get(1, "name"))
+    with parent.start_child(op="queue.submit.celery", name=name, origin=_celery.ORIGIN):
         yield
-    except Exception:
-        span.set_status("internal_error")
-        raise
-    finally:
-        span.leave(held)
-        span.finish()
 
 
 def is_not_traced(args: Any) -> bool:

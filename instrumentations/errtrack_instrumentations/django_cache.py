@@ -50,18 +50,10 @@ def measure(op: str, method: str, address: dict[str, Any]) -> Any:
             first = list(first)  # an iterator can be walked only once
             call.replace(0, "keys", first)
         keys = [str(key) for key in first] if method.endswith("_many") else [str(first)]
-        span = parent.start_child(op=op, name=", ".join(keys), origin="auto.http.django")
-        span.update_data({"cache.key": keys, **address})
-        token = span.enter()
-        try:
+        with parent.start_child(op=op, name=", ".join(keys), origin="auto.http.django") as span:
+            span.update_data({"cache.key": keys, **address})
             result = yield
             span.update_data(dict(told(method, call, result)))
-        except BaseException:
-            span.set_status("internal_error")
-            raise
-        finally:
-            span.leave(token)
-            span.finish()
         return None
 
     return handler

@@ -49,18 +49,10 @@ def render(call: Call) -> Advice:
         yield
         return
     name = getattr(call.args[0].template, "name", None) or "<template>"
-    span = parent.start_child(op="template.render", name=str(name), origin="auto.http.django")
-    for key, value in (context or {}).items():
-        span.set_data("context.%s" % key, _django_templates.shown(value))
-    token = span.enter()
-    try:
+    with parent.start_child(op="template.render", name=str(name), origin="auto.http.django") as span:
+        for key, value in (context or {}).items():
+            span.set_data("context.%s" % key, _django_templates.shown(value))
         yield
-    except BaseException:
-        span.set_status("internal_error")
-        raise
-    finally:
-        span.leave(token)
-        span.finish()
 
 
 def add_frame(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:

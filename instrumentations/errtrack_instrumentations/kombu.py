@@ -25,9 +25,8 @@ def publish(call: Call) -> Advice:
     headers = call.get(9, "headers")
     headers = headers if isinstance(headers, dict) else {}
     queue = call.get(2, "routing_key")
-    span = parent.start_child(
-        op="queue.publish", name=str(headers.get("task") or queue or exchange), origin="auto.queue.celery"
-    )
+    name = str(headers.get("task") or queue or exchange)
+    span = parent.start_child(op="queue.publish", name=name, origin="auto.queue.celery")
     data = {
         "messaging.message.id": headers.get("id") or call.kwargs.get("correlation_id"),
         "messaging.message.retry.count": headers.get("retries"),
