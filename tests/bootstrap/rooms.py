@@ -22,7 +22,7 @@ ROOMS = {
     "newrelic": "newrelic",
     "elastic": "elastic-apm",
     "sentry": "sentry-sdk",
-    "uwsgi": "uwsgi",
+    "uwsgi": "uwsgi flask django",
 }
 
 _MARK = ".errtrack-ready"

@@ -160,7 +160,8 @@ def test_a_removed_package_leaves_the_application_alone(tmp_path: Path) -> None:
 
 
 DAMAGED = """
-import json, os, sys, threading
+import json, os, sys, threading, warnings
+warnings.simplefilter('ignore', DeprecationWarning)  # of a fork while the thread's end is still under way, now and then
 threading.Thread(target=int).start()
 if not os.fork():
     os._exit(0)

@@ -377,6 +377,8 @@ def test_layer_with_exec_wrapper(platform: Platform, tmp_path: Any) -> None:
     """The layer as it is written, unpacked as the platform does, started as the platform starts a wrapper."""
     layer = tmp_path / "layer.zip"
     done = platform.sandbox.errtrack("export", "--layer", str(layer))
+    if "pip could not fetch" in done.stderr:
+        pytest.skip(done.stderr)
     assert done.returncode == 0, done.stderr
     unpacked = tmp_path / "opt"
     shutil.unpack_archive(layer, unpacked)
