@@ -1,5 +1,6 @@
 """The version matrix: ``nox`` runs the suite on every supported Python, ``nox -s frameworks`` on old libraries."""
 
+import os
 from pathlib import Path
 
 import nox
@@ -33,6 +34,17 @@ def frameworks(session: nox.Session, libraries: str) -> None:
     """The oldest releases that the catalogue says are supported."""
     session.install("-e", ".[test]", *libraries.split())
     session.run("pytest", "tests/instrumentations", "tests/agent/delivery", *session.posargs)
+
+
+@nox.session(python="3.11")
+def wheel(session: nox.Session) -> None:
+    """What is released, in `dist`: both distributions, compiled for every supported Python, which must all be there."""
+    session.install("hatchling>=1.21")
+    dist = str(Path("dist").absolute())
+    env = {"ERRTRACK_WHEEL_PYTHONS": os.pathsep.join("python" + version for version in PYTHONS)}
+    for folder in (".", "bootstrap/autoload"):
+        with session.chdir(folder):
+            session.run("python", "-m", "hatchling", "build", "-d", dist, env=env)
 
 
 @nox.session(python="3.11")

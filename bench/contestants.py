@@ -170,10 +170,11 @@ class Contestant:
         self.state.mkdir(parents=True, exist_ok=True)
 
 
-def install(work: Path, peers: list[str]) -> tuple[list[Contestant], Contestant | None, list[str]]:
+def install(work: Path, peers: list[str]) -> tuple[list[Contestant], dict[str, Contestant], list[str]]:
     """Bare, errtrack (a wheel of this checkout) and *peers* below the folder *work*.
 
-    Returns the contestants; errtrack once more, installed without ``.pyc``; and a line for each peer left out.
+    Returns the contestants; errtrack as other installations leave it: ``uncompiled``, by an installer that compiles
+    nothing, and ``cold``, with no ``.pyc`` of ours at all; and a line for each peer left out.
     """
     venvs, states = work / "venvs", work / "states"
     states.mkdir(parents=True, exist_ok=True)
@@ -183,14 +184,20 @@ def install(work: Path, peers: list[str]) -> tuple[list[Contestant], Contestant 
         ours = _venv(venvs / "errtrack", [])
         _pip(ours, "--force-reinstall", "--no-deps", wheel)
         _pip(ours, wheel)
-        cold = _venv(venvs / "errtrack-without-pyc", [])
-        _pip(cold, "--no-compile", "--force-reinstall", "--no-deps", wheel)
-        _pip(cold, "--no-compile", wheel)
+        others = {"uncompiled": _venv(venvs / "errtrack-uncompiled", [])}
+        others["cold"] = _venv(venvs / "errtrack-without-pyc", [])
+        for venv in others.values():
+            _pip(venv, "--no-compile", "--force-reinstall", "--no-deps", wheel)
+            _pip(venv, "--no-compile", wheel)
+        for path in others["cold"].glob("lib/python*/site-packages/errtrack*/**/*.pyc"):
+            path.unlink()
     contestants = [
         Contestant("bare", "bare", _BARE, ours, states / "bare"),
         Contestant("ours", "errtrack", _OURS, ours, states / "ours"),
     ]
-    without_pyc = Contestant("ours", "errtrack", _OURS, cold, states / "cold")
+    installed = {
+        name: Contestant("ours", "errtrack", _OURS, venv, states / name) for name, venv in others.items()
+    }
     for name in peers:
         try:
             peer = PEERS[name]
@@ -201,10 +208,10 @@ def install(work: Path, peers: list[str]) -> tuple[list[Contestant], Contestant 
             contestants.append(contestant)
         except (KeyError, Unavailable, subprocess.SubprocessError, OSError) as error:
             notes.append("%s is left out: %s" % (name, str(error).strip() or type(error).__name__))
-    for contestant in (*contestants, without_pyc):
+    for contestant in (*contestants, *installed.values()):
         contestant.forget()
         contestant.version = _version(contestant)
-    return contestants, without_pyc, notes
+    return contestants, installed, notes
 
 
 def _build_wheel(folder: Path) -> str:

@@ -25,12 +25,12 @@ class Lab:
         self,
         work: Path,
         contestants: list[Contestant],
-        without_pyc: Contestant | None,
+        installed: dict[str, Contestant],
         scale: float,
         fast: bool,
     ) -> None:
         self.contestants = contestants
-        self.without_pyc = without_pyc
+        self.installed = installed
         self.scale = scale
         self.fast = fast
         self.figures = Figures()

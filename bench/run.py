@@ -85,14 +85,14 @@ def main() -> int:
     work = wanted.work.resolve()
     say("preparing environments")
     try:
-        contestants, without_pyc, notes = install(work, wanted.peers)
+        contestants, installed, notes = install(work, wanted.peers)
     except Unavailable as error:
         say(str(error))
         return 2
     for note in notes:
         say(note)
     scale = wanted.rounds * (0.34 if wanted.fast else 1.0)
-    lab = Lab(work, contestants, without_pyc, scale, wanted.fast)
+    lab = Lab(work, contestants, installed, scale, wanted.fast)
     started = time.monotonic()
     broken: list[str] = []
     pace = 1.0

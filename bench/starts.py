@@ -24,16 +24,14 @@ def boot(lab: Lab) -> None:
 
     lab.each(40, start, peers_every=4)
     lab.each(5, facts)
-    if lab.without_pyc is not None:
+    for name, ours in lab.installed.items():
 
-        def start_cold(contestant: Contestant) -> dict[str, float]:
+        def start_other(contestant: Contestant, name: str = name) -> dict[str, float]:
             done = run([contestant.python, "-c", "pass"], contestant.environment(lab.sink.port))
-            return {"boot.cold.wall": done.wall, "boot.cold.cpu": done.cpu}
+            return {"boot.%s.wall" % name: done.wall, "boot.%s.cpu" % name: done.cpu}
 
-        bare = Contestant(
-            "bare", "bare", lab.contestants[0].peer, lab.without_pyc.venv, lab.contestants[0].state
-        )
-        lab.each(30, start_cold, contestants=[bare, lab.without_pyc])
+        bare = Contestant("bare", "bare", lab.contestants[0].peer, ours.venv, lab.contestants[0].state)
+        lab.each(30, start_other, contestants=[bare, ours])
     if shutil.which("valgrind"):
         for contestant in lab.contestants[:2]:
             environ = contestant.environment(lab.sink.port)

@@ -13,7 +13,6 @@ forks need in ``forks``.
 
 import _imp
 import atexit
-import os
 import sys
 
 from errtrack_run import beside, read
@@ -95,6 +94,10 @@ def boot(inject=None):  # type: (str | None) -> None
 
 
 def _lay(inject):  # type: (str | None) -> None
+    # Not a global of this file: our wires live to the very end, and would keep alive with it what an interpreter takes
+    # apart as it ends; it would have to do so piece by piece, a sixth of what all of this costs.
+    import os
+
     global finder
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     finder = Finder(root)
@@ -111,8 +114,10 @@ def _lay(inject):  # type: (str | None) -> None
     finder.off = off
     finder.at_exit = catalogue.AT_EXIT
     hooks = {name: files for name, files in hooks.items() if files not in off}
-    early = [name for name in hooks if name in sys.modules]
-    finder.hooks.update(hooks)
+    early = hooks.keys() & sys.modules.keys()
+    for own in finder.hooks:
+        hooks.setdefault(own, "")
+    finder.hooks = hooks
     sys.meta_path.insert(0, finder)
     for place, file in catalogue.WIRES.items():
         if file not in off:

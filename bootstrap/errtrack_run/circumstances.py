@@ -11,15 +11,15 @@ from errtrack_run import beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container
     from typing import Any
 
     from errtrack_run.boot import Finder
 
 
-def heed(finder: "Finder", early: "Iterable[str]", inject: "str | None") -> None:
+def heed(finder: "Finder", early: "Container[str]", inject: "str | None") -> None:
     """Take the steps that this start asks for; *early* are the hooked modules that a ``.pth`` file has imported."""
-    for name in early:
+    for name in [name for name in finder.hooks if name in early]:  # in the order of the catalogue
         _attempt("hook on " + name, "early", "meet", finder, name)
     if "uwsgi" in (sys.executable or ""):
         _attempt("uwsgi", "uwsgi_door", "open_door", finder)

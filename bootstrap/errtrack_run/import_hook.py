@@ -23,7 +23,7 @@ from _frozen_importlib_external import (
     cache_from_source,
     spec_from_file_location,
 )
-from _imp import _fix_co_filename  # type: ignore[attr-defined]
+from _imp import _fix_co_filename, check_hash_based_pycs, source_hash  # type: ignore[attr-defined]
 from _thread import get_ident
 from marshal import loads
 
@@ -61,13 +61,22 @@ class OwnLoader(SourceFileLoader):
                 data = os.read(descriptor, _LARGEST)
             finally:
                 os.close(descriptor)
-            if data[:4] == MAGIC_NUMBER and int.from_bytes(data[4:16], "little") == self.made_of:
+            if data[:4] == MAGIC_NUMBER and self.is_of_our_source(data[4:8], data[8:16]):
                 code = loads(data[16:])
                 _fix_co_filename(code, self.path)
                 return code  # type: ignore[no-any-return]
         except Exception:  # it is not there, or not whole
             pass
         return super().get_code(fullname)
+
+    def is_of_our_source(self, check: bytes, told: bytes) -> bool:
+        """Whether a compiled file is, by what it tells of its source, and how that is to be checked (PEP 552)."""
+        if check == b"\0\0\0\0":  # by time and size
+            return int.from_bytes(told, "little") == self.made_of
+        if check == b"\1\0\0\0":  # not at all, as in what `errtrack export` writes
+            return check_hash_based_pycs == "default"
+        magic = int.from_bytes(MAGIC_NUMBER, "little")
+        return check == b"\3\0\0\0" and told == source_hash(magic, self.get_data(self.path))
 
 
 #: Loaders of which every spec has an instance of its own.
@@ -144,8 +153,7 @@ def submodule(name: str, path: "Any") -> "ModuleSpec | None":
         return None
     loader = OwnLoader(name, place)
     loader.compiled = beside_it + _tails[0]
-    # Behind the magic number a compiled file says how it is checked (0: by what follows), and what it was made of.
-    loader.made_of = (status.st_size & 0xFFFFFFFF) << 64 | (int(status.st_mtime) & 0xFFFFFFFF) << 32
+    loader.made_of = (status.st_size & 0xFFFFFFFF) << 32 | int(status.st_mtime) & 0xFFFFFFFF
     spec = ModuleSpec(name, loader, origin=place)
     spec.has_location = True
     spec.cached = loader.compiled

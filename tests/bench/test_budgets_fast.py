@@ -126,6 +126,23 @@ def test_a_start_executes_few_instructions(house: House, fast: dict[str, int]) -
 
 
 @needs_valgrind
+@pytest.mark.parametrize("program", ["pass", "import threading"])
+def test_a_start_where_the_installer_compiled_nothing_costs_hardly_more(
+    house: House, fast: dict[str, int], program: str
+) -> None:
+    # The wheel's own compiled files are checked by the hash of their source, which is read for it.
+    by_hash = house.folder / "by hash"
+    if not by_hash.exists():
+        shutil.copytree(house.site, by_hash, ignore=shutil.ignore_patterns("__pycache__"))
+        command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash"]
+        subprocess.run([*command, str(by_hash)], check=True)
+    path = "%s:%s" % (by_hash / "errtrack_run" / "inject", by_hash)
+    ours = house.instructions({**house.ours, "PYTHONPATH": path}, "-c", program)
+    added = ours - house.instructions(house.ours, "-c", program)
+    assert 0 < added <= fast["by_hash_instructions"]
+
+
+@needs_valgrind
 def test_a_start_without_compiled_files_executes_few_instructions(house: House, fast: dict[str, int]) -> None:
     cold = house.folder / "cold"
     shutil.copytree(house.site, cold, ignore=shutil.ignore_patterns("__pycache__"))

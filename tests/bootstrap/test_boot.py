@@ -369,6 +369,14 @@ def test_boot_costs_a_fraction_of_an_interpreter_start(tmp_path: Path, plain_pyt
     assert least[1] < least[0] * 1.6 + 0.003
 
 
+def test_what_lives_to_the_end_keeps_no_module_alive_with_it() -> None:
+    """51: an interpreter takes apart piece by piece, as it ends, what our wires would keep: ``os`` and all it needs."""
+    from errtrack_run import boot
+
+    kept = {value.__name__ for value in vars(boot).values() if type(value) is type(sys)}
+    assert kept == {"_imp", "atexit", "sys"}
+
+
 def test_the_finder_costs_next_to_nothing_for_other_names() -> None:
     """52: as a ratio to calling any Python method."""
     from errtrack_run.boot import Finder

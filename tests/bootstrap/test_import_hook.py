@@ -508,25 +508,45 @@ def test_what_runs_in_the_middle_of_an_import_asks_for_nothing_of_that_library()
                 assert not {name.partition(".")[0] for name in names} & tops, (file, row.module)
 
 
-@pytest.mark.parametrize("compiled", ["right", "none", "cut short", "of older source", "of another Python"])
-def test_our_own_modules_are_what_importlib_would_make_of_them(tmp_path: Path, compiled: str) -> None:
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        "right",
+        "right by hash",
+        "not to be checked",
+        "none",
+        "cut short",
+        "of older source",
+        "of older source by hash",
+        "of another Python",
+    ],
+)
+def test_our_own_modules_are_what_importlib_would_make_of_them(
+    tmp_path: Path, compiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import py_compile
+    from importlib.machinery import SourceFileLoader
     from importlib.util import cache_from_source, module_from_spec, spec_from_file_location
 
     from errtrack_run.import_hook import OwnLoader, OwnPath, submodule
 
     source = tmp_path / "part.py"
     cached = Path(cache_from_source(str(source)))
-    source.write_text("VALUE = 1\n" if compiled == "of older source" else "VALUE = 22\n")
+    source.write_text("VALUE = 1\n" if "of older source" in compiled else "VALUE = 22\n")
+    mode = py_compile.PycInvalidationMode.TIMESTAMP
+    if "by hash" in compiled:
+        mode = py_compile.PycInvalidationMode.CHECKED_HASH
+    elif compiled == "not to be checked":
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     if compiled != "none":
-        py_compile.compile(str(source))
+        py_compile.compile(str(source), invalidation_mode=mode)
     source.write_text("VALUE = 22\n")
     if compiled == "cut short":
         cached.write_bytes(cached.read_bytes()[:20])
     elif compiled == "of another Python":
         cached.write_bytes(b"\0\0\r\n" + cached.read_bytes()[4:])
-    elif compiled == "right":
-        py_compile.compile(str(source))
+    elif compiled in ("right", "right by hash", "not to be checked"):
+        py_compile.compile(str(source), invalidation_mode=mode)
         cached.write_bytes(
             cached.read_bytes().replace(b"\x16\0\0\0", b"\x17\0\0\0")
         )  # tells where it comes from
@@ -542,7 +562,11 @@ def test_our_own_modules_are_what_importlib_would_make_of_them(tmp_path: Path, c
         with pytest.raises(EOFError):  # as ever
             spec.loader.exec_module(ours)
         return
-    spec.loader.exec_module(ours)
-    wanted = 23 if compiled == "right" else 22
+    is_right = compiled in ("right", "right by hash", "not to be checked")
+    with monkeypatch.context() as patch:
+        if is_right:  # then it is loaded on the short way
+            patch.setattr(SourceFileLoader, "get_code", None, raising=False)
+        spec.loader.exec_module(ours)
+    wanted = 23 if is_right else 22
     assert wanted == ours.VALUE
     assert ours.__dict__["__builtins__"] and spec.loader.get_source("errtrack.part") == "VALUE = 22\n"
