@@ -165,8 +165,3 @@ def submit(call: Call) -> Advice:
     finally:
         span.leave(held)
         span.finish()
-
-
-def is_not_traced(args: Any) -> bool:
-    """Nothing records just now."""
-    return tracing.recording() is None

@@ -9,23 +9,38 @@ headers; child processes get the same in their environment, unless ``subprocess.
 
 from __future__ import annotations
 
-from errtrack.instrumentation import Instrumentation, Patch
+from errtrack.instrumentation import Instrumentation, Late, LateSteps, Patch
 
-from . import _http_client, _processes
+from ._late import _http_client, _processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def is_unwatched(args: Any) -> bool:
+    """Whether a wait for a process is none of our business."""
+    return _processes.is_unwatched(args)
+
+
+def note_end(response: Any) -> None:
+    """HTTPResponse._close_conn(self): all of the body was read, or the answer is closed"""
+    _http_client.note_end(response)
+
 
 INSTRUMENTATION = Instrumentation(
     "stdlib",
     patches=[
-        Patch("http.client", "HTTPConnection.endheaders", _http_client.send_headers),
-        Patch("http.client", "HTTPConnection.getresponse", _http_client.note_response),
-        Patch("http.client", "HTTPResponse._close_conn", _http_client.note_end, after=True, traced=True),
+        Patch("http.client", "HTTPConnection.endheaders", LateSteps(lambda: _http_client.send_headers)),
+        Patch("http.client", "HTTPConnection.getresponse", LateSteps(lambda: _http_client.note_response)),
+        Patch("http.client", "HTTPResponse._close_conn", note_end, after=True, traced=True),
         *(
             patch
             for module in ("subprocess", "gevent.subprocess")
             for patch in (
-                Patch(module, "Popen.__init__", _processes.begin),
-                Patch(module, "Popen.communicate", _processes.communicate, _processes.is_unwatched),
-                Patch(module, "Popen.wait", _processes.wait, _processes.is_unwatched),
+                Patch(module, "Popen.__init__", Late(lambda: _processes.begin)),
+                Patch(module, "Popen.communicate", Late(lambda: _processes.communicate), is_unwatched),
+                Patch(module, "Popen.wait", Late(lambda: _processes.wait), is_unwatched),
             )
         ),
     ],
