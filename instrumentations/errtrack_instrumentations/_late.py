@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from . import _flask as _flask
     from . import _http_client as _http_client
     from . import _logs as _logs
+    from . import _outgoing as _outgoing
     from . import _processes as _processes
     from . import _queries as _queries
     from . import _records as _records
