@@ -41,7 +41,7 @@ def watch(logger: Any, record: Any) -> None:
 
     Most lines are only breadcrumbs, and no event ever asks for them: those are kept as they came.
     """
-    if options.current() is not _seen:
+    if options._current.get("options") is not _seen or _seen is None:
         _read_options()
     level = record.levelno
     if level < _least or (guard.inside and guard.is_inside()):

@@ -135,7 +135,10 @@ class Transport:
     def catch_up(self) -> None:
         """Begin to deliver what others left behind; without waiting."""
         if not self._closed:
+            has_own = self.worker() is not None
             worker = self._worker()
+            if not has_own:
+                worker.has_begun = True  # a process that came for others' sake only would do nothing else
             worker.start()
             worker.wake()
 
