@@ -10,7 +10,11 @@ from __future__ import annotations
 import os
 import sys
 
+#: Of the same length.
+_ENDINGS = (".dist-info", ".egg-info")
+
 _cache: dict[tuple[str, ...], dict[str, str]] = {}
+_answers: dict[tuple[str, str], bool] = {}
 
 
 def installed() -> dict[str, str]:
@@ -24,7 +28,8 @@ def installed() -> dict[str, str]:
                 names = os.listdir(folder or ".")
             except OSError:
                 continue
-            for entry in names:
+            # Most of a folder is none of them, and told by its end alone.
+            for entry in [name for name in names if name.endswith(_ENDINGS)]:
                 name, version = _parse(entry)
                 if name and name not in known:
                     known[name] = version
@@ -40,6 +45,13 @@ def version_of(distribution: str) -> str | None:
 
 def satisfies(version: str, supports: str) -> bool:
     """Whether *version* lies in a range such as ``">=1.1,<4"`` (``>=``, ``>``, ``<=``, ``<``, ``==``, ``!=``)."""
+    known = _answers.get((version, supports))
+    if known is None:  # asked for each module of a library
+        known = _answers[version, supports] = _satisfies(version, supports)
+    return known
+
+
+def _satisfies(version: str, supports: str) -> bool:
     have = _numbers(version)
     for clause in supports.split(","):
         clause = clause.strip()
@@ -62,11 +74,8 @@ def satisfies(version: str, supports: str) -> bool:
 
 
 def _parse(entry: str) -> tuple[str, str]:
-    stem, dot, ending = entry.rpartition(".")
-    if not dot or ending not in ("dist-info", "egg-info"):
-        return "", ""
-    name, _, version = stem.partition("-")
-    if ending == "egg-info":
+    name, _, version = entry[: -len(_ENDINGS[0])].partition("-")
+    if entry.endswith(_ENDINGS[1]):
         version = version.partition("-py")[0]
     return (_normal(name), version) if version else ("", "")
 

@@ -98,6 +98,31 @@ class Steps:
         return None if state is None or self.returned is None else self.returned(state, result)
 
 
+class Late:
+    """A handler that is loaded at its first call: *find* looks it up in a module that is loaded by that."""
+
+    __slots__ = ("find",)
+
+    def __init__(self, find: Callable[[], Handler]) -> None:
+        self.find = find
+
+    def __call__(self, call: Call) -> Advice:
+        return self.find()(call)
+
+
+class LateSteps(Steps):
+    """:class:`Steps` that are loaded at their first call: *find* looks them up."""
+
+    __slots__ = ("find",)
+
+    def __init__(self, find: Callable[[], Steps]) -> None:
+        Steps.__init__(self)
+        self.find = find
+
+    def handle(self, call: Call) -> Advice:
+        return self.find().handle(call)
+
+
 class Changed:
     """What :attr:`Steps.before` returns to have the call made with *args* and *kwargs*."""
 
@@ -128,6 +153,13 @@ def driven(
 
         return stepped(name, handler, original)
     advise: Handler = handler
+
+    if type(handler) is Late:
+
+        def advise(call: Call) -> Advice:
+            nonlocal advise
+            advise = handler.find()
+            return advise(call)
 
     def fault(error: BaseException) -> None:
         nonlocal advise

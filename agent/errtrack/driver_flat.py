@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from errtrack import guard
-from errtrack.driver import Changed, dressed, nothing
+from errtrack.driver import Changed, LateSteps, dressed, nothing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,17 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
     """As :func:`errtrack.driver.driven`, for a handler in *steps*."""
     returned, failed = steps.returned, steps.failed
     before = steps.before
+    if isinstance(steps, LateSteps):
+        late = steps
+
+        def before(args: Any, kwargs: Any) -> Any:
+            nonlocal before, returned, failed
+            real = late.find()
+            returned, failed = real.returned, real.failed
+            before = (
+                real.before or _arguments
+            )  # never None: another thread may be between its two looks at it
+            return before(args, kwargs)
 
     def fault(error: BaseException) -> None:
         nonlocal before
@@ -161,6 +172,11 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
         return result if instead is None else instead
 
     return dressed(_fitting((wrapper, of_one, of_two, of_three), original), original)
+
+
+def _arguments(args: Any, kwargs: Any) -> Any:
+    """The state of steps without a first one."""
+    return args
 
 
 def followed(name: str, handler: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:

@@ -44,6 +44,10 @@ debug_enabled = False
 inside: dict[int, int] = {}
 
 
+class NotNow(Exception):
+    """Something of ours could not be loaded, for want of descriptors or memory; the next call tries again."""
+
+
 def tell(line: str) -> None:
     """Write one line to the user's stderr, or nothing when there is none. Never raises.
 
@@ -81,6 +85,9 @@ def fault(where: str, error: BaseException) -> bool:
     """
     if raise_faults or type(error).__name__ in passing:
         raise error
+    if type(error) is NotNow:
+        debug("%s: %s cannot be loaded just now (%s)" % (where, error, type(error.__cause__).__name__))
+        return False
     faults[where] = faults.get(where, 0) + 1
     if debug_enabled:
         try:

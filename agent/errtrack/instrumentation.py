@@ -19,7 +19,7 @@ Nothing is imported at top level: hooks on modules of the standard library fire 
 
 from __future__ import annotations
 
-from errtrack.driver import Call, Changed, Steps, driven, is_async, shielded, static
+from errtrack.driver import Call, Changed, Late, LateSteps, Steps, driven, is_async, shielded, static
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from errtrack.driver import Advice
 
 __all__ = (
-    "Advice", "Call", "Changed", "Instrumentation", "OnImport", "Patch", "Steps", "active", "driven", "is_async",
-    "shielded", "trace_now",
+    "Advice", "Call", "Changed", "Instrumentation", "Late", "LateSteps", "OnImport", "Patch", "Steps", "active",
+    "driven", "is_async", "shielded", "trace_now",
 )  # fmt: skip
 
 #: Methods of classes written in C or Rust: a function in their place is bound as they are.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Converter = Callable[[Any], Any]
+    Row = tuple[Any, ...]
 
 try:
     #: The working directory as the settings are loaded, which is when the first library is instrumented: a daemon
@@ -265,11 +266,11 @@ class Option:
     __slots__ = ("attribute", "convert", "default", "help", "name", "sentry_env", "unit")
 
     def __init__(
-        self, name: str, default: Any, convert: Converter, unit: str, help: str, sentry_env: str | None = None
+        self, name: str, default: Any, convert: Converter, unit: str, help: str, sentry_env: str = ""
     ) -> None:
         self.name = name
         #: Its attribute on :class:`Options`: ``flask.transaction_style`` is ``flask_transaction_style``.
-        self.attribute = name.replace(".", "_")
+        self.attribute = _attribute(name)
         self.default = default
         self.convert = convert
         self.unit = unit
@@ -282,132 +283,158 @@ class Option:
         return _PREFIX + self.attribute.upper()
 
 
+def _attribute(name: str) -> str:
+    return name.replace(".", "_")
+
+
+#: So long is the row of an option that a variable of Sentry's sets as well.
+_WITH_SENTRY_ENV = 6
+
+# What makes an :class:`Option`, one a line.
 # fmt: off
-_TABLE: tuple[Option, ...] = (
+_ROWS: tuple[Row, ...] = (
     # Where to
-    Option("dsn", "", dsn_text, "DSN", "Where events are sent. Empty: they go to the embedded store.", "SENTRY_DSN"),
-    Option("enabled", True, boolean, "true/false", "false switches errtrack off altogether."),
-    Option("environment", "production", text, "text", "Deployment stage shown with every event.", "SENTRY_ENVIRONMENT"),
-    Option("release", "", text, "text", "Version of the application. Empty: found out, if that is free.", "SENTRY_RELEASE"),
-    Option("dist", "", text, "text", "Build of the release."),
-    Option("server_name", "", text, "text", "Name of this machine. Empty: its host name."),
-    Option("tags", {}, pairs, "table", "Tags set on every event."),
-    Option("debug", False, boolean, "true/false", "Tell on stderr what errtrack does and what went wrong inside it."),
+    ("dsn", "", dsn_text, "DSN", "Where events are sent. Empty: they go to the embedded store.", "SENTRY_DSN"),
+    ("enabled", True, boolean, "true/false", "false switches errtrack off altogether."),
+    ("environment", "production", text, "text", "Deployment stage shown with every event.", "SENTRY_ENVIRONMENT"),
+    ("release", "", text, "text", "Version of the application. Empty: found out, if that is free.", "SENTRY_RELEASE"),
+    ("dist", "", text, "text", "Build of the release."),
+    ("server_name", "", text, "text", "Name of this machine. Empty: its host name."),
+    ("tags", {}, pairs, "table", "Tags set on every event."),
+    ("debug", False, boolean, "true/false", "Tell on stderr what errtrack does and what went wrong inside it."),
     # What is captured
-    Option("disable", (), names, "list", "Instrumentations that stay off, by name: [\"flask\", \"excepthook\"]."),
-    Option("enable", (), names, "list", "Opt-in instrumentations to switch on, by name: [\"sys_exit\", \"socket\"]."),
-    Option("sample_rate", 1.0, ratio, "0 to 1", "Share of the error events that is kept."),
-    Option("error_sampler", None, hook, "package.module:function", "Called as f(event, hint) instead of sample_rate: a share from 0 to 1, or true or false. Failing, it keeps the event."),
-    Option("max_events_per_minute", 5.0, _number(0, None, float, "a number, 0 or more"), "events per minute", "Of one error (class and place) no more than this after max_events_burst; the rest is counted. 0: no cap."),
-    Option("max_events_burst", 500, _number(1, None, int, "a whole number, 1 or more"), "events", "How many events of one error are kept at full speed before max_events_per_minute holds."),
-    Option("max_capture_time", 50.0, milliseconds, "milliseconds", "CPU time that describing one error may take; the variables, then source lines, that come after it are left out. 0: no bound."),
-    Option("max_capture_cpu", 20.0, _number(0, 100, float, "a number between 0 and 100"), "percent", "Of one processor, in the last ten seconds, that captures may take; more, and events go without variables; twice as much, and errors are only counted. 0: no bound."),
-    Option("ignore_errors", (), errors, "list", "Exceptions never reported: names, full names, or prefixes with *."),
-    Option("before_send", None, hook, "package.module:function", "Called as f(event, hint) before an event is kept; None drops it."),
-    Option("before_send_transaction", None, hook, "package.module:function", "Called as f(event, hint) before a transaction is kept; None drops it."),
-    Option("before_breadcrumb", None, hook, "package.module:function", "Called as f(crumb, hint); None drops the breadcrumb."),
-    Option("processors", (), hooks, "list", "Event processors, called as f(event, hint) in this order: [\"package.module:function\"]; None drops the event."),
-    Option("max_breadcrumbs", 100, count, "breadcrumbs", "How many are kept in a scope; 0 keeps none."),
-    Option("attach_stacktrace", False, boolean, "true/false", "Give events without an exception the stack they were captured at."),
-    Option("pytest", False, boolean, "true/false", "Report from inside pytest as well."),
+    ("disable", (), names, "list", "Instrumentations that stay off, by name: [\"flask\", \"excepthook\"]."),
+    ("enable", (), names, "list", "Opt-in instrumentations to switch on, by name: [\"sys_exit\", \"socket\"]."),
+    ("sample_rate", 1.0, ratio, "0 to 1", "Share of the error events that is kept."),
+    ("error_sampler", None, hook, "package.module:function", "Called as f(event, hint) instead of sample_rate: a share from 0 to 1, or true or false. Failing, it keeps the event."),
+    ("max_events_per_minute", 5.0, _number(0, None, float, "a number, 0 or more"), "events per minute", "Of one error (class and place) no more than this after max_events_burst; the rest is counted. 0: no cap."),
+    ("max_events_burst", 500, _number(1, None, int, "a whole number, 1 or more"), "events", "How many events of one error are kept at full speed before max_events_per_minute holds."),
+    ("max_capture_time", 50.0, milliseconds, "milliseconds", "CPU time that describing one error may take; the variables, then source lines, that come after it are left out. 0: no bound."),
+    ("max_capture_cpu", 20.0, _number(0, 100, float, "a number between 0 and 100"), "percent", "Of one processor, in the last ten seconds, that captures may take; more, and events go without variables; twice as much, and errors are only counted. 0: no bound."),
+    ("ignore_errors", (), errors, "list", "Exceptions never reported: names, full names, or prefixes with *."),
+    ("before_send", None, hook, "package.module:function", "Called as f(event, hint) before an event is kept; None drops it."),
+    ("before_send_transaction", None, hook, "package.module:function", "Called as f(event, hint) before a transaction is kept; None drops it."),
+    ("before_breadcrumb", None, hook, "package.module:function", "Called as f(crumb, hint); None drops the breadcrumb."),
+    ("processors", (), hooks, "list", "Event processors, called as f(event, hint) in this order: [\"package.module:function\"]; None drops the event."),
+    ("max_breadcrumbs", 100, count, "breadcrumbs", "How many are kept in a scope; 0 keeps none."),
+    ("attach_stacktrace", False, boolean, "true/false", "Give events without an exception the stack they were captured at."),
+    ("pytest", False, boolean, "true/false", "Report from inside pytest as well."),
     # How much of it
-    Option("include_local_variables", True, boolean, "true/false", "Local variables in stack frames."),
-    Option("locals", "safe", choice("safe", "repr"), "safe or repr", "safe describes values without running the application's code; repr calls repr()."),
-    Option("custom_repr", None, hook, "package.module:function", "Called as f(value) for objects; the text it returns describes them, None leaves it to errtrack."),
-    Option("include_source_context", True, boolean, "true/false", "Source lines around each stack frame."),
-    Option("max_value_length", 1024, count, "characters", "Longest text kept in a value."),
-    Option("max_request_body_size", "medium", choice("never", "small", "medium", "always"), "never, small (1 kB), medium (10 kB), always", "Largest request body that is kept."),
-    Option("in_app_include", (), names, "list", "Module prefixes whose frames count as the application's."),
-    Option("in_app_exclude", (), names, "list", "Module prefixes whose frames do not."),
-    Option("project_root", "", text, "path", "Folder of the application's code. Empty: the working directory at start."),
+    ("include_local_variables", True, boolean, "true/false", "Local variables in stack frames."),
+    ("locals", "safe", choice("safe", "repr"), "safe or repr", "safe describes values without running the application's code; repr calls repr()."),
+    ("custom_repr", None, hook, "package.module:function", "Called as f(value) for objects; the text it returns describes them, None leaves it to errtrack."),
+    ("include_source_context", True, boolean, "true/false", "Source lines around each stack frame."),
+    ("max_value_length", 1024, count, "characters", "Longest text kept in a value."),
+    ("max_request_body_size", "medium", choice("never", "small", "medium", "always"), "never, small (1 kB), medium (10 kB), always", "Largest request body that is kept."),
+    ("in_app_include", (), names, "list", "Module prefixes whose frames count as the application's."),
+    ("in_app_exclude", (), names, "list", "Module prefixes whose frames do not."),
+    ("project_root", "", text, "path", "Folder of the application's code. Empty: the working directory at start."),
     # Personal data and secrets
-    Option("send_default_pii", False, boolean, "true/false", "Send personal data: user, client address, cookies."),
-    Option("scrub_keys", (), names, "list", "Further keys whose values are replaced by [Filtered], as parts of names."),
-    Option("scrub_allow", (), names, "list", "Keys that are never filtered, as whole names."),
+    ("send_default_pii", False, boolean, "true/false", "Send personal data: user, client address, cookies."),
+    ("scrub_keys", (), names, "list", "Further keys whose values are replaced by [Filtered], as parts of names."),
+    ("scrub_allow", (), names, "list", "Keys that are never filtered, as whole names."),
     # Delivery
-    Option("shutdown_timeout", 2.0, seconds, "seconds", "Longest wait at exit for events on their way. What is left stays on disk."),
-    Option("connect_timeout", 2.0, seconds, "seconds", "Longest wait for a connection to the server."),
-    Option("request_timeout", 10.0, seconds, "seconds", "Longest wait for the server's answer."),
-    Option("http_proxy", "", text, "URL", "Proxy for http DSNs. Empty: from the environment; \"none\": no proxy."),
-    Option("https_proxy", "", text, "URL", "Proxy for https DSNs. Empty: from the environment; \"none\": no proxy."),
-    Option("ca_certs", "", text, "path", "CA bundle. Empty: the system's, or certifi's where there is none."),
-    Option("cert_file", "", text, "path", "Client certificate."),
-    Option("key_file", "", text, "path", "Key of the client certificate."),
-    Option("send_client_reports", True, boolean, "true/false", "Tell the server how many events were dropped, and why."),
-    Option("strict_protocol", False, boolean, "true/false", "Discard on 429 and 5xx as the protocol says, instead of keeping the event."),
-    Option("spotlight", "", spotlight, "true/false or URL", "Send a copy of everything to a Spotlight on this machine.", "SENTRY_SPOTLIGHT"),
-    Option("auto_session_tracking", False, boolean, "true/false", "Release health: count requests and sessions that end well, in error, or in a crash. Needs a release."),
+    ("shutdown_timeout", 2.0, seconds, "seconds", "Longest wait at exit for events on their way. What is left stays on disk."),
+    ("connect_timeout", 2.0, seconds, "seconds", "Longest wait for a connection to the server."),
+    ("request_timeout", 10.0, seconds, "seconds", "Longest wait for the server's answer."),
+    ("http_proxy", "", text, "URL", "Proxy for http DSNs. Empty: from the environment; \"none\": no proxy."),
+    ("https_proxy", "", text, "URL", "Proxy for https DSNs. Empty: from the environment; \"none\": no proxy."),
+    ("ca_certs", "", text, "path", "CA bundle. Empty: the system's, or certifi's where there is none."),
+    ("cert_file", "", text, "path", "Client certificate."),
+    ("key_file", "", text, "path", "Key of the client certificate."),
+    ("send_client_reports", True, boolean, "true/false", "Tell the server how many events were dropped, and why."),
+    ("strict_protocol", False, boolean, "true/false", "Discard on 429 and 5xx as the protocol says, instead of keeping the event."),
+    ("spotlight", "", spotlight, "true/false or URL", "Send a copy of everything to a Spotlight on this machine.", "SENTRY_SPOTLIGHT"),
+    ("auto_session_tracking", False, boolean, "true/false", "Release health: count requests and sessions that end well, in error, or in a crash. Needs a release."),
     # On disk
-    Option("store", "", text, "folder", "Embedded store and spool. Empty: below the user's state directory."),
-    Option("store_max_age", 30.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events in the embedded store older than this are deleted; 0 keeps them."),
-    Option("store_max_size", 256_000_000, size, "bytes", "Largest size of the embedded store; the oldest events go first; 0 is unbounded."),
-    Option("spool_dir", "", text, "folder", "Where captured events wait for delivery. Empty: in the store's folder."),
-    Option("spool_max_size", 64_000_000, size, "bytes", "Most that waits for one destination; the oldest go first."),
-    Option("spool_sync", "fatal", choice("off", "fatal", "always"), "off, fatal, always", "What outlives a loss of power at once: nothing, what ends a process, all. What waits is written out every second, but with off."),
-    Option("spool_reserve", 262_144, size, "bytes", "Kept free on the disk for the event of a fatal error; 0 keeps none."),
-    Option("spool_max_age", 7.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events that could not be delivered for so long are given up; 0 keeps them."),
+    ("store", "", text, "folder", "Embedded store and spool. Empty: below the user's state directory."),
+    ("store_max_age", 30.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events in the embedded store older than this are deleted; 0 keeps them."),
+    ("store_max_size", 256_000_000, size, "bytes", "Largest size of the embedded store; the oldest events go first; 0 is unbounded."),
+    ("spool_dir", "", text, "folder", "Where captured events wait for delivery. Empty: in the store's folder."),
+    ("spool_max_size", 64_000_000, size, "bytes", "Most that waits for one destination; the oldest go first."),
+    ("spool_sync", "fatal", choice("off", "fatal", "always"), "off, fatal, always", "What outlives a loss of power at once: nothing, what ends a process, all. What waits is written out every second, but with off."),
+    ("spool_reserve", 262_144, size, "bytes", "Kept free on the disk for the event of a fatal error; 0 keeps none."),
+    ("spool_max_age", 7.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events that could not be delivered for so long are given up; 0 keeps them."),
     # Traces
-    Option("traces_sample_rate", None, optional_ratio, "0 to 1", "Share of the traces begun here that is recorded. Unset: tracing is off; 0: only what others have begun.", "SENTRY_TRACES_SAMPLE_RATE"),
-    Option("traces_sampler", None, hook, "package.module:function", "Called as f(context) before each transaction instead of traces_sample_rate: a share from 0 to 1, or true or false."),
-    Option("http_methods_to_capture", ("CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"), methods, "list", "HTTP methods whose requests are transactions. Errors are reported with any."),
-    Option("trace_ignore_status_codes", Statuses(), statuses, "list", "Requests answered with one of these are no transactions: [\"404\", \"500-599\"]."),
-    Option("functions_to_trace", (), names, "list", "Functions whose calls are spans, by their dotted path: [\"shop.models.Order.save\"]."),
-    Option("propagate_traceparent", False, boolean, "true/false", "Requests carry the W3C header traceparent as well. It is always read."),
-    Option("enable_http_request_source", True, boolean, "true/false", "Note on slow spans of HTTP requests which line of the application sent them."),
-    Option("http_request_source_threshold_ms", 100.0, milliseconds, "milliseconds", "From how long on an HTTP request is slow."),
-    Option("enable_db_query_source", True, boolean, "true/false", "Note on slow spans of queries which line of the application made them."),
-    Option("db_query_source_threshold_ms", 100.0, milliseconds, "milliseconds", "From how long on a query is slow."),
-    Option("enable_backpressure_handling", True, boolean, "true/false", "Halve traces_sample_rate every ten seconds while little can be delivered."),
-    Option("ignore_transactions", (), names, "list", "Transactions that are not sent: names, or prefixes with *: [\"health\", \"/internal/*\"]."),
-    Option("strict_trace_continuation", False, boolean, "true/false", "Continue only traces of the same Sentry organisation."),
-    Option("org_id", "", text, "text", "Sentry organisation, for strict_trace_continuation. Empty: as the DSN's host has it."),
-    Option("max_spans", 1000, count, "spans", "Most spans kept in one transaction; the others are counted."),
+    ("traces_sample_rate", None, optional_ratio, "0 to 1", "Share of the traces begun here that is recorded. Unset: tracing is off; 0: only what others have begun.", "SENTRY_TRACES_SAMPLE_RATE"),
+    ("traces_sampler", None, hook, "package.module:function", "Called as f(context) before each transaction instead of traces_sample_rate: a share from 0 to 1, or true or false."),
+    ("http_methods_to_capture", ("CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"), methods, "list", "HTTP methods whose requests are transactions. Errors are reported with any."),
+    ("trace_ignore_status_codes", Statuses(), statuses, "list", "Requests answered with one of these are no transactions: [\"404\", \"500-599\"]."),
+    ("functions_to_trace", (), names, "list", "Functions whose calls are spans, by their dotted path: [\"shop.models.Order.save\"]."),
+    ("propagate_traceparent", False, boolean, "true/false", "Requests carry the W3C header traceparent as well. It is always read."),
+    ("enable_http_request_source", True, boolean, "true/false", "Note on slow spans of HTTP requests which line of the application sent them."),
+    ("http_request_source_threshold_ms", 100.0, milliseconds, "milliseconds", "From how long on an HTTP request is slow."),
+    ("enable_db_query_source", True, boolean, "true/false", "Note on slow spans of queries which line of the application made them."),
+    ("db_query_source_threshold_ms", 100.0, milliseconds, "milliseconds", "From how long on a query is slow."),
+    ("enable_backpressure_handling", True, boolean, "true/false", "Halve traces_sample_rate every ten seconds while little can be delivered."),
+    ("ignore_transactions", (), names, "list", "Transactions that are not sent: names, or prefixes with *: [\"health\", \"/internal/*\"]."),
+    ("strict_trace_continuation", False, boolean, "true/false", "Continue only traces of the same Sentry organisation."),
+    ("org_id", "", text, "text", "Sentry organisation, for strict_trace_continuation. Empty: as the DSN's host has it."),
+    ("max_spans", 1000, count, "spans", "Most spans kept in one transaction; the others are counted."),
     # Child processes and other services
-    Option("propagate", True, boolean, "true/false", "Instrument child Python processes too."),
-    Option("trace_propagation_targets", (".*",), patterns, "list", "Regular expressions: requests to URLs that one is found in carry trace headers."),
+    ("propagate", True, boolean, "true/false", "Instrument child Python processes too."),
+    ("trace_propagation_targets", (".*",), patterns, "list", "Regular expressions: requests to URLs that one is found in carry trace headers."),
     # Instrumentations
-    Option("asyncio.task_spans", False, boolean, "true/false", "With tracing on: spans for the tasks of asyncio."),
-    Option("atexit.signals", (), exit_signals, "list", "Deliver what is pending before [\"SIGTERM\", \"SIGHUP\"] end the process. Empty: no handler is installed."),
-    Option("celery.propagate_traces", True, boolean, "true/false", "Tasks continue the trace of whoever sends them."),
-    Option("celery.report_retries", False, boolean, "true/false", "Report the error that a task is retried for as well, as a warning."),
-    Option("celery.monitor_beat_tasks", False, boolean, "true/false", "Tell the server of each run of beat's schedule, as cron check-ins."),
-    Option("celery.exclude_beat_tasks", (), patterns, "list", "Regular expressions: entries of beat's schedule, by their whole name, that are not told."),
-    Option("aiohttp.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "HTTP exceptions of aiohttp handlers with one of these are reported: [\"403\", \"500-599\"]."),
-    Option("aiohttp.transaction_style", "handler_name", choice("handler_name", "method_and_path_pattern"), "handler_name or method_and_path_pattern", "Name of an aiohttp request: its handler, or method and route."),
-    Option("aws_lambda.timeout_warning", False, boolean, "true/false", "Report 1.5 seconds before a Lambda function runs out of time."),
-    Option("cloud_resource_context.cloud_provider", "", choice("", "aws", "gcp"), "aws or gcp", "Whose metadata server to ask. Empty: found out."),
-    Option("django.transaction_style", "url", choice("url", "function_name"), "url or function_name", "Name of a Django request: its URL pattern or its view."),
-    Option("django.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "Exceptions that Django answers with one of these are reported: [\"403\", \"500-599\"]."),
-    Option("django.middleware_spans", False, boolean, "true/false", "Spans for each middleware and for the view."),
-    Option("django.signals_spans", True, boolean, "true/false", "Spans for the receivers of Django's signals."),
-    Option("django.signals_denylist", (), names_or_objects, "list", "Signals whose receivers get no spans: [\"django.db.models.signals.post_save\"]."),
-    Option("django.cache_spans", False, boolean, "true/false", "Spans for what is read from caches and written to them."),
-    Option("django.db_transaction_spans", False, boolean, "true/false", "Spans for COMMIT and ROLLBACK."),
-    Option("excepthook.always_run", False, boolean, "true/false", "Report errors typed at an interactive prompt as well."),
-    Option("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
-    Option("sanic.unsampled_statuses", Statuses(("404",)), statuses, "list", "Sanic requests answered with one of these are no transactions: [\"404\"]."),
-    Option("starlette.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "Exceptions that a handler answers with one of these are reported: [\"403\", \"500-599\"]. FastAPI's too."),
-    Option("starlette.transaction_style", "url", choice("url", "endpoint"), "url or endpoint", "Name of a Starlette or FastAPI request: its route's path or its endpoint."),
-    Option("starlette.middleware_spans", False, boolean, "true/false", "Spans for each middleware, and for what it receives and sends. FastAPI's too."),
-    Option("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in ERRTRACK_TRACE and ERRTRACK_BAGGAGE (for sentry_sdk: SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE)."),
-    Option("sys_exit.capture_successful_exits", False, boolean, "true/false", "Report sys.exit(0) and sys.exit(None) as well."),
-    Option("loguru.level", "INFO", log_level, "level or none", "From which level on loguru's messages become breadcrumbs."),
-    Option("loguru.event_level", "ERROR", log_level, "level or none", "From which level on loguru's messages become events."),
-    Option("threading.propagate_scope", True, boolean, "true/false", "Threads and tasks of thread pools start with what was said where they were started."),
-    Option("logging.level", "INFO", log_level, "level or none", "From which level on log records become breadcrumbs."),
-    Option("logging.event_level", "ERROR", log_level, "level or none", "From which level on log records become events."),
-    Option("logging.ignore_loggers", (), names, "list", "Loggers that are left out: names, or patterns such as noisy.*"),
-    Option("openai.errors", "event", choice("event", "breadcrumb"), "event or breadcrumb", "What a failed request to a model is; as a breadcrumb it becomes an event only if nothing handles it."),
-    Option("openai.include_prompts", True, boolean, "true/false", "With send_default_pii: what models were told and what they answered is sent, too."),
-    Option("openai.tiktoken_encoding_name", "", text, "text", "Encoding to count tokens by where the API does not, as cl100k_base; tiktoken may download it. Empty: none."),
-    Option("flags.all_types", False, boolean, "true/false", "Keep feature flags that are texts or numbers, not only those that are on or off."),
-    Option("wsgi.use_x_forwarded_for", False, boolean, "true/false", "Build request URLs from X-Forwarded-Host and X-Forwarded-Proto."),
+    ("asyncio.task_spans", False, boolean, "true/false", "With tracing on: spans for the tasks of asyncio."),
+    ("atexit.signals", (), exit_signals, "list", "Deliver what is pending before [\"SIGTERM\", \"SIGHUP\"] end the process. Empty: no handler is installed."),
+    ("celery.propagate_traces", True, boolean, "true/false", "Tasks continue the trace of whoever sends them."),
+    ("celery.report_retries", False, boolean, "true/false", "Report the error that a task is retried for as well, as a warning."),
+    ("celery.monitor_beat_tasks", False, boolean, "true/false", "Tell the server of each run of beat's schedule, as cron check-ins."),
+    ("celery.exclude_beat_tasks", (), patterns, "list", "Regular expressions: entries of beat's schedule, by their whole name, that are not told."),
+    ("aiohttp.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "HTTP exceptions of aiohttp handlers with one of these are reported: [\"403\", \"500-599\"]."),
+    ("aiohttp.transaction_style", "handler_name", choice("handler_name", "method_and_path_pattern"), "handler_name or method_and_path_pattern", "Name of an aiohttp request: its handler, or method and route."),
+    ("aws_lambda.timeout_warning", False, boolean, "true/false", "Report 1.5 seconds before a Lambda function runs out of time."),
+    ("cloud_resource_context.cloud_provider", "", choice("", "aws", "gcp"), "aws or gcp", "Whose metadata server to ask. Empty: found out."),
+    ("django.transaction_style", "url", choice("url", "function_name"), "url or function_name", "Name of a Django request: its URL pattern or its view."),
+    ("django.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "Exceptions that Django answers with one of these are reported: [\"403\", \"500-599\"]."),
+    ("django.middleware_spans", False, boolean, "true/false", "Spans for each middleware and for the view."),
+    ("django.signals_spans", True, boolean, "true/false", "Spans for the receivers of Django's signals."),
+    ("django.signals_denylist", (), names_or_objects, "list", "Signals whose receivers get no spans: [\"django.db.models.signals.post_save\"]."),
+    ("django.cache_spans", False, boolean, "true/false", "Spans for what is read from caches and written to them."),
+    ("django.db_transaction_spans", False, boolean, "true/false", "Spans for COMMIT and ROLLBACK."),
+    ("excepthook.always_run", False, boolean, "true/false", "Report errors typed at an interactive prompt as well."),
+    ("flask.transaction_style", "endpoint", choice("endpoint", "url"), "endpoint or url", "Name of a Flask request: its endpoint or its URL rule."),
+    ("sanic.unsampled_statuses", Statuses(("404",)), statuses, "list", "Sanic requests answered with one of these are no transactions: [\"404\"]."),
+    ("starlette.failed_request_status_codes", Statuses(("500-599",)), statuses, "list", "Exceptions that a handler answers with one of these are reported: [\"403\", \"500-599\"]. FastAPI's too."),
+    ("starlette.transaction_style", "url", choice("url", "endpoint"), "url or endpoint", "Name of a Starlette or FastAPI request: its route's path or its endpoint."),
+    ("starlette.middleware_spans", False, boolean, "true/false", "Spans for each middleware, and for what it receives and sends. FastAPI's too."),
+    ("subprocess.propagate_trace", True, boolean, "true/false", "Hand the trace to child processes in ERRTRACK_TRACE and ERRTRACK_BAGGAGE (for sentry_sdk: SUBPROCESS_SENTRY_TRACE and SUBPROCESS_BAGGAGE)."),
+    ("sys_exit.capture_successful_exits", False, boolean, "true/false", "Report sys.exit(0) and sys.exit(None) as well."),
+    ("loguru.level", "INFO", log_level, "level or none", "From which level on loguru's messages become breadcrumbs."),
+    ("loguru.event_level", "ERROR", log_level, "level or none", "From which level on loguru's messages become events."),
+    ("threading.propagate_scope", True, boolean, "true/false", "Threads and tasks of thread pools start with what was said where they were started."),
+    ("logging.level", "INFO", log_level, "level or none", "From which level on log records become breadcrumbs."),
+    ("logging.event_level", "ERROR", log_level, "level or none", "From which level on log records become events."),
+    ("logging.ignore_loggers", (), names, "list", "Loggers that are left out: names, or patterns such as noisy.*"),
+    ("openai.errors", "event", choice("event", "breadcrumb"), "event or breadcrumb", "What a failed request to a model is; as a breadcrumb it becomes an event only if nothing handles it."),
+    ("openai.include_prompts", True, boolean, "true/false", "With send_default_pii: what models were told and what they answered is sent, too."),
+    ("openai.tiktoken_encoding_name", "", text, "text", "Encoding to count tokens by where the API does not, as cl100k_base; tiktoken may download it. Empty: none."),
+    ("flags.all_types", False, boolean, "true/false", "Keep feature flags that are texts or numbers, not only those that are on or off."),
+    ("wsgi.use_x_forwarded_for", False, boolean, "true/false", "Build request URLs from X-Forwarded-Host and X-Forwarded-Proto."),
 )
 # fmt: on
 
-OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
+#: Attribute of :class:`Options` -> what is said of it above. Most processes set a few, and want objects of no others.
+_BY_ATTRIBUTE = {_attribute(row[0]): row for row in _ROWS}
 
-_DEFAULTS = {option.attribute: option.default for option in _TABLE}
+_DEFAULTS = {attribute: row[1] for attribute, row in _BY_ATTRIBUTE.items()}
+
+if TYPE_CHECKING:
+    #: Every setting by its name; made when somebody asks for it.
+    OPTIONS: dict[str, Option]
+else:
+
+    def __getattr__(name: str) -> dict[str, Option]:  # PEP 562
+        if name != "OPTIONS":
+            raise AttributeError("module 'errtrack.options' has no attribute %r" % name)
+        made = globals()["OPTIONS"] = {row[0]: Option(*row) for row in _ROWS}
+        return made
+
+
+def _option(name: str) -> Option | None:
+    row = _BY_ATTRIBUTE.get(_attribute(name))
+    return Option(*row) if row is not None and row[0] == name else None
+
 
 #: Set by the launcher: which ERRTRACK_* variables it set from its own options, as ``dsn,environment``.
 LAUNCHER_MARK = "ERRTRACK_RUN_OPTIONS"
@@ -453,9 +480,9 @@ class Options:
 
     def set(self, name: str, value: Any, source: str) -> bool:
         """Set one option from *source*; a wrong name or value becomes a problem and changes nothing."""
-        option = OPTIONS.get(name)
+        option = _option(name)
         if option is None:
-            near = nearest(name, OPTIONS)
+            near = nearest(name, [row[0] for row in _ROWS])
             hint = "did you mean %s?" % near if near else "remove it; `errtrack config` lists every setting"
             self.problems.append("%s: unknown setting %s: %s" % (source, name, hint))
             return False
@@ -481,15 +508,15 @@ class Options:
         from errtrack.dsn import Dsn
 
         rows: list[tuple[str, Any, str]] = []
-        for option in _TABLE:
-            value = getattr(self, option.attribute)
-            if option.name == "dsn" and value:
+        for attribute, (name, *_) in _BY_ATTRIBUTE.items():
+            value = getattr(self, attribute)
+            if name == "dsn" and value:
                 value = Dsn.parse(value).masked
-            elif option.name.endswith("_proxy") and "@" in value:
+            elif name.endswith("_proxy") and "@" in value:
                 value = "***@" + value.rpartition("@")[2]
             elif callable(value):
                 value = "%s:%s" % (getattr(value, "__module__", "?"), getattr(value, "__qualname__", "?"))
-            rows.append((option.name, value, self.source(option.name)))
+            rows.append((name, value, self.source(name)))
         return rows
 
 
@@ -507,10 +534,7 @@ def resolve(environ: Mapping[str, str] | None = None, code: Mapping[str, Any] | 
 
 def _dotted(name: str) -> str:
     """Option names as keyword arguments have no dots: ``flask_transaction_style``."""
-    for option in _TABLE:
-        if option.attribute == name:
-            return option.name
-    return name
+    return str(_BY_ATTRIBUTE[name][0]) if name in _BY_ATTRIBUTE else name
 
 
 def _read_file(options: Options, environ: Mapping[str, str]) -> None:
@@ -539,7 +563,7 @@ def _read_file(options: Options, environ: Mapping[str, str]) -> None:
         options.problems.append("%s: not valid TOML: %s; the whole file is left out" % (path, error))
         return
     for name, value in settings.items():
-        if isinstance(value, dict) and name not in OPTIONS:
+        if isinstance(value, dict) and _option(name) is None:
             for key, item in value.items():
                 options.set("%s.%s" % (name, key), item, path)
         else:
@@ -560,9 +584,11 @@ def _read_environment(options: Options, environ: Mapping[str, str]) -> None:
     # Asked for its names once: each look into os.environ encodes a name, and most options are not there.
     others = {name for name in environ if name.startswith(_PREFIX)} - INTERNAL_VARIABLES
     set_here = {name[len(_PREFIX) :].lower() for name in others}
-    for option in _TABLE:
-        value = None
-        if option.attribute in set_here:
+    for attribute, row in _BY_ATTRIBUTE.items():
+        if attribute not in set_here and len(row) < _WITH_SENTRY_ENV:
+            continue
+        option, value = Option(*row), None
+        if attribute in set_here:
             value = environ.get(option.env)
             others.discard(option.env)
         if value is not None and (value or option.convert in (text, dsn_text)):
@@ -572,7 +598,7 @@ def _read_environment(options: Options, environ: Mapping[str, str]) -> None:
             options.set(option.name, environ[option.sentry_env], option.sentry_env)
     for name in sorted(others):
         # Only a likely misspelling is told: Kubernetes sets ERRTRACK_SERVICE_HOST and the like by itself.
-        near = nearest(name[len(_PREFIX) :], [option.attribute.upper() for option in _TABLE])
+        near = nearest(name[len(_PREFIX) :], [attribute.upper() for attribute in _BY_ATTRIBUTE])
         if near:
             options.problems.append("%s: unknown setting: did you mean ERRTRACK_%s?" % (name, near))
 

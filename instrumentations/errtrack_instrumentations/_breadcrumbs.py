@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _settings: Options | None = None
 _most = 0
-_keep: Callable[[Kept, int], None] | None = None
+#: ``keep_breadcrumb`` of the scopes, once :func:`load` has been called.
+keep_now: Callable[[Kept, int], None] | None = None
 
 
 def note(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
@@ -35,7 +36,7 @@ def keep(crumb: dict[str, Any], hint: dict[str, Any] | None = None) -> None:
     kept = most()
     if kept > 0:
         crumb.setdefault("timestamp", time())
-        (_keep or load())(crumb, kept)
+        (keep_now or load())(crumb, kept)
     elif kept:
         errtrack.add_breadcrumb(crumb, hint)
 
@@ -45,7 +46,7 @@ def keep_parts(parts: tuple[Any, ...]) -> None:
     now = options._current.get("options")
     kept = _most if now is not None and now is _settings else most()
     if kept > 0:
-        (_keep or load())(parts, kept)
+        (keep_now or load())(parts, kept)
     elif kept:
         errtrack.add_breadcrumb(parts[0](*parts[1:]))
 
@@ -62,9 +63,9 @@ def most() -> int:
 
 def load() -> Callable[[Kept, int], None]:
     """``keep_breadcrumb`` of the scopes, which a program that notes none does not load."""
-    global _keep
+    global keep_now
     with guard.Inside():  # a finaliser that logs may come in between, and shall not import the same again
         from errtrack.context.scope import keep_breadcrumb
 
-    _keep = keep_breadcrumb
+    keep_now = keep_breadcrumb
     return keep_breadcrumb

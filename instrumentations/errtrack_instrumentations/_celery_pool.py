@@ -6,23 +6,20 @@ from __future__ import annotations
 import os
 import sys
 
-from errtrack import distributions, guard, loggers
+from errtrack import distributions, guard
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
-from errtrack.instrumentation import Call, active
+from errtrack.instrumentation import Call
 
 from . import _celery
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
     from typing import Any
 
     from errtrack.instrumentation import Advice
 
 _REPORTED = "_errtrack_reported"
-
-_TASK_FAILED = "Task %(name)s[%(id)s] %(description)s: %(exc)s"
 
 #: Pids of processes whose end is told by a task, and of those that run one just now.
 _explained: dict[Any, None] = {}
@@ -111,6 +108,11 @@ def enter_pool(call: Call) -> Advice:
     yield
 
 
+def is_explained(pid: Any) -> bool:
+    """Whether the end of the process *pid* is told by a task."""
+    return pid in _busy or pid in _explained
+
+
 def is_pool_process() -> bool:
     """Whether we are a process of a pool."""
     return _pool_process == [os.getpid()]
@@ -122,31 +124,3 @@ def parent_reports_exits() -> bool:
         return False
     version = distributions.version_of("billiard")
     return version is not None and not distributions.satisfies(version, ">=4.3")
-
-
-def cover_log(trace: ModuleType) -> None:
-    """celery.app.trace has been loaded: what is reported with its task is not reported again from the log."""
-
-    def always(record: Any) -> bool:
-        return "celery" in active
-
-    def explained(record: Any) -> bool:
-        pid = record.args[1]
-        return "celery" in active and (pid in _busy or pid in _explained)
-
-    def of_a_member(record: Any) -> bool:
-        if "celery" not in active:
-            return False
-        error, tb = record.exc_info[1:]
-        while tb is not None and tb.tb_frame.f_globals.get("__name__") != "celery.result":
-            tb = tb.tb_next  # whoever waits for the members is told of theirs
-        return "Dependency " in str(record.args[1]) or (
-            tb is not None and type(error).__name__ != "TimeoutError"
-        )
-
-    loggers.cover("celery.app.trace", _TASK_FAILED, always)
-    loggers.cover("celery.worker.request", "Hard time limit (%ss) exceeded for %s[%s]", always)
-    loggers.cover("celery.worker.request", "Task handler raised error: %r", always)
-    loggers.cover("multiprocessing", "Process %r pid:%r exited with %r", explained)
-    for place in ("backends.redis", "backends.base", "backends.gcs", "app.builtins"):
-        loggers.cover("celery." + place, "Chord %r raised: %r", of_a_member)

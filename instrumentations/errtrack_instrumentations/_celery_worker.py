@@ -158,8 +158,3 @@ def submit(call: Call) -> Advice:
     name = str(call.get(1, "name"))
     with parent.start_child(op="queue.submit.celery", name=name, origin=_celery.ORIGIN):
         yield
-
-
-def is_not_traced(args: Any) -> bool:
-    """Nothing records just now."""
-    return tracing.recording() is None

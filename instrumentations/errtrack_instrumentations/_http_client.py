@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from time import time
 
-from errtrack import guard
+from errtrack import guard, options
 from errtrack.instrumentation import Steps
 
 from . import _breadcrumbs, _code, _outgoing
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from ._outgoing import Place
 
-#: The attributes of a connection that hold the first line of the request under way, and its span.
-_REQUEST, _SPAN = "_errtrack_request", "_errtrack_span"
+#: The attribute of an answer that holds the span of its request, while the body is still to come.
+_SPAN = "_errtrack_span"
 
 
 def send(args: Any, kwargs: Any) -> Any:
@@ -29,8 +29,10 @@ def send(args: Any, kwargs: Any) -> Any:
     lines = connection._buffer
     if not lines or (guard.inside and guard.is_inside()):
         return None
-    settings, line = _outgoing.settings(), lines[0]
-    own = settings.own
+    settings = _outgoing.in_force
+    if settings is None or options._current.get("options") is not settings.options:
+        settings = _outgoing.settings()
+    line, own = lines[0], settings.own
     if (
         own is not None
         and (connection.port == own[1] or connection._tunnel_host or b"://" in line)
@@ -42,39 +44,17 @@ def send(args: Any, kwargs: Any) -> Any:
     if tracing.tracer is not None:
         parent = tracing.recording()
         if parent is not None:
-            span = connection._errtrack_span = begin(parent, connection, line)
+            span = begin(parent, connection, line)
     if settings.reaches_all or settings.is_target(connection, line):
         lines += settings.header_lines(lines, span)
-    connection._errtrack_request = line
+    # What the request is known by until it is answered.
+    connection._errtrack_request = (line, span)
     return connection
 
 
 def not_sent(connection: Any, error: BaseException) -> None:
     """Refused, no such host, bad certificate: connections are made here."""
-    note(connection, connection._errtrack_request)
-
-
-def answered(args: Any, response: Any) -> None:
-    """HTTPConnection.getresponse(self) -> HTTPResponse"""
-    connection = args[0]
-    held = connection.__dict__
-    line = held.get(_REQUEST)
-    if line is None:
-        return
-    if _SPAN in held:
-        note(connection, line, response)
-        return
-    held[_REQUEST] = None
-    place = _outgoing.place_of(connection)
-    _breadcrumbs.keep_parts((breadcrumb, place, line, response.status, response.reason, time()))
-
-
-def unanswered(args: Any, error: BaseException) -> None:
-    """HTTPConnection.getresponse(self) has raised *error*."""
-    line = args[0].__dict__.get(_REQUEST)
-    # urllib3 1 first asks with an argument that is gone since Python 3, and gets a TypeError.
-    if line is not None and not isinstance(error, TypeError):
-        note(args[0], line)
+    note(connection, *connection._errtrack_request)
 
 
 def note_end(response: Any) -> None:
@@ -86,7 +66,6 @@ def note_end(response: Any) -> None:
 
 
 send_headers = Steps(send, failed=not_sent)
-note_response = Steps(returned=answered, failed=unanswered)
 
 
 def begin(parent: Span, connection: Any, line: bytes) -> Span:
@@ -97,19 +76,17 @@ def begin(parent: Span, connection: Any, line: bytes) -> Span:
     return parent.start_child("http.client", name, "auto.http.stdlib.httplib")
 
 
-def note(connection: Any, line: bytes, response: Any = None) -> None:
+def note(connection: Any, line: bytes, span: Span | None, response: Any = None) -> None:
     """Leave the breadcrumb, and end the span; the answer has begun, or there is none."""
-    held = connection.__dict__
-    held[_REQUEST] = None
+    connection._errtrack_request = None
     status, reason = (response.status, response.reason) if response is not None else (None, None)
     place = _outgoing.place_of(connection)
-    span = held.pop(_SPAN, None) if _SPAN in held else None
     if span is not None:
         span.data = {**data_of(place, line, status, reason), **_code.thread()}
         if response is None:
             span.status = "internal_error"
         else:
-            span.set_http_status(status)
+            span.set_http_status(response.status)
             span.set_tag("http.status_code", str(status))
         span.finish()
         if response is None or response.isclosed() or response.length == 0:
@@ -153,6 +130,6 @@ def data_of(place: Place, line: bytes, status: int | None, reason: str | None) -
 
 def locate(span: Span) -> None:
     """Note whose request it was, if it was slow."""
-    options = _outgoing.settings().options
-    if options.enable_http_request_source:
-        _code.locate(span, options.http_request_source_threshold_ms)
+    now = _outgoing.settings().options
+    if now.enable_http_request_source:
+        _code.locate(span, now.http_request_source_threshold_ms)

@@ -12,6 +12,8 @@ import sys
 from errtrack import guard
 from errtrack import options as settings_in_force
 
+from . import _breadcrumbs
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +38,7 @@ _NOISE = frozenset(("ctypes.util", "platform", "uuid", "_osx_support"))
 class Settings:
     """What is derived from the options once: our server's address, the targets of traces, the scrubber."""
 
-    __slots__ = ("_patterns", "_scrubber", "_territory", "options", "own", "reaches_all")
+    __slots__ = ("_patterns", "_scrubber", "_territory", "crumbs", "options", "own", "reaches_all")
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -46,6 +48,8 @@ class Settings:
 
             dsn = Dsn.parse(options.dsn)
             self.own = (dsn.host, dsn.port)
+        #: How many breadcrumbs are kept as they come; 0: none, or a hook wants to see each finished.
+        self.crumbs = max(0, _breadcrumbs.most())
         self.reaches_all = options.trace_propagation_targets == (".*",)
         self._patterns: list[Any] | None = None
         self._scrubber: Scrubber | None = None
@@ -129,15 +133,16 @@ def load_trace() -> Any:
     return loaded
 
 
-_in_force: Settings | None = None
+#: What :func:`settings` returned last: where it is asked all the time, to look at it first is cheaper.
+in_force: Settings | None = None
 
 
 def settings() -> Settings:
     """What holds for the options in force."""
-    global _in_force
-    made = _in_force
+    global in_force
+    made = in_force
     if made is None or settings_in_force._current.get("options") is not made.options:
-        made = _in_force = Settings(settings_in_force.current())
+        made = in_force = Settings(settings_in_force.current())
     return made
 
 

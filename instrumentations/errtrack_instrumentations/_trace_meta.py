@@ -50,3 +50,17 @@ class ForJinja(TraceMeta):
     def __str__(self) -> str:
         safe: str = sys.modules["markupsafe"].Markup(self.__html__())
         return safe
+
+
+class ForDjango(TraceMeta):
+    """The tags for Django's own language."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        # Safe as it is: Django escapes what is not of this class, once it has made text of it.
+        safe: str = sys.modules["django.utils.safestring"].SafeString(self.__html__())
+        return safe
+
+
+for_jinja, for_django = ForJinja(), ForDjango()

@@ -12,7 +12,7 @@ import errtrack
 from errtrack import options
 from errtrack.instrumentation import Call, Instrumentation, Patch
 
-from . import _carried
+from ._late import _carried
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

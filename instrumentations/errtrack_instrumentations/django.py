@@ -14,9 +14,19 @@ from functools import partial
 
 import errtrack
 from errtrack import loggers, options
-from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, Steps, active, shielded
+from errtrack.instrumentation import (
+    Call,
+    Instrumentation,
+    Late,
+    LateSteps,
+    OnImport,
+    Patch,
+    Steps,
+    active,
+    shielded,
+)
 
-from . import _asgi, _django, _django_unit, _wsgi
+from ._late import _asgi, _django, _django_unit, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +53,9 @@ def begin(args: Any, kwargs: Any) -> Any:
     return _django_unit.Attended(request, record) if is_watched else None
 
 
-attend = Steps(begin, _django_unit.Attended.answered, _django_unit.Attended.failed)
+def attending() -> Steps:
+    """The steps of a request, once there is one."""
+    return Steps(begin, _django_unit.Attended.answered, _django_unit.Attended.failed)
 
 
 def watch_sending(call: Call) -> Advice:
@@ -85,11 +97,16 @@ INSTRUMENTATION = Instrumentation(
     "django",
     supports=">=3.2",
     patches=[
-        Patch("django.core.handlers.wsgi", "WSGIHandler.__call__", _wsgi.handle_request),
-        Patch("django.core.handlers.asgi", "ASGIHandler.__call__", _asgi.handle_request, _asgi.is_inner),
+        Patch("django.core.handlers.wsgi", "WSGIHandler.__call__", LateSteps(lambda: _wsgi.handle_request)),
+        Patch(
+            "django.core.handlers.asgi",
+            "ASGIHandler.__call__",
+            Late(lambda: _asgi.handle_request),
+            lambda args: _asgi.is_inner(args),
+        ),
         Patch("django.core.handlers.asgi", "ASGIHandler.send_response", watch_sending),
-        Patch("django.core.handlers.base", "BaseHandler.get_response", attend),
-        Patch("django.core.handlers.base", "BaseHandler.get_response_async", attend),
+        Patch("django.core.handlers.base", "BaseHandler.get_response", LateSteps(attending)),
+        Patch("django.core.handlers.base", "BaseHandler.get_response_async", LateSteps(attending)),
         Patch("django.core.handlers.exception", "response_for_exception", judge),
     ],
     on_import=[OnImport("django.core.signals", connect)],

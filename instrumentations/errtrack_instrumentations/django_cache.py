@@ -7,10 +7,9 @@ Keys, hits and misses, sizes and the server's address; never its password.
 from __future__ import annotations
 
 from errtrack import options
-from errtrack.context import trace as tracing
 from errtrack.instrumentation import Call, Instrumentation, Patch, driven
 
-from . import _django_spans
+from ._late import _django_spans, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from functools import partial
 
 from errtrack import options
-from errtrack.context import trace as tracing
 from errtrack.instrumentation import Call, Instrumentation, Patch
 
-from . import _queries
+from ._late import _queries, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from _thread import get_ident
 
 from errtrack import options
-from errtrack.context import trace as tracing
 from errtrack.instrumentation import Call, Instrumentation, Patch, Steps, driven
 
-from . import _django_spans
+from ._late import _django_spans, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ INSTRUMENTATION = Instrumentation(
             "django.template.response",
             "SimpleTemplateResponse.render",
             measure_rendering,
-            _django_spans.is_off,
+            lambda args: _django_spans.is_off(args),
             traced=True,
         ),
     ],

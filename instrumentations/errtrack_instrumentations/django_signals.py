@@ -12,7 +12,7 @@ import sys
 from errtrack import options
 from errtrack.instrumentation import Instrumentation, Patch, Steps
 
-from . import _django_spans
+from ._late import _django_spans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from errtrack.instrumentation import Call, Instrumentation, Patch
 
-from . import _django_spans
+from ._late import _django_spans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ INSTRUMENTATION = Instrumentation(
     supports=">=3.2",
     distribution="django",
     patches=[
-        Patch("django.tasks.base", "Task.enqueue", measure, _django_spans.is_off),
-        Patch("django.tasks.base", "Task.aenqueue", measure, _django_spans.is_off),
+        Patch("django.tasks.base", "Task.enqueue", measure, lambda args: _django_spans.is_off(args)),
+        Patch("django.tasks.base", "Task.aenqueue", measure, lambda args: _django_spans.is_off(args)),
     ],
 )

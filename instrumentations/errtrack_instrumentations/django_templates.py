@@ -7,13 +7,9 @@ carries the trace on to the browser; where tracing is on, rendering has spans.
 
 from __future__ import annotations
 
-import sys
-
-from errtrack.context import scope as scopes
-from errtrack.context import trace as tracing
 from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, active
 
-from . import _django_templates, _trace_meta
+from ._late import _django_templates, _trace_meta, scopes, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,28 +18,12 @@ if TYPE_CHECKING:
 
     from errtrack.instrumentation import Advice
 
-_META = _trace_meta.NAME
-
-
-class TraceMeta(_trace_meta.TraceMeta):
-    """The tags for Django's own language."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        # Safe as it is: Django escapes what is not of this class, once it has made text of it.
-        safe: str = sys.modules["django.utils.safestring"].SafeString(self.__html__())
-        return safe
-
-
-_meta = TraceMeta()
-
 
 def render(call: Call) -> Advice:
     """Template.render(self, context=None, request=None) of Django's backends for its own language and for Jinja2"""
     context = call.get(1, "context")
-    if context is None or (type(context) is dict and _META not in context):
-        call.replace(1, "context", {_META: _meta, **(context or {})})
+    if context is None or (type(context) is dict and _trace_meta.NAME not in context):
+        call.replace(1, "context", {_trace_meta.NAME: _trace_meta.for_django, **(context or {})})
     parent = tracing.recording()
     if parent is None:
         yield

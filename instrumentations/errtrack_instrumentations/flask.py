@@ -14,9 +14,9 @@ from functools import partial
 
 import errtrack
 from errtrack import loggers, options
-from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, Steps, shielded
+from errtrack.instrumentation import Call, Instrumentation, LateSteps, OnImport, Patch, Steps, shielded
 
-from . import _flask, _trace_meta, _wsgi
+from ._late import _flask, _trace_meta, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from errtrack.instrumentation import Advice
-
-
-_meta = _trace_meta.ForJinja()
 
 
 def remember(args: Any, context: Any) -> None:
@@ -42,7 +39,7 @@ def remember(args: Any, context: Any) -> None:
 
 def offer_trace(app: Any, context: dict[str, Any]) -> None:
     """Flask.update_template_context(self, context): what a view or a processor put there of that name stays."""
-    context.setdefault(_trace_meta.NAME, _meta)
+    context.setdefault(_trace_meta.NAME, _trace_meta.for_jinja)
 
 
 remember_request = Steps(returned=remember)
@@ -97,8 +94,8 @@ INSTRUMENTATION = Instrumentation(
     "flask",
     supports=">=1.1",
     patches=[
-        Patch("flask.app", "Flask.__call__", _wsgi.handle_request),
-        Patch("flask.app", "Flask.wsgi_app", _wsgi.handle_request),
+        Patch("flask.app", "Flask.__call__", LateSteps(lambda: _wsgi.handle_request)),
+        Patch("flask.app", "Flask.wsgi_app", LateSteps(lambda: _wsgi.handle_request)),
         Patch("flask.app", "Flask.request_context", remember_request),
         Patch("flask.app", "Flask.handle_exception", capture_unhandled),
         Patch("flask.app", "Flask.update_template_context", offer_trace, after=True),

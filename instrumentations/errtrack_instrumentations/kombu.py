@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from errtrack.context import trace as tracing
 from errtrack.instrumentation import Call, Instrumentation, Patch
+
+from ._late import tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,11 +55,6 @@ def system_of(producer: Any) -> str | None:
     return getattr(transport, "driver_type", None)
 
 
-def is_not_traced(args: Any) -> bool:
-    """Nothing records just now."""
-    return tracing.recording() is None
-
-
 INSTRUMENTATION = Instrumentation(
-    "kombu", patches=[Patch("kombu.messaging", "Producer.publish", publish, is_not_traced)]
+    "kombu", patches=[Patch("kombu.messaging", "Producer.publish", publish, traced=True)]
 )

@@ -13,7 +13,7 @@ import os
 from errtrack import guard, loggers, options
 from errtrack.instrumentation import Instrumentation, OnImport, Patch
 
-from . import _breadcrumbs, _logs, _records
+from ._late import _breadcrumbs, _logs, _records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from errtrack.context.merge import Kept
 
-_PLAIN, _FEWEST = _logs.PLAIN, _records.FEWEST
 _LEVELS = frozenset((10, 20, 30, 40, 50))  # of which the protocol has the names
+
+_PLAIN: frozenset[Any] = frozenset()
+_FEWEST = 0
 
 _seen: Any = None  # the options that the next ones were read from
 _least = 0.0  # the level below which records are none of our business
@@ -39,7 +41,7 @@ def watch(logger: Any, record: Any) -> None:
 
     Most lines are only breadcrumbs, and no event ever asks for them: those are kept as they came.
     """
-    if options.current() is not _seen:
+    if options._current.get("options") is not _seen or _seen is None:
         _read_options()
     level = record.levelno
     if level < _least or (guard.inside and guard.is_inside()):
@@ -73,10 +75,11 @@ def _load() -> Callable[[Kept, int], None]:
 
 
 def _read_options() -> None:
-    global _seen, _least, _event, _crumbs
+    global _seen, _least, _event, _crumbs, _PLAIN, _FEWEST
     now = options.current()
     _least, crumb, _event = loggers.thresholds("logging")
     _crumbs = max(0, _breadcrumbs.most()) if crumb <= _least else 0
+    _PLAIN, _FEWEST = _logs.PLAIN, _records.FEWEST
     _seen = now
 
 

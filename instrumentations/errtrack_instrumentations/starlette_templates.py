@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from errtrack.instrumentation import Call, Instrumentation, Patch
 
-from . import _trace_meta
+from ._late import _trace_meta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from errtrack.instrumentation import Advice
 
-_meta = _trace_meta.ForJinja()
-
 
 def offer(call: Call) -> Advice:
     """Jinja2Templates.__init__(self, directory=None, *, context_processors=None, env=None)"""
     yield
-    call.args[0].env.globals.setdefault(_trace_meta.NAME, _meta)
+    call.args[0].env.globals.setdefault(_trace_meta.NAME, _trace_meta.for_jinja)
 
 
 INSTRUMENTATION = Instrumentation(

@@ -12,55 +12,55 @@ import sys
 
 import errtrack
 from errtrack import options
-from errtrack.instrumentation import Call, Instrumentation, Patch, shielded
+from errtrack.instrumentation import Instrumentation, Patch, Steps, shielded
 
-from . import _carried
+from ._late import _carried
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from errtrack.instrumentation import Advice
-
 _KEY = "_errtrack_scopes"
 _POOLS = frozenset(("concurrent.futures.thread", "multiprocessing.pool"))
 
 
-def carry(call: Call) -> Advice:
+def carry(args: Any, kwargs: Any) -> Any:
     """Thread.start(self)"""
-    thread = call.args[0]
+    thread = args[0]
     carried = None
     if options.current().threading_propagate_scope and not is_pool_worker(thread):
         carried = _carried.forked()
     if carried is None:
-        yield
-        return
+        return None
     held = vars(thread)
     held[_KEY] = carried
-    try:
-        yield
-    except BaseException:
-        held.pop(_KEY, None)  # it was running already, or the system has no more threads
-        raise
+    return held
 
 
-def run(call: Call) -> Advice:
+def not_started(held: dict[str, Any], error: BaseException) -> None:
+    """It was running already, or the system has no more threads."""
+    held.pop(_KEY, None)
+
+
+def begin(args: Any, kwargs: Any) -> Any:
     """Thread._bootstrap_inner(self), in the new thread"""
-    held = vars(call.args[0])
+    held = vars(args[0])
     invoke = held.get("_invoke_excepthook")
     if invoke is not None:
         held["_invoke_excepthook"] = reporting(invoke)
     in_context = _carried.runner(held.get("_context"))  # Python 3.14: what run() is called in
     carried = held.pop(_KEY, None) or in_context(_carried.blank)  # Python may let threads inherit contexts
     if carried is None:
-        yield
-        return
+        return None
     in_context(carried.__enter__)
-    try:
-        yield
-    finally:
-        in_context(carried.__exit__, None, None, None)
+    return in_context, carried
+
+
+def end(state: tuple[Any, Any], outcome: Any) -> None:
+    """The thread is about to end."""
+    in_context, carried = state
+    in_context(carried.__exit__, None, None, None)
 
 
 def reporting(invoke: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -94,7 +94,7 @@ report = shielded("threading", report_failure)
 INSTRUMENTATION = Instrumentation(
     "threading",
     patches=[
-        Patch("threading", "Thread.start", carry),
-        Patch("threading", "Thread._bootstrap_inner", run),
+        Patch("threading", "Thread.start", Steps(carry, failed=not_started)),
+        Patch("threading", "Thread._bootstrap_inner", Steps(begin, end, end)),
     ],
 )

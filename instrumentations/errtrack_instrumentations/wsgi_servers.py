@@ -14,7 +14,7 @@ import errtrack
 from errtrack import guard, loggers
 from errtrack.instrumentation import Call, Instrumentation, Patch, is_async
 
-from . import _asgi, _wsgi
+from ._late import _asgi, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

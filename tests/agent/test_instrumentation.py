@@ -17,6 +17,8 @@ from errtrack.instrumentation import (
     Call,
     Changed,
     Instrumentation,
+    Late,
+    LateSteps,
     OnImport,
     Patch,
     Steps,
@@ -636,3 +638,74 @@ def test_what_is_traced_only_is_patched_once_tracing_is_on(
     trace_now()
     assert module.target(1) == 6
     found.remove()
+
+
+async def awaited_target(a: int, b: int = 2) -> int:
+    return target(a, b)
+
+
+def test_late_handler_is_looked_up_once_at_its_first_call() -> None:
+    found: list[str] = []
+    seen: list[Any] = []
+
+    def handler(call: Call) -> Any:
+        seen.append((call.args, (yield)))
+
+    late = Late(lambda: found.append("handler") or handler)  # type: ignore[func-returns-value]
+    made = driven("x", late, target)
+    assert not found
+    assert (made(1), made(2)) == (3, 4)
+    assert found == ["handler"]
+    assert asyncio.run(driven("x", late, awaited_target)(3)) == 5
+    assert seen == [((1,), 3), ((2,), 4), ((3,), 5)]
+
+
+@pytest.mark.parametrize("before", [None, lambda args, kwargs: args])
+def test_late_steps_are_looked_up_once_at_their_first_call(before: Any) -> None:
+    found: list[str] = []
+    seen: list[Any] = []
+
+    def find() -> Steps:
+        found.append("steps")
+        return Steps(
+            before, lambda state, result: seen.append(result), lambda state, error: seen.append(error)
+        )
+
+    late = LateSteps(find)
+    made = driven("x", late, target)
+    assert not found
+    assert (made(1), made(2), made(a=3)) == (3, 4, 5)
+    with pytest.raises(ValueError) as raised:
+        made(-1)
+    assert found == ["steps"]
+    assert asyncio.run(driven("x", late, awaited_target)(4)) == 6
+    assert seen == [3, 4, 5, raised.value, 6]
+
+
+@pytest.mark.parametrize("kind", [Late, LateSteps])
+def test_what_cannot_be_loaded_for_now_is_tried_again_and_is_no_fault(
+    kind: Any, faults_counted: dict[str, int]
+) -> None:
+    seen: list[Any] = []
+    steps = Steps(returned=lambda state, result: seen.append(result))
+    obstacles = [guard.NotNow("late") for _ in range(MOST_FAULTS + 1)]
+
+    def find() -> Any:
+        if obstacles:
+            raise obstacles.pop()
+        return steps if kind is LateSteps else steps.handle
+
+    made = driven("x", kind(find), target)
+    assert [made(1) for _ in range(MOST_FAULTS + 2)] == [3] * (MOST_FAULTS + 2)
+    assert seen == [3]
+    assert not faults_counted
+
+
+@pytest.mark.parametrize("kind", [Late, LateSteps])
+def test_what_cannot_be_loaded_at_all_is_a_fault_of_ours(kind: Any, faults_counted: dict[str, int]) -> None:
+    def find() -> Any:
+        raise ImportError("gone")
+
+    made = driven("x", kind(find), target)
+    assert (made(1), made(2)) == (3, 4)
+    assert faults_counted == {"x": 2}

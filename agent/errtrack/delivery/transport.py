@@ -135,7 +135,10 @@ class Transport:
     def catch_up(self) -> None:
         """Begin to deliver what others left behind; without waiting."""
         if not self._closed:
+            has_own = self.worker() is not None
             worker = self._worker()
+            if not has_own:
+                worker.has_begun = True  # a process that came for others' sake only would do nothing else
             worker.start()
             worker.wake()
 
@@ -207,7 +210,7 @@ class Transport:
                 folder, made = self._folder(), worker.made
                 was_over, had_taken = (made.stopped, made.delivered) if made is not None else (False, 0)
                 if away.is_known(folder):
-                    timeout = min(timeout, AWAY_AT_EXIT)
+                    timeout = min(timeout, AWAY_AT_EXIT) if worker.has_begun else 0.0
                 settled = timeout > 0 and not worker.is_in_trouble and worker.wait(OWN, timeout)
                 if timeout > 0 and not was_over:
                     # A server that takes one after the other, if slowly, is no reason for others not to wait.
@@ -241,6 +244,7 @@ class Transport:
             self._spool,
             lambda: places.existing_spools(options, destination),
             self._keep_house,
+            lambda: options.dsn != "" and away.is_known(self._folder()),
             None if self._new_reports is None else self._new_reports(),
         )
 

@@ -44,6 +44,10 @@ AGAIN = 1.0
 #: Seconds between two deliveries from the backlog.
 BACKLOG_GAP = 0.1
 
+#: Seconds that a new thread leaves a server alone that somebody has just waited for in vain: a process that ends before
+#: has imported nothing, and is not held up by that.
+PATIENCE = 1.0
+
 #: Envelopes kept in memory while no disk takes them, and their size altogether (bytes).
 RING = 30
 RING_SIZE = 8_000_000
@@ -81,7 +85,8 @@ class Worker:
     """Empties *spool* (a function: there may be none yet) into what *make* makes, and the *backlog* folders.
 
     *keep_house* is run as often as orphans are looked for, and before: it reports crashes and keeps the bounds.
-    *reports* counts what is lost; None: there is nobody to tell.
+    *is_away* tells whether the server is known not to answer. *reports* counts what is lost; None: there is nobody to
+    tell.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Worker:
         spool: Callable[[], Spool | None],
         backlog: Callable[[], list[str]],
         keep_house: Callable[[], None],
+        is_away: Callable[[], bool],
         reports: Reports | None = None,
     ) -> None:
         self.pid = os.getpid()
@@ -102,6 +108,9 @@ class Worker:
         self._spool = spool
         self._backlog_folders = backlog
         self._keep_house = keep_house
+        self._is_away = is_away
+        #: Whether delivery was begun, or at least the imports for it.
+        self.has_begun = False
         self._house_at = 0.0
         self._bell = allocate_lock()
         self._bell.acquire()
@@ -275,6 +284,7 @@ class Worker:
         try:
             _block_signals()
             with guard.Inside(), self._working:
+                self._be_patient()
                 while not self._is_to_end():
                     if self._prepare():
                         self._rest(self._guarded_round())
@@ -292,6 +302,15 @@ class Worker:
             if self._has_left and not self._leaving:
                 self.start()  # called back while it was on its way out
 
+    def _be_patient(self) -> None:
+        """Wait before the first round where it would most likely be in vain, unless somebody waits for it."""
+        until = monotonic() + (PATIENCE if not self.has_begun and self._is_away() else 0.0)
+        while not self._is_to_end() and not self._waiters:
+            left = until - monotonic()
+            if left <= 0:
+                break
+            self._bell.acquire(True, left)
+
     def _prepare(self) -> bool:
         """Import what delivery needs; False where there is no round now: a fork is near, or it cannot be had."""
         try:
@@ -300,6 +319,7 @@ class Worker:
                 with self.unforkable:  # a fork waits for it: a child could never finish an import begun here
                     if self._is_to_end():
                         return False
+                    self.has_begun = True
                     made = self.destination
             return made.prepare()
         except Exception as error:  # without descriptors or memory, say; the next time may be better

@@ -63,6 +63,31 @@ def test_server_that_hangs_is_waited_for_once_a_minute_and_not_by_every_process(
     assert not mark.exists()
 
 
+def test_who_ends_soon_after_somebody_has_waited_in_vain_has_not_even_begun(child: Child, sink: Sink) -> None:
+    sink.mode = "hang"
+    child.run(CLOSE + "transport.close(0.5)", sink.dsn)
+    (mark,) = child.folder.rglob("away")
+    told_at = mark.stat().st_mtime
+    done = child.run(CLOSE + "transport.close(); print('urllib3' in sys.modules)", sink.dsn)
+    assert ids_of(done)[-1] == "False"
+    assert len(waiting(child.folder)) == 40
+    assert mark.stat().st_mtime == told_at, "whoever has not tried has nothing to tell"
+
+
+def test_a_server_that_is_back_is_not_left_alone_for_long(child: Child, sink: Sink) -> None:
+    sink.mode = "hang"
+    child.run(CLOSE + "transport.close(0.5)", sink.dsn)
+    sink.ok()
+    patient = "from errtrack.delivery import worker; worker.PATIENCE = 0.3\n"
+    (one,) = ids_of(child.run(patient + "print(put(), flush=True); time.sleep(3); os._exit(0)", sink.dsn))
+    assert one in sink.wait(1)
+    assert list(child.folder.rglob("away")), "or it would not have been patient"
+    asked = "put(); a = time.monotonic(); print(transport.flush(9), time.monotonic() - a, flush=True); os._exit(0)"
+    patient = patient.replace("0.3", "60")
+    settled, took = ids_of(child.run(patient + asked, sink.dsn))
+    assert settled == "True" and float(took) < 9, "somebody waits for it"
+
+
 def test_server_that_is_slow_but_answers_is_waited_for_by_the_next_process_too(
     child: Child, sink: Sink
 ) -> None:
