@@ -50,6 +50,16 @@ KEY_OWNERS = frozenset(
 #: A last word "pass" is a password (``db_pass``), elsewhere it is not (``pass_count``).
 _LAST = frozenset(("pass",))
 
+#: One of these stands in each stem and each friend, in "key" and in "token": a name without any is asked only for WORDS.
+_ROOTS: tuple[str, ...] = tuple(
+    str.split("""
+    pass key auth cre cookie ess srf jwt bearer saml conn card pwd code tok mnemonic seedphrase
+""")
+)
+
+#: Of ASCII, what is no part of a word, made blanks.
+_BLANKS = bytes(sign if chr(sign).isalnum() else 32 for sign in range(128)) + bytes(128)
+
 #: Personal data of the request, filtered unless send_default_pii is on.
 PERSONAL: tuple[str, ...] = (
     "xforwardedfor",
@@ -74,6 +84,8 @@ _ABOUT_TOKENS = frozenset(
 
 def words_of(name: str) -> list[str]:
     """The words of a name in lower case: ``X-ApiKey`` is x, api, key; ``HTTPServer`` is httpserver."""
+    if name.isascii() and (name.islower() or name.isupper()):  # as most are: there are no humps
+        return name.lower().encode().translate(_BLANKS).decode().split()
     words: list[str] = []
     word = ""
     hump = False
@@ -100,6 +112,8 @@ def is_secret(words: list[str], own_stems: Iterable[str] = ()) -> bool:
     for stem in own_stems:
         if stem in joined:
             return True
+    if not any(map(joined.__contains__, _ROOTS)):
+        return not WORDS.isdisjoint(words)
     words = [word for word in words if not word.startswith(_FRIENDS)]
     joined = "".join(words)
     if any(map(joined.__contains__, STEMS)) or ("token" in joined and not _is_about_tokens(words)):

@@ -89,18 +89,19 @@ class Place:
             shown["lineno"] = lineno
         if self.in_app is not None:
             shown["in_app"] = self.in_app
-        line = ""
+        line, around = "", ""
         if stack.options.include_source_context and lineno and reads_source:
             found = source.context(path, lineno, self.module, namespace)
             if found is not None:
                 before, line, after = found
-                clean = stack.scrubber.source_line
-                shown["context_line"] = clean(line)
-        self.slim = self.full = utf8(dumps(shown)[:-1])
-        if "context_line" in shown and found is not None:
-            pre = shown["pre_context"] = [clean(text) for text in before]
-            post = shown["post_context"] = [clean(text) for text in after]
-            self.full += utf8(',"pre_context":%s,"post_context":%s' % (dumps(pre), dumps(post)))
+                clean = stack.scrubber.source_lines([*before, line, *after])
+                here = len(before)
+                pre, shown["context_line"], post = clean[:here], clean[here], clean[here + 1 :]
+                around = ',"pre_context":%s,"post_context":%s' % (dumps(pre), dumps(post))
+        self.slim = utf8(dumps(shown)[:-1])
+        self.full = self.slim + utf8(around)
+        if around:
+            shown["pre_context"], shown["post_context"] = pre, post
         self.shown = shown
         self.names, count = variables.names_in_order(code, line)
         self.first = frozenset(self.names[:count])
