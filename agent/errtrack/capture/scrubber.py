@@ -105,11 +105,14 @@ class Scrubber:
 
     def source_lines(self, lines: list[str]) -> list[str]:
         """Lines of source code with literal secrets replaced."""
+        literal = [line for line in lines if _has_literal(line)]
+        if not literal:
+            return lines
         # What is not in all of them together is in none of them.
-        text = "\n".join(lines)
-        low = text.lower()
-        hints = [hint for hint in self._hints if hint in low]
+        text = "\n".join(literal)
         has_digits = has_card_digits(text.encode("utf-8", "replace"))
+        low = text.lower() if "=" in text or ":" in text else ""
+        hints = [hint for hint in self._hints if hint in low]
         if not (has_digits or self.is_suspicious(text, hints)):
             return lines
         return [self._source_line(line, hints, has_digits) for line in lines]
@@ -188,9 +191,7 @@ class Scrubber:
         return tree
 
     def _source_line(self, line: str, hints: list[str], has_digits: bool) -> str:
-        if len(line) < 8 or not ("'" in line or '"' in line or "://" in line or "-" in line or "#" in line):
-            return line  # no literal, no comment, no end of a key
-        if not (
+        if not _has_literal(line) or not (
             self.is_suspicious(line, hints)
             or (has_digits and has_card_digits(line.encode("utf-8", "replace")))
         ):
@@ -203,6 +204,11 @@ class Scrubber:
         from errtrack.capture import patterns
 
         return patterns.scrub(value, self.key_is_sensitive, self._own_key)
+
+
+def _has_literal(line: str) -> bool:
+    """Whether *line* has a literal, a comment or the end of a key, where a secret may stand."""
+    return len(line) >= 8 and ("'" in line or '"' in line or "-" in line or "#" in line or "://" in line)
 
 
 def _own_key(dsn: str) -> str:

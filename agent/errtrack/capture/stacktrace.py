@@ -76,10 +76,9 @@ class Place:
     def load(self, lineno: int | None, namespace: Any, stack: Stacks, reads_source: bool = True) -> None:
         """Read the source and make the JSON; once a place."""
         code = self.code
-        path = paths.absolute(code.co_filename)
-        self.in_app = stack.territory.in_app(path, self.module)
+        path, short, self.in_app = stack.territory.file_of(code.co_filename, self.module, namespace)
         shown: dict[str, Any] = {
-            "filename": paths.short(path, self.module, namespace) or "<unknown>",
+            "filename": short,
             "abs_path": path,
             "function": code.co_name[:512] or "<unknown>",
         }
@@ -126,7 +125,7 @@ class Frame:
         head = self.place.full if self.detailed else self.place.slim
         if self.vars is None:
             return head + b"}"
-        return b'%s,"vars":%s}' % (head, self.vars)
+        return b"".join((head, b',"vars":', self.vars, b"}"))
 
     def bare(self) -> Frame:
         """The same frame without its variables."""
