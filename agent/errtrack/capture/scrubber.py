@@ -10,7 +10,7 @@ are kept.
 from __future__ import annotations
 
 from errtrack.capture.cards import has_card_digits, is_card
-from errtrack.capture.names import PERSONAL, is_secret, words_of
+from errtrack.capture.names import PERSONAL, has_any, is_secret, words_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Scrubber:
         if "=" in value or ":" in value:
             if "://" in value and ("@" in value or "?" in value or "#" in value or value.count(":") > 1):
                 return True
-            if any(map(value.lower().__contains__, self._hints if hints is None else hints)):
+            if has_any(value.lower(), self._hints if hints is None else hints):
                 return True
         if "_" in value and (
             "gh" in value or "k_live_" in value or "k_test_" in value or "whsec_" in value or "npm_" in value
