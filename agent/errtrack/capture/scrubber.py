@@ -25,8 +25,8 @@ _REMEMBERED = 5000
 
 #: What stands in the name of nearly every secret; asked of texts that hold ``=`` or ``:``.
 _HINTS: tuple[str, ...] = (
-    "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "pwd", "jwt", "bearer", "dsn",
-    "ssn", "cv", "pw", "sid", "otp", "csrf", "xsrf", "saml", "conn", "card",
+    "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "jwt", "bearer", "dsn",
+    "ssn", "cvv", "cvc", "pw", "sid", "otp", "srf", "saml", "conn", "card",
 )  # fmt: skip
 
 
