@@ -82,7 +82,9 @@ class OwnLoader(SourceFileLoader):
 #: Loaders of which every spec has an instance of its own.
 _PER_SPEC = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader, OwnLoader)
 
-_LARGEST = 1_000_000
+#: Bytes; no file of ours has so many. A buffer of more than 128 kB is mapped into memory and unmapped again, which
+#: costs ten times as much as the reading.
+_LARGEST = 100_000
 
 #: How the name of a compiled file goes on behind that of its module; the empty text where they lie elsewhere.
 _tails: "list[str]" = []

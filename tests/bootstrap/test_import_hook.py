@@ -570,3 +570,16 @@ def test_our_own_modules_are_what_importlib_would_make_of_them(
     wanted = 23 if is_right else 22
     assert wanted == ours.VALUE
     assert ours.__dict__["__builtins__"] and spec.loader.get_source("errtrack.part") == "VALUE = 22\n"
+
+
+def test_each_of_our_own_compiled_files_is_read_at_once() -> None:
+    import marshal
+
+    from errtrack_run import import_hook
+
+    root = Path(import_hook.__file__).resolve().parents[2]
+    sources = [path for folder in import_hook.OWN.values() for path in (root / folder).rglob("*.py")]
+    assert len(sources) > 100
+    for source in sources:
+        size = len(marshal.dumps(compile(source.read_bytes(), str(source), "exec")))
+        assert size + 16 < import_hook._LARGEST, "importlib would have to read it again: %s" % source

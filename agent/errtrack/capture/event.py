@@ -195,8 +195,8 @@ def _text(tree: Tree, levels: int = -1) -> str:
         else:
             below = levels - 1 if levels >= 0 else _LEVELS.get(key, 0)
             text = _text(value, below) if below > 0 and kind is dict else dumps(value)
-        parts.append("%s:%s" % (quote(key), text))
-    return "{%s}" % ",".join(parts)
+        parts.append(f"{quote(key)}:{text}")
+    return "{" + ",".join(parts) + "}"
 
 
 def _without_frames(value: Any, lists: list[list[Any]]) -> Any:

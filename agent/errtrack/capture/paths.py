@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 OWN = ("errtrack", "errtrack_instrumentations", "errtrack_run", "wrapt")
 
 
+_REMEMBERED = 1000
+
+
 def is_own(module: str | None) -> bool:
     """Whether frames of *module* are left out of stack traces."""
     return module is not None and module.partition(".")[0] in OWN
@@ -65,6 +68,21 @@ class Territory:
         prefix = sys.prefix if sys.prefix != sys.base_prefix else ""
         # A virtual environment inside the project; not a project inside a virtual environment's folder.
         self._environment = [p for p in _with_links(prefix) if not any(r.startswith(p) for r in self._roots)]
+        self._files: dict[tuple[str, str | None], tuple[str, str, bool | None]] = {}
+
+    def file_of(self, filename: str, module: str | None, namespace: Any) -> tuple[str, str, bool | None]:
+        """Path and short name of a code object's file, and whose code it is; a file has many frames."""
+        key = (filename, module)
+        known = self._files.get(key)
+        if known is None:
+            path = absolute(filename)
+            known = path, short(path, module, namespace) or "<unknown>", self.in_app(path, module)
+            # A relative name is that of another file elsewhere, and any package can be the main one.
+            if path == filename and module != "__main__":
+                if len(self._files) >= _REMEMBERED:
+                    self._files.clear()
+                self._files[key] = known
+        return known
 
     def in_app(self, path: str, module: str | None) -> bool | None:
         """True for the application's code, False for others', None where nothing tells."""

@@ -10,7 +10,7 @@ are kept.
 from __future__ import annotations
 
 from errtrack.capture.cards import has_card_digits, is_card
-from errtrack.capture.names import PERSONAL, is_secret, words_of
+from errtrack.capture.names import PERSONAL, has_any, is_secret, words_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ _REMEMBERED = 5000
 
 #: What stands in the name of nearly every secret; asked of texts that hold ``=`` or ``:``.
 _HINTS: tuple[str, ...] = (
-    "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "pwd", "jwt", "bearer", "dsn",
-    "ssn", "cv", "pw", "sid", "otp", "csrf", "xsrf", "saml", "conn", "card",
+    "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "jwt", "bearer", "dsn",
+    "ssn", "cvv", "cvc", "pw", "sid", "otp", "srf", "saml", "conn", "card",
 )  # fmt: skip
 
 
@@ -67,12 +67,15 @@ class Scrubber:
             return self._scrub(value)
         return value
 
-    def is_suspicious(self, value: str) -> bool:
-        """The cheap test: False for nearly every text without a secret. Card numbers are not looked for."""
+    def is_suspicious(self, value: str, hints: list[str] | None = None) -> bool:
+        """The cheap test: False for nearly every text without a secret. Card numbers are not looked for.
+
+        *hints* are those of ours that may stand in *value*, where that is known.
+        """
         if "=" in value or ":" in value:
             if "://" in value and ("@" in value or "?" in value or "#" in value or value.count(":") > 1):
                 return True
-            if any(map(value.lower().__contains__, self._hints)):
+            if has_any(value.lower(), self._hints if hints is None else hints):
                 return True
         if "_" in value and (
             "gh" in value or "k_live_" in value or "k_test_" in value or "whsec_" in value or "npm_" in value
@@ -100,15 +103,19 @@ class Scrubber:
         """Scrub a text that :meth:`is_suspicious`, or whose frame :func:`has_card_digits`."""
         return self._scrub(value)
 
-    def source_line(self, line: str) -> str:
-        """A line of source code with literal secrets replaced."""
-        if len(line) < 8 or not ("'" in line or '"' in line or "://" in line or "-" in line or "#" in line):
-            return line  # no literal, no comment, no end of a key
-        if not (self.is_suspicious(line) or has_card_digits(line.encode("utf-8", "replace"))):
-            return line
-        from errtrack.capture import patterns
-
-        return patterns.source_line(line, self.key_is_sensitive, self._own_key)
+    def source_lines(self, lines: list[str]) -> list[str]:
+        """Lines of source code with literal secrets replaced."""
+        literal = [line for line in lines if _has_literal(line)]
+        if not literal:
+            return lines
+        # What is not in all of them together is in none of them.
+        text = "\n".join(literal)
+        has_digits = has_card_digits(text.encode("utf-8", "replace"))
+        low = text.lower() if "=" in text or ":" in text else ""
+        hints = [hint for hint in self._hints if hint in low]
+        if not (has_digits or self.is_suspicious(text, hints)):
+            return lines
+        return [self._source_line(line, hints, has_digits) for line in lines]
 
     def url(self, value: str) -> str:
         """A URL without its user information and with secret parameters filtered."""
@@ -183,10 +190,25 @@ class Scrubber:
             return FILTERED
         return tree
 
+    def _source_line(self, line: str, hints: list[str], has_digits: bool) -> str:
+        if not _has_literal(line) or not (
+            self.is_suspicious(line, hints)
+            or (has_digits and has_card_digits(line.encode("utf-8", "replace")))
+        ):
+            return line
+        from errtrack.capture import patterns
+
+        return patterns.source_line(line, self.key_is_sensitive, self._own_key)
+
     def _scrub(self, value: str) -> str:
         from errtrack.capture import patterns
 
         return patterns.scrub(value, self.key_is_sensitive, self._own_key)
+
+
+def _has_literal(line: str) -> bool:
+    """Whether *line* has a literal, a comment or the end of a key, where a secret may stand."""
+    return len(line) >= 8 and ("'" in line or '"' in line or "-" in line or "#" in line or "://" in line)
 
 
 def _own_key(dsn: str) -> str:

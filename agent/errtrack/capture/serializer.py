@@ -198,7 +198,7 @@ class Describer(Words):
                 break
         if len(parts) < size:
             parts.append('"... %d more"' % (size - len(parts)))
-        return "[%s]" % ",".join(parts)
+        return "[" + ",".join(parts) + "]"
 
     def _mapping(
         self, pairs: list[tuple[Any, Any]], size: int, depth: int, shape: Shape | None, left: int
@@ -230,7 +230,7 @@ class Describer(Words):
         shown += len(parts)
         if shown < size:
             parts.append('"...":"%d more"' % (size - shown))
-        return "{%s}" % ",".join(parts)
+        return "{" + ",".join(parts) + "}"
 
     def _object(self, value: Any, shape: Shape, depth: int, left: int) -> str:
         if self._calls_repr and shape.kind != RECORD:

@@ -92,7 +92,7 @@ def _from_file(path: str) -> tuple[list[Any], str] | None:
         if status.st_mode & 0o170000 != 0o100000:  # no pipe, no device: reading one could wait for ever
             return None
         with open(path, "rb") as file:
-            data = file.read(_LARGEST_FILE)
+            data = file.read(min(status.st_size or _LARGEST_FILE, _LARGEST_FILE))
     except (OSError, ValueError):
         return None
     found = _split(data)

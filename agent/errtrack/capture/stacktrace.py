@@ -76,10 +76,9 @@ class Place:
     def load(self, lineno: int | None, namespace: Any, stack: Stacks, reads_source: bool = True) -> None:
         """Read the source and make the JSON; once a place."""
         code = self.code
-        path = paths.absolute(code.co_filename)
-        self.in_app = stack.territory.in_app(path, self.module)
+        path, short, self.in_app = stack.territory.file_of(code.co_filename, self.module, namespace)
         shown: dict[str, Any] = {
-            "filename": paths.short(path, self.module, namespace) or "<unknown>",
+            "filename": short,
             "abs_path": path,
             "function": code.co_name[:512] or "<unknown>",
         }
@@ -89,18 +88,19 @@ class Place:
             shown["lineno"] = lineno
         if self.in_app is not None:
             shown["in_app"] = self.in_app
-        line = ""
+        line, around = "", ""
         if stack.options.include_source_context and lineno and reads_source:
             found = source.context(path, lineno, self.module, namespace)
             if found is not None:
                 before, line, after = found
-                clean = stack.scrubber.source_line
-                shown["context_line"] = clean(line)
-        self.slim = self.full = utf8(dumps(shown)[:-1])
-        if "context_line" in shown and found is not None:
-            pre = shown["pre_context"] = [clean(text) for text in before]
-            post = shown["post_context"] = [clean(text) for text in after]
-            self.full += utf8(',"pre_context":%s,"post_context":%s' % (dumps(pre), dumps(post)))
+                clean = stack.scrubber.source_lines([*before, line, *after])
+                here = len(before)
+                pre, shown["context_line"], post = clean[:here], clean[here], clean[here + 1 :]
+                around = ',"pre_context":%s,"post_context":%s' % (dumps(pre), dumps(post))
+        self.slim = utf8(dumps(shown)[:-1])
+        self.full = self.slim + utf8(around)
+        if around:
+            shown["pre_context"], shown["post_context"] = pre, post
         self.shown = shown
         self.names, count = variables.names_in_order(code, line)
         self.first = frozenset(self.names[:count])
@@ -125,7 +125,7 @@ class Frame:
         head = self.place.full if self.detailed else self.place.slim
         if self.vars is None:
             return head + b"}"
-        return b'%s,"vars":%s}' % (head, self.vars)
+        return b"".join((head, b',"vars":', self.vars, b"}"))
 
     def bare(self) -> Frame:
         """The same frame without its variables."""

@@ -105,7 +105,7 @@ def write(
         total = sum([row[0] in values for row in rows])
         if len(parts) < total:
             frame.total = total
-    body = utf8("{%s}" % ",".join(parts))
+    body = utf8("{" + ",".join(parts) + "}")
     if has_card_digits(body):
         from json import loads
 
@@ -135,14 +135,16 @@ _BUILTIN = type(len)
 def names_in_order(code: CodeType, line: str) -> tuple[tuple[str, ...], int]:
     """Names of the failing line, the parameters, the other variables; and how many the first two are."""
     parameters = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
-    everything = [*code.co_varnames, *code.co_cellvars, *code.co_freevars]
+    everything = code.co_varnames + code.co_cellvars + code.co_freevars
     # Bytes are translated by a table, text character by character.
     on_line = line.partition("#")[0].encode("utf-8", "replace").translate(_BLANKS).decode("utf-8").split()
     if not code.co_flags & OPTIMIZED:
-        everything = [*code.co_names]
+        everything = code.co_names
         parameters = 0
+    known = dict.fromkeys(everything)
     # ".0" and the like are the compiler's own.
-    known = dict.fromkeys([name for name in everything if name[:1] != "." and name not in HIDDEN_BY])
+    for name in [*HIDDEN_BY, *[name for name in everything if name[:1] == "."]]:
+        known.pop(name, None)
     first = dict.fromkeys([name for name in [*on_line, *everything[:parameters]] if name in known])
     if not code.co_flags & OPTIMIZED:
         return tuple(first), len(first)

@@ -150,6 +150,12 @@ def _socket_classes(sender: Sender) -> tuple[Any, Any]:
     """Socket classes that end a request at the sender's deadline, however slowly its bytes drip in."""
 
     class Plain(socket.socket):
+        def sendall(self, data: Any, flags: int = 0) -> None:
+            # What http.client sends as head and body goes in one packet; after a CONNECT there is no body.
+            if data[:5] == b"POST " and data[-4:] == b"\r\n\r\n":
+                flags |= _MORE
+            super().sendall(data, flags)
+
         def recv_into(self, *args: Any, **kwargs: Any) -> int:
             _expect(sender, self)
             return super().recv_into(*args, **kwargs)
@@ -225,6 +231,9 @@ def _addresses(host: str, port: int) -> Any:
 
         return _socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
 
+
+#: There is more to come, says Linux to itself.
+_MORE = getattr(socket, "MSG_MORE", 0)
 
 #: Seconds of silence, seconds between probes, and how many of them: a minute and a half later a peer that has gone
 #: without a word (a NAT that forgot, a host that froze) is known to be gone, and not when an event waits for it.

@@ -143,10 +143,10 @@ class _Frames:
         if self._options.include_source_context:
             found = source.context(path, line, None, None)
             if found is not None:
-                clean = self._scrubber.source_line
-                shown["pre_context"] = [clean(text) for text in found[0]]
-                shown["context_line"] = clean(found[1])
-                shown["post_context"] = [clean(text) for text in found[2]]
+                before, here, after = found
+                clean, at = self._scrubber.source_lines([*before, here, *after]), len(before)
+                shown["pre_context"], shown["context_line"] = clean[:at], clean[at]
+                shown["post_context"] = clean[at + 1 :]
         return shown
 
     def _in_app(self, path: str) -> bool | None:

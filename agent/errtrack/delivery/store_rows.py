@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: What a list shows beside the columns; kept apart, so that a list unpacks no payload.
 _SUMMARY = ("environment", "release", "transaction", "server_name", "logger")
 _LEVELS = ("fatal", "error", "warning", "info", "debug")
+#: Of zlib: 6, its own, takes four times as long, for a file that is 6 % smaller.
+_COMPRESS_LEVEL = 3
 
 
 def rows(data: bytes) -> list[Row]:
@@ -56,7 +58,7 @@ def _row(event: Row, header_id: object, payload: bytes) -> Row:
         "title": _storable(grouping.title(event)),
         "culprit": _storable(grouping.culprit(event)),
         "summary": json.dumps({name: event[name] for name in _SUMMARY if isinstance(event.get(name), str)}),
-        "payload": zlib.compress(payload, 6),
+        "payload": zlib.compress(payload, _COMPRESS_LEVEL),
     }
 
 

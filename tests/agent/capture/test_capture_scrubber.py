@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from errtrack.capture import names
 from errtrack.capture.scrubber import FILTERED, Scrubber
 from errtrack.options import resolve
 
@@ -201,16 +202,42 @@ def test_trees_are_scrubbed_at_any_depth_and_say_where() -> None:
 
 def test_source_lines_lose_literal_secrets_and_keep_code() -> None:
     own = scrubber()
-    assert own.source_line('password = "hunter2"') == 'password = "[Filtered]"'
-    assert (
-        own.source_line("login(api_key='hunter2', name='ann')") == "login(api_key='[Filtered]', name='ann')"
-    )
-    assert own.source_line("token = get_token(request)") == "token = get_token(request)"
-    assert own.source_line("    password: str = field()") == "    password: str = field()"
-    assert (
-        own.source_line('connect("postgres://a:hunter2@db/x")')
-        == 'connect("postgres://[Filtered]:[Filtered]@db/x")'
-    )
+    lines = {
+        'password = "hunter2"': 'password = "[Filtered]"',
+        "login(api_key='hunter2', name='ann')": "login(api_key='[Filtered]', name='ann')",
+        "token = get_token(request)": "token = get_token(request)",
+        "    password: str = field()": "    password: str = field()",
+        'connect("postgres://a:hunter2@db/x")': 'connect("postgres://[Filtered]:[Filtered]@db/x")',
+        'pay("4111 1111 1111 1111")': 'pay("[Filtered]")',
+        "# eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl": "# [Filtered]",
+    }
+    for line, clean in lines.items():
+        assert own.source_lines([line]) == [clean]
+    for between in ([], ["order = 1"], ["-", "", "return 'a' # b"]):  # in company as alone
+        given = [text for line in lines for text in [*between, line]]
+        assert own.source_lines(given) == [text for clean in lines.values() for text in [*between, clean]]
+
+
+def test_names_are_looked_at_closely_where_there_may_be_a_secret() -> None:
+    for word in (*names.STEMS, *names.WORD_STEMS, *names._FRIENDS, *names._LAST, "key", "token"):
+        assert any(root in word for root in names._ROOTS), word
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("db_password", ["db", "password"]),
+        ("X-ApiKey", ["x", "api", "key"]),
+        ("HTTPServer", ["httpserver"]),
+        ("AWS_SECRET_2", ["aws", "secret", "2"]),
+        ("a.b\tc\0d", ["a", "b", "c", "d"]),
+        ("straße_²", ["straße", "²"]),
+        ("___", []),
+        ("12", ["12"]),
+    ],
+)
+def test_names_are_taken_apart_at_signs_and_humps(name: str, words: list[str]) -> None:
+    assert names.words_of(name) == words
 
 
 def test_patterns_do_not_blow_up_on_long_texts() -> None:

@@ -67,6 +67,21 @@ def test_the_connection_is_kept(sender: Sender, sink: Sink) -> None:
     sender.close()
 
 
+@pytest.mark.skipif(not hasattr(socket, "MSG_MORE"), reason="only Linux can be told that there is more")
+def test_head_and_body_leave_together(sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = {}
+
+    def sendall(self: socket.socket, data: bytes, more: int = 0) -> None:
+        flags[data[:4]] = more
+        for at in range(0, len(data), 1000):
+            assert self.send(data[at : at + 1000], more) > 0
+
+    monkeypatch.setattr(socket.socket, "sendall", sendall, raising=False)
+    assert sender.send(event()).status == 200
+    assert (flags[b"POST"], flags[b'{"ev']) == (socket.MSG_MORE, 0)
+    sender.close()
+
+
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux lets a program ask for it")
 def test_answer_in_two_pieces_is_not_waited_for(
     sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch
