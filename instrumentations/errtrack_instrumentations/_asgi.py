@@ -10,13 +10,11 @@ watched: the answer's status where it is traced, and the few messages of ``lifes
 from __future__ import annotations
 
 import sys
-from functools import partial
 
 import errtrack
 from errtrack import guard, options
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
-from errtrack.context import unit as units
 from errtrack.instrumentation import Call, driven, is_async
 
 from . import _request, _watched
@@ -48,19 +46,21 @@ class Request(_request.Record):
     def __init__(self, asgi: dict[str, Any]) -> None:
         kind = asgi["type"]
         op = "http.server" if kind == "http" else kind + ".server"
-        if tracing.tracer is None:
-            units.Unit.__init__(self, op, _NAME, "route", "auto.http.asgi", trace_of(asgi))
-        else:
+        self.prepare(self)
+        self.what = asgi
+        asgi[KEY] = self
+        trace = trace_of(asgi)
+        if tracing.tracer is not None:
             asked, method = {"asgi_scope": asgi}, asgi.get("method") or "" if kind == "http" else ""
-            name = path_of(asgi) or _NAME
-            units.Unit.__init__(self, op, name, "url", "auto.http.asgi", trace_of(asgi), asked, method)
-            self.named = partial(name_of, asgi)
-        self.begin(asgi)
+            self.trace(op, path_of(asgi) or _NAME, "url", "auto.http.asgi", trace, asked, method)
+            self.holder, self.named = asgi, name_of
+        elif trace is not None:
+            self.trace(op, _NAME, "route", "auto.http.asgi", trace)
 
     def describe(self, event: dict[str, Any], what: dict[str, Any]) -> None:
         describe(event, what)
         if self.enrich is not None:
-            self.enrich(event)
+            self.enrich(self.holder, event)
         name, source = name_of(what)
         event.setdefault("transaction", name)
         event.setdefault("transaction_info", {"source": source})

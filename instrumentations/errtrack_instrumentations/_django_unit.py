@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import errtrack
 from errtrack.context import scope as scopes
 
@@ -28,12 +26,12 @@ class Attended:
         self._record = record
         if record is None:
             asgi = vars(request).get("scope")
-            record = _asgi.Request(asgi) if isinstance(asgi, dict) else _wsgi.Request(request.META)
-            record.enrich = partial(_django.describe, request)
+            record = _asgi.Request(asgi) if isinstance(asgi, dict) else _wsgi.Request().begin(request.META)
+            record.holder, record.enrich = request, _django.describe
             self._record = record
             self._token = scopes.enter(record.pair)
         if record.span is not None:
-            claim(record, request)
+            claim(record)
 
     def answered(self, response: Any) -> None:
         """Django has answered with *response*."""
@@ -59,10 +57,10 @@ class Attended:
             self._record.close()
 
 
-def claim(record: Any, request: Any) -> None:
+def claim(record: Any) -> None:
     """Tracing is on: the transaction is Django's, whoever began it, and has a name where no answer comes of it, too."""
     record.span.origin = "auto.http.django"
-    record.named = partial(_django_names.name_of, request)
+    record.named = _django_names.name_of
 
 
 def name_span(record: Any, request: Any, response: Any) -> None:

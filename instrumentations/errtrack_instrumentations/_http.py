@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errtrack
 from errtrack import options
-from errtrack.context import unit as units
+from errtrack.context import trace as tracing
 
 from . import _body, _request
 
@@ -74,11 +74,9 @@ class Request(_request.Record):
         if continues and ("sentry-trace" in facts.headers or "traceparent" in facts.headers):
             trace = (get("sentry-trace") or "", get("baggage") or "", get("traceparent") or "")
         method = facts.method if op == "http.server" else ""
-        units.Unit.__init__(self, op, name, source, "auto.http." + mechanism, trace, sampling, method)
-        # A request made inside of a request is described by itself alone.
-        others = self.scope.processors
-        others = others and tuple([p for p in others if not isinstance(p, _request.Record)])
-        self.scope.processors = (*others, self)
+        self.prepare(self)
+        if trace is not None or tracing.tracer is not None:
+            self.trace(op, name, source, "auto.http." + mechanism, trace, sampling, method)
         self.mechanism = mechanism
         self.name = name
         self.source = source

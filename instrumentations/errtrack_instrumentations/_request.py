@@ -41,27 +41,22 @@ class Record(units.Unit):
 
     # Defaults that the class has: a healthy request sets next to none of them.
     touches_frames = False
+    is_request = True
     mechanism = ""
-    #: What a framework adds: called with the event.
-    enrich: Callable[[dict[str, Any]], None] | None = None
-    #: What a framework calls it, once it is over: answers a name and its source.
-    named: Callable[[], tuple[str, str] | None] | None = None
+    #: What the framework knows the request by: its request object, most times.
+    holder: Any = None
+    #: What a framework adds: called with *holder* and the event.
+    enrich: Callable[[Any, dict[str, Any]], None] | None = None
+    #: What a framework calls it, once it is over: called with *holder*, answers a name and its source.
+    named: Callable[[Any], tuple[str, str] | None] | None = None
     #: The identity of an exception on its way out, and the scopes that it was raised in.
     raised: tuple[int, Any] | None = None
     #: Of the answer, and of the work (a span status); 0 and empty where nothing is known.
     http_status = 0
     status = ""
 
+    #: Which has the record under KEY.
     what: dict[str, Any] | None = None
-
-    def begin(self, what: dict[str, Any]) -> None:
-        """The unit has been made: this is the request of *what* from now on."""
-        scope = self.scope
-        # A request made inside of a request (a test client in a view) is described by its own data alone.
-        others = scope.processors
-        scope.processors = (*[p for p in others if not isinstance(p, Record)], self) if others else (self,)
-        self.what = what
-        what[KEY] = self
 
     def __call__(self, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
         if self.what is not None:
@@ -78,16 +73,18 @@ class Record(units.Unit):
         if what is not None:
             what.pop(KEY, None)
             if self.span is not None and self.scope.transaction is None:
-                name = self.named() if self.named is not None else None
+                name = self.named(self.holder) if self.named is not None else None
                 if name is not None:
                     self.scope.set_transaction_name(*name)
             if self.span is not None or self.session is not None:
                 # A transaction is an event, and described like one.
                 self.end(status or self.status, self.http_status)
-                self.named = None
-            self.what = self.enrich = None
-            if self.raised is not None:
-                self.raised = None
+            self.what = self.holder = self.enrich = self.raised = None
+            # The scope may live on elsewhere, too. It has no use for us any more, and a circle of the two would have
+            # Python's garbage collector run for each hundred of requests.
+            scope = self.pair[0]
+            others = scope.processors
+            scope.processors = tuple([p for p in others if p is not self]) if len(others) > 1 else ()
 
 
 def in_hand() -> Record | None:

@@ -12,20 +12,27 @@ import errtrack
 from errtrack import options
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
-from errtrack.context import unit as units
 from errtrack.instrumentation import Call, Changed, Steps, driven, is_async
 
 from . import _request, _watched, _wsgi_body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextvars import Token
     from typing import Any
 
+    from errtrack.context.scope import Pair
     from errtrack.instrumentation import Advice
+
+    #: A request, what restores the scopes that were in force before it, and the server's start_response.
+    State = tuple["Request", Token[Pair | None], Any]
 
 KEY = _request.KEY
 
 _NAME = "generic WSGI request"
+
+#: Nothing can fail in those any more.
+_FINISHED = (list, tuple)
 
 report, _proxies, proxy_of = _wsgi_body.report, _wsgi_body.proxies, _wsgi_body.proxy_of
 
@@ -34,26 +41,32 @@ class Request(_request.Record):
     """The request in hand, of a WSGI environ."""
 
     mechanism = "wsgi"
-    #: What takes the request's scopes out of force again, while the application is being called.
-    token: Any = None
 
-    def __init__(self, environ: dict[str, Any]) -> None:
+    # On the path of every request a constructor in Python is too dear.
+    __init__ = object.__init__
+
+    def begin(self, environ: dict[str, Any]) -> Request:
+        """Be the request of *environ*, as a constructor would have it."""
+        self.prepare(self)
+        self.what = environ
+        environ[KEY] = self
+        if tracing.tracer is not None or "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
+            self.join(environ)
+        return self
+
+    def join(self, environ: dict[str, Any]) -> None:
+        """Take up the trace that came in, or begin one."""
+        get = environ.get
         trace = None
         if "HTTP_SENTRY_TRACE" in environ or "HTTP_TRACEPARENT" in environ:
-            get = environ.get
             trace = (get("HTTP_SENTRY_TRACE", ""), get("HTTP_BAGGAGE", ""), get("HTTP_TRACEPARENT", ""))
-        if tracing.tracer is None:
-            units.Unit.__init__(self, "http.server", _NAME, "route", "auto.http.wsgi", trace)
-        else:
-            asked = {"wsgi_environ": environ}
-            method = environ.get("REQUEST_METHOD", "")
-            units.Unit.__init__(self, "http.server", _NAME, "route", "auto.http.wsgi", trace, asked, method)
-        self.begin(environ)
+        asked, method = {"wsgi_environ": environ}, get("REQUEST_METHOD", "")
+        self.trace("http.server", _NAME, "route", "auto.http.wsgi", trace, asked, method)
 
     def describe(self, event: dict[str, Any], what: dict[str, Any]) -> None:
         describe(event, what)
         if self.enrich is not None:
-            self.enrich(event)
+            self.enrich(self.holder, event)
         event.setdefault("transaction", _NAME)
         event.setdefault("transaction_info", {"source": "route"})
 
@@ -78,18 +91,17 @@ def watch(app: Any, is_answered: bool = False) -> Any:
 def begin(args: Any, kwargs: Any) -> Any:
     """app([self,] environ, start_response) -> iterable of bytes"""
     try:
-        environ = args[-2]
+        environ, start_response = args if len(args) == 2 else args[-2:]
         if KEY in environ:  # an outer layer is at it
             return None
-    except (IndexError, TypeError):
+    except (ValueError, TypeError):
         return None
-    if not isinstance(environ, dict):
+    if type(environ) is not dict and not isinstance(environ, dict):
         return None
-    record = Request(environ)
-    state: Any = (record, args[-1])
+    record = Request().begin(environ)
+    state: State = (record, scopes.enter(record.pair), start_response)
     if record.span is not None:
-        state = Changed((*args[:-1], learning_status(record, args[-1])), kwargs, state)
-    record.token = scopes.enter(record.pair)
+        return Changed((*args[:-1], learning_status(record, start_response)), kwargs, state)
     return state
 
 
@@ -98,24 +110,28 @@ def is_odd(args: Any) -> bool:
     return len(args) < 2 or not isinstance(args[-2], dict)
 
 
-def answer(state: tuple[Request, Any], body: Any) -> Any:
+def answer(state: State, body: Any) -> Any:
     """The application has returned *body*: it is handed on, behind a proxy if anything in it can fail."""
-    record = state[0]
-    scopes.leave(record.token)
-    if is_finished(body, record.what or {}):
+    record, token, _ = state
+    try:
+        scopes.reset(token)
+    except ValueError:
+        scopes.leave(token)
+    kind = type(body)
+    if kind in _FINISHED or is_file(body, record.what):
         record.close()
         return None
-    return (_proxies.get(type(body)) or proxy_of(type(body)))(body, record)
+    return (_proxies.get(kind) or proxy_of(kind))(body, record)
 
 
-def give_up(state: tuple[Request, Any], error: BaseException) -> None:
+def give_up(state: State, error: BaseException) -> None:
     """The application has raised *error*."""
-    record, start_response = state
+    record, token, start_response = state
     try:
         report(error, start_response)
         record.close("internal_error")
     finally:
-        scopes.leave(record.token)
+        scopes.leave(token)
 
 
 handle_request = Steps(begin, answer, give_up)
@@ -134,17 +150,14 @@ def handle_answered(call: Call) -> Advice:
         raise
     finally:
         scopes.leave(token)
-    if is_finished(body, call.args[-2]):
+    if type(body) in _FINISHED or is_file(body, call.args[-2]):
         return None
     return proxy_of(type(body))(body, record, False)
 
 
-def is_finished(body: Any, environ: dict[str, Any]) -> bool:
-    """Nothing can fail in a list any more, and servers know their own file wrapper by its identity."""
-    kind = type(body)
-    if kind is list or kind is tuple:
-        return True
-    wrapper = environ.get("wsgi.file_wrapper")  # a class, or a function of the server's
+def is_file(body: Any, environ: dict[str, Any] | None) -> bool:
+    """Whether *body* is what the server has for files: it knows its own by its identity."""
+    wrapper = environ.get("wsgi.file_wrapper") if environ else None  # a class, or a function of the server's
     return wrapper is not None and (
         hasattr(body, "fileno") or (isinstance(wrapper, type) and isinstance(body, wrapper))
     )

@@ -59,7 +59,7 @@ def attend(consumer: Any, asgi: dict[str, Any]) -> None:
     if record is None:
         return
     name = _django_names.name_of_view(type(consumer))
-    record.enrich = partial(describe, name, asgi)
+    record.holder, record.enrich = asgi, partial(describe, name)
     if record.span is not None and record.scope.transaction is None:
         record.scope.set_transaction_name(name, "component")
 

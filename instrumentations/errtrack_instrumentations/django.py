@@ -10,7 +10,6 @@ at hand, the user (with ``send_default_pii``) where the application has looked a
 from __future__ import annotations
 
 import sys
-from functools import partial
 
 import errtrack
 from errtrack import loggers, options
@@ -44,11 +43,13 @@ _REPORTED = "_errtrack_reported"
 def begin(args: Any, kwargs: Any) -> Any:
     """BaseHandler.get_response(self, request) -> HttpResponse; get_response_async is the same"""
     request = args[1] if len(args) > 1 else kwargs["request"]
-    record = request.META.get(_wsgi.KEY) or _django.record_of(request)
+    record = request.META.get(_wsgi.KEY)
     if record is None:
-        return _django_unit.Attended(request)
+        record = _django.record_of(request)
+        if record is None:
+            return _django_unit.Attended(request)
     # Held until the response has been sent: a body that fails while it is streamed still knows its route.
-    record.enrich = partial(_django.describe, request)
+    record.holder, record.enrich = request, _django.describe
     is_watched = record.span is not None or record.mechanism == "asgi"
     return _django_unit.Attended(request, record) if is_watched else None
 

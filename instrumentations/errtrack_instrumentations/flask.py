@@ -10,7 +10,6 @@ form or JSON is shown when the view had already read it; it is never read for th
 from __future__ import annotations
 
 import sys
-from functools import partial
 
 import errtrack
 from errtrack import loggers, options
@@ -31,10 +30,10 @@ def remember(args: Any, context: Any) -> None:
     record = context.request.environ.get(_wsgi.KEY)
     if record is not None:
         # Held as long as the response is: a body that fails while it is streamed still knows its endpoint.
-        record.enrich = partial(describe, args[0], context)
+        record.holder, record.enrich = context, describe
         if record.span is not None:
             record.span.origin = "auto.http.flask"
-            record.named = partial(name_of, context.request)  # a bridge from ASGI has only the path to offer
+            record.named = name_of  # a bridge from ASGI has only the path to offer
 
 
 def offer_trace(app: Any, context: dict[str, Any]) -> None:
@@ -66,9 +65,9 @@ def connect(signals: ModuleType) -> None:
         signals.got_request_exception.connect(shielded("flask", capture), weak=False)
 
 
-def name_of(request: Any) -> tuple[str, str] | None:
+def name_of(context: Any) -> tuple[str, str] | None:
     """What the transaction is called, and the source of that name; None where no rule matched."""
-    rule = vars(request).get("url_rule")
+    rule = vars(context.request).get("url_rule")
     if rule is None:
         return None
     if options.current().flask_transaction_style == "url":
@@ -76,14 +75,14 @@ def name_of(request: Any) -> tuple[str, str] | None:
     return rule.endpoint, "component"
 
 
-def describe(app: Any, context: Any, event: dict[str, Any]) -> None:
+def describe(context: Any, event: dict[str, Any]) -> None:
     """Name the transaction, add body and user, from what the request object already holds."""
-    name = name_of(context.request)
+    name = name_of(context)
     if name is not None:
         event.setdefault("transaction", name[0])
         event.setdefault("transaction_info", {"source": name[1]})
     _flask.add_body(event, context.request)
-    _flask.filter_session(event, app)
+    _flask.filter_session(event, context.app)
     if errtrack.should_send_default_pii():
         user = _flask.user_of(context)
         if user:

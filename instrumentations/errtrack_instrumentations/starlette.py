@@ -48,8 +48,8 @@ def is_inner_lifespan(args: Any) -> bool:
 def adopt(record: _asgi.Request, asgi: dict[str, Any]) -> None:
     """Tell the record of this request whose it is; of a mounted application and its host the inner one says more."""
     record.mechanism = "starlette"
-    record.enrich = partial(_starlette.describe, record, asgi)
-    record.named = partial(_starlette.name_of, asgi)
+    record.holder = asgi
+    record.enrich, record.named = partial(_starlette.describe, record), _starlette.name_of
     if record.span is not None:
         record.span.origin = "auto.http.starlette"
 

@@ -266,14 +266,14 @@ class entered:
 
 
 #: enter(pair) puts scopes in force, and :func:`leave` with the token that it returns restores what was: for paths
-#: on which a `with` is too dear.
-enter = _scopes.set
+#: on which a `with` is too dear. On those where a call is: reset(token), and :func:`leave` for the ValueError.
+enter, reset = _scopes.set, _scopes.reset
 
 
 def leave(token: Token[Pair | None]) -> None:
     """Undo :func:`enter`; in another context than that (an async generator's end) by value."""
     try:
-        _scopes.reset(token)
+        reset(token)
     except ValueError:
         before = token.old_value
         _scopes.set(None if before is token.MISSING else before)
@@ -294,18 +294,26 @@ def isolation_scope() -> entered:
     return entered(pair[0].fork(), pair[1].fork() if pair[1] is not None else None)
 
 
-def unit_of_work() -> Pair:
+def unit_of_work(describe: Processor | None = None) -> Pair:
     """Scopes for a request or task, to be put in force by :func:`enter`: what the process said of itself is in
     them, the breadcrumbs and the trace of whoever runs it are not.
+
+    *describe* tells events of it. One for a request made inside of a request (a test client in a view) is described by
+    its own alone: what is there of that kind already (``is_request``) is left out.
     """
     pair = _scopes.get()
     if pair is None:
         scope, current = Scope(), None
+        if describe is not None:
+            scope.processors = (describe,)
     else:
         scope, current = pair[0].fork(False), pair[1]
         scope.propagation = scope.span = scope.session = None
         if current is not None:
             current = current.fork()
+        if describe is not None:
+            others = [p for p in scope.processors if not getattr(p, "is_request", False)]
+            scope.processors = (*others, describe)
     scope.is_unit = True
     if new_session is not None:
         scope.session = new_session()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextvars import Token
     from typing import Any
 
-    from errtrack.context.scope import Pair, Scope
+    from errtrack.context.scope import Pair, Processor, Scope
     from errtrack.context.session import Session
     from errtrack.context.span import Transaction
 
@@ -39,10 +39,10 @@ class Unit:
     *method* that of an HTTP request: ``http_methods_to_capture`` says which are transactions.
     """
 
-    # Defaults that the class has: most units set neither.
-    session: Session | None = None
+    pair: Pair
+    session: Session | None
     #: The transaction; None while tracing is off, or this one was not sampled.
-    span: Transaction | None = None
+    span: Transaction | None
 
     def __init__(
         self,
@@ -54,12 +54,28 @@ class Unit:
         sampling: dict[str, Any] | None = None,
         method: str = "",
     ) -> None:
-        pair: Pair = scopes.unit_of_work()
-        scope: Scope = pair[0]
-        self.pair = pair
-        self.scope = scope
-        if scope.session is not None:
-            self.session = scope.session
+        self.prepare()
+        if trace is not None or tracing.tracer is not None:
+            self.trace(op, name, source, origin, trace, sampling, method)
+
+    def prepare(self, describe: Processor | None = None) -> None:
+        """Make the scopes, the first thing of all; *describe* tells events of the unit."""
+        self.pair = pair = scopes.unit_of_work(describe)
+        self.span = None
+        self.session = None if scopes.new_session is None else pair[0].session
+
+    def trace(
+        self,
+        op: str,
+        name: str,
+        source: str,
+        origin: str,
+        trace: tuple[str, str, str] | None,
+        sampling: dict[str, Any] | None = None,
+        method: str = "",
+    ) -> None:
+        """Continue the trace that came in, and begin the transaction, if tracing is on."""
+        scope = self.pair[0]
         if trace is not None:
             scope.propagation = tracing.continue_trace(*trace)
         tracer = tracing.tracer
@@ -70,6 +86,11 @@ class Unit:
                 self.span = scope.span = tracer.start(scope, op, name, source, origin, sampling)
             except Exception as error:
                 guard.fault("unit", error)
+
+    @property
+    def scope(self) -> Scope:
+        """The isolation scope."""
+        return self.pair[0]
 
     def enter(self) -> Token[Pair | None]:
         """Put the scopes in force; give :meth:`leave` what this returns."""
