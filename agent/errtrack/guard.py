@@ -45,7 +45,9 @@ inside: dict[int, int] = {}
 
 
 class NotNow(Exception):
-    """Something of ours could not be loaded, for want of descriptors or memory; the next call tries again."""
+    """Something of ours could not be loaded: for want of descriptors or memory, or as this very thread is about to load
+    it, or what it needs, and does something else in between. The next call tries again.
+    """
 
 
 def tell(line: str) -> None:
@@ -83,11 +85,11 @@ def fault(where: str, error: BaseException) -> bool:
 
     True when *where* (up to a colon) names an instrumentation that has been switched off, by this fault or before.
     """
+    if type(error) is NotNow:
+        debug("%s: %s cannot be loaded just now" % (where, error))
+        return False
     if raise_faults or type(error).__name__ in passing:
         raise error
-    if type(error) is NotNow:
-        debug("%s: %s cannot be loaded just now (%s)" % (where, error, type(error.__cause__).__name__))
-        return False
     faults[where] = faults.get(where, 0) + 1
     if debug_enabled:
         try:

@@ -6,6 +6,8 @@ To import a library then costs the table of its patches, and no more.
 
 from __future__ import annotations
 
+import _thread
+import os
 import sys
 
 from errtrack.guard import Inside, NotNow
@@ -58,14 +60,23 @@ class Waiting:
         return getattr(module, attribute)
 
 
+#: Process and thread of each load under way.
+_loading: set[tuple[int, int]] = set()
+
+
 def loaded(name: str) -> Any:
-    """Import our module *name*. Raises :class:`NotNow` while descriptors or memory are out."""
+    """Import our module *name*. Raises :class:`NotNow` where that cannot be."""
+    key = (os.getpid(), _thread.get_ident())
+    if key in _loading:  # a finaliser or signal handler has come in between, and would get half of a module
+        raise NotNow(name)
+    _loading.add(key)
     try:
-        # A finaliser or signal handler that logs in the middle of this must not import the same again.
         with Inside():
             __import__(name)
     except (OSError, MemoryError) as error:
         raise NotNow(name) from error
+    finally:
+        _loading.discard(key)
     return sys.modules[name]
 
 

@@ -299,6 +299,44 @@ def test_a_request_of_http_client_costs_few_instructions(house: House, fast: dic
     assert 0 < ours - bare <= fast["http_instructions"]
 
 
+@needs_valgrind
+def test_a_thread_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+    program = (
+        "import gc, os, sys; gc.disable(); sys.path.insert(0, %r)\n"
+        "import small\n"
+        "small.threads({}); os._exit(0)"
+    ) % str(processes.WORK)
+    bare = house.instructions_each(house.bare, 50, 250, ["-c", program])
+    ours = house.instructions_each(house.ours, 50, 250, ["-c", program])
+    assert 0 < ours - bare <= fast["thread_instructions"]
+
+
+FRAMEWORKS = "import celery.app, django.core.handlers.wsgi, django.http, flask, os, sys\n"
+
+
+def test_to_import_frameworks_loads_the_tables_of_their_patches_and_no_more(house: House) -> None:
+    for name in ("celery", "django", "flask"):
+        pytest.importorskip(name)
+    loaded = house.run(house.ours, "-c", FRAMEWORKS + "print(*sys.modules, flush=True); os._exit(0)").split()
+    assert "errtrack_instrumentations.flask" in loaded
+    assert [name for name in loaded if name.startswith("errtrack_instrumentations._")] == [
+        "errtrack_instrumentations._late"
+    ]
+    assert not {"errtrack.api", "errtrack.client", "errtrack.context.unit", "errtrack.context.trace"} & set(
+        loaded
+    )
+
+
+@needs_valgrind
+@takes_long
+def test_to_import_frameworks_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+    for name in ("celery", "django", "flask"):
+        pytest.importorskip(name)
+    program = ["-c", FRAMEWORKS + "os._exit(0)"]
+    added = house.instructions(house.ours, *program) - house.instructions(house.bare, *program)
+    assert 1_000_000 < added <= fast["imports_instructions"]
+
+
 #: Without a thread that delivers meanwhile: what is counted is a capture until it is durable. ``{}`` stands for how many.
 CAPTURE = """
 import _thread, os, sys

@@ -81,3 +81,20 @@ def test_the_log_lines_of_a_load_are_our_own(monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(builtins, "__import__", note)
         _late.loaded("sys")
     assert inside == [True]
+
+
+def test_who_comes_in_the_middle_of_a_load_is_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a finaliser or signal handler of the application does, which would see half of a module."""
+    refused: list[str] = []
+
+    def interrupt(name: str, *args: Any, **kwargs: Any) -> Any:
+        with pytest.raises(guard.NotNow):
+            _late.loaded("sys")
+        refused.append(name)
+        return sys
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "__import__", interrupt)
+        _late.loaded("os")
+    assert refused == ["os"]
+    assert _late.loaded("sys") is sys

@@ -244,7 +244,7 @@ class Transport:
             self._spool,
             lambda: places.existing_spools(options, destination),
             self._keep_house,
-            lambda: options.dsn != "" and away.is_known(self._folder()),
+            lambda: self._dsn is not None and away.is_known(self._folder()),
             None if self._new_reports is None else self._new_reports(),
         )
 

@@ -68,7 +68,8 @@ def test_who_ends_soon_after_somebody_has_waited_in_vain_has_not_even_begun(chil
     child.run(CLOSE + "transport.close(0.5)", sink.dsn)
     (mark,) = child.folder.rglob("away")
     told_at = mark.stat().st_mtime
-    done = child.run(CLOSE + "transport.close(); print('urllib3' in sys.modules)", sink.dsn)
+    patient = "from errtrack.delivery import worker; worker.PATIENCE = 60\n"
+    done = child.run(patient + CLOSE + "transport.close(); print('urllib3' in sys.modules)", sink.dsn)
     assert ids_of(done)[-1] == "False"
     assert len(waiting(child.folder)) == 40
     assert mark.stat().st_mtime == told_at, "whoever has not tried has nothing to tell"
