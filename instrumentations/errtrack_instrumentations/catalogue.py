@@ -23,6 +23,7 @@ django.core.handlers.base django,django_middleware
 django.core.handlers.exception django
 django.core.handlers.wsgi django
 django.core.handlers.asgi django
+django.http.response django
 django.db.backends.utils django_database
 django.db.backends.base.base django_database
 django.template.base django_templates

@@ -15,7 +15,7 @@ import errtrack
 from errtrack import loggers, options
 from errtrack.instrumentation import Call, Instrumentation, OnImport, Patch, Steps, active, shielded
 
-from . import _asgi, _django, _django_unit, _wsgi
+from . import _asgi, _django, _django_unit, _wsgi, _wsgi_body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +82,18 @@ def connect(signals: ModuleType) -> None:
         loggers.ignore(name)
 
 
+def note_plain(responses: ModuleType) -> None:
+    """django.http.response has been loaded: those that are no streams hold what they answer in a list."""
+    base = responses.HttpResponse
+    _wsgi_body.plain.update(
+        kind
+        for kind in vars(responses).values()
+        if isinstance(kind, type)
+        and issubclass(kind, base)
+        and getattr(kind, "__iter__", None) is base.__iter__
+    )
+
+
 INSTRUMENTATION = Instrumentation(
     "django",
     supports=">=3.2",
@@ -93,5 +105,5 @@ INSTRUMENTATION = Instrumentation(
         Patch("django.core.handlers.base", "BaseHandler.get_response_async", attend),
         Patch("django.core.handlers.exception", "response_for_exception", judge),
     ],
-    on_import=[OnImport("django.core.signals", connect)],
+    on_import=[OnImport("django.core.signals", connect), OnImport("django.http.response", note_plain)],
 )
