@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from . import _records as _records
     from . import _trace_meta as _trace_meta
     from . import _wsgi as _wsgi
+    from . import _wsgi_body as _wsgi_body
 
     scopes, tracing = scope, trace
 

@@ -72,11 +72,11 @@ class Record(units.Unit):
         what = self.what
         if what is not None:
             what.pop(KEY, None)
-            if self.span is not None and self.scope.transaction is None:
-                name = self.named(self.holder) if self.named is not None else None
-                if name is not None:
-                    self.scope.set_transaction_name(*name)
             if self.span is not None or self.session is not None:
+                if self.span is not None and self.named is not None and self.scope.transaction is None:
+                    name = self.named(self.holder)
+                    if name is not None:
+                        self.scope.set_transaction_name(*name)
                 # A transaction is an event, and described like one.
                 self.end(status or self.status, self.http_status)
             self.what = self.holder = self.enrich = self.raised = None

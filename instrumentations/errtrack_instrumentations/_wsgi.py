@@ -91,17 +91,17 @@ def watch(app: Any, is_answered: bool = False) -> Any:
 def begin(args: Any, kwargs: Any) -> Any:
     """app([self,] environ, start_response) -> iterable of bytes"""
     try:
-        environ, start_response = args if len(args) == 2 else args[-2:]
+        environ = args[-2]
         if KEY in environ:  # an outer layer is at it
             return None
-    except (ValueError, TypeError):
+    except (IndexError, TypeError):
         return None
     if type(environ) is not dict and not isinstance(environ, dict):
         return None
     record = Request().begin(environ)
-    state: State = (record, scopes.enter(record.pair), start_response)
+    state: State = (record, scopes.enter(record.pair), args[-1])
     if record.span is not None:
-        return Changed((*args[:-1], learning_status(record, start_response)), kwargs, state)
+        return Changed((*args[:-1], learning_status(record, args[-1])), kwargs, state)
     return state
 
 

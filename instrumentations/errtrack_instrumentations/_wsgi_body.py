@@ -9,13 +9,15 @@ from errtrack.context import scope as scopes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextvars import Token
     from typing import Any
+
+    from errtrack.context.scope import Pair
 
     from ._request import Record
 
 #: Iterators over what is there already.
 _SAFE: tuple[Any, ...] = (type(iter([])), type(iter(())))
-_END = object()
 
 
 def report(error: BaseException, start_response: Any = None) -> None:
@@ -74,22 +76,24 @@ class Body:
         return next(self._iterator)
 
     def _watched(self, body: Any) -> Iterator[bytes]:
-        enter, leave, pair = scopes.enter, scopes.leave, self._pair
-        pieces: Any = None
-        while True:
-            token = enter(pair)
-            try:
-                if pieces is None:
-                    pieces = iter(body)
-                piece = next(pieces, _END)
-            except BaseException as error:
+        enter, reset, pair = scopes.enter, scopes.reset, self._pair
+        token: Token[Pair | None] | None = enter(pair)
+        try:
+            for piece in body:
+                used, token = token, None
+                try:
+                    reset(used)  # type: ignore[arg-type] # it is entered whenever a piece is made
+                except ValueError:
+                    scopes.leave(used)  # type: ignore[arg-type]
+                yield piece
+                token = enter(pair)
+        except BaseException as error:
+            if token is not None:  # or it is the server that ends it here
                 self._fail(error)
-                raise
-            finally:
-                leave(token)
-            if piece is _END:
-                return
-            yield piece  # type: ignore[misc] # _END is the only other type
+            raise
+        finally:
+            if token is not None:
+                scopes.leave(token)
 
     def _fail(self, error: BaseException) -> None:
         self._record.status = "internal_error"
@@ -105,7 +109,10 @@ class Body:
             report(error)
             raise
         finally:
-            scopes.leave(token)
+            try:
+                scopes.reset(token)
+            except ValueError:
+                scopes.leave(token)
             if self._is_last:
                 self._record.close()
 
@@ -132,6 +139,15 @@ class IteratorBody(Body):
         return self._watched(self._body)
 
 
+class PlainBody(Body):
+    """A body of one of the :data:`plain` types."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+
 class SizedBody(Body):
     """A body whose length servers turn into a Content-Length."""
 
@@ -141,6 +157,9 @@ class SizedBody(Body):
         return len(self._body)
 
 
+#: Types of bodies that hold their pieces in a list: to iterate over one runs nothing of the application's.
+plain: set[type] = set()
+
 #: The proxies of the types that bodies had: to ask a type for what it does not have costs as much as the proxy itself.
 proxies: dict[type, type[Body]] = {}
 
@@ -148,7 +167,9 @@ proxies: dict[type, type[Body]] = {}
 def proxy_of(kind: type) -> type[Body]:
     """The class of proxies for bodies that are a *kind*."""
     found: type[Body] = Body
-    if hasattr(kind, "__len__"):
+    if kind in plain:
+        found = PlainBody
+    elif hasattr(kind, "__len__"):
         found = SizedBody
     elif hasattr(kind, "__next__"):
         found = IteratorBody

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import errtrack
+from errtrack.context import scope as scopes
 from errtrack_instrumentations import _wsgi
 from web import main_exception
 
@@ -537,3 +538,44 @@ def test_watched_application_is_pickled_and_copied_as_itself() -> None:
         watched()
     with pytest.raises((AttributeError, pickle.PicklingError)):
         pickle.dumps(_wsgi.watch(lambda environ, start_response: []))
+
+
+@pytest.mark.parametrize("kind", [list, iter, Plain])
+def test_requests_that_are_over_leave_nothing_to_the_garbage_collector(watching, kind: Any) -> None:
+    watching()
+    watched = _wsgi.watch(lambda environ, start_response: kind() if kind is Plain else kind([b"x"]))
+
+    def serve() -> None:
+        body = watched(environ(), start_response)
+        assert list(body) == [b"x"]
+        getattr(body, "close", list)()
+
+    serve()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            serve()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_what_the_scope_of_a_request_was_told_to_call_stays_when_the_request_is_over(watching) -> None:
+    watching()
+    seen: list[str] = []
+    held: list[Any] = []
+
+    def note(event: Any, hint: Any) -> Any:
+        seen.append(event["logentry"]["formatted"])
+        return event
+
+    def app(environ: Any, start_response: Any) -> Any:
+        errtrack.get_isolation_scope().add_event_processor(note)
+        held.append(errtrack.get_isolation_scope())
+        return [b""]
+
+    _wsgi.watch(app)(environ("/over"), start_response)
+    with scopes.entered(held[0]):
+        errtrack.capture_message("from a thread that outlives it")
+    assert seen == ["from a thread that outlives it"] and "request" not in watching.event()
