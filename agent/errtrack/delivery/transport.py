@@ -14,7 +14,7 @@ from time import monotonic, sleep
 from errtrack import guard
 from errtrack.delivery import away, forks, places
 from errtrack.delivery.spool import Spool
-from errtrack.delivery.worker import BACKLOG, OWN, Worker
+from errtrack.delivery.worker import ALL, BACKLOG, OWN, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Transport:
         until = monotonic() + timeout
         worker = self._worker()
         while monotonic() < until:
-            if not worker.wait(BACKLOG, until - monotonic()) or worker.is_in_trouble:
+            if not worker.wait(ALL, until - monotonic()) or worker.is_in_trouble:
                 return False
             if not worker.has_more():
                 return True

@@ -55,7 +55,8 @@ RING_SIZE = 8_000_000
 #: Seconds that a thread is waited for when it was asked to end.
 JOIN = 0.3
 
-OWN, BACKLOG = "own", "backlog"
+#: What somebody waits for: what this process has put; what others left as well, as far as it is known of; or all of it.
+OWN, BACKLOG, ALL = "own", "backlog", "all"
 
 
 class Loose:
@@ -228,7 +229,7 @@ class Worker:
                 pass
 
     def wait(self, what: str, timeout: float) -> bool:
-        """Wait until what was put so far is delivered (``OWN``), or the backlog too; False if not in time."""
+        """Wait until *what* is delivered: ``OWN``, ``BACKLOG`` or ``ALL``; False if not in time."""
         if get_ident() == self._ident and self._running:
             return False  # the thread cannot wait for itself
         if not self.start():
@@ -390,9 +391,11 @@ class Worker:
         if waiters or settled:
             destination.report(bool(waiters))
         self._release([waiter for waiter in waiters if waiter.what == OWN], settled)
-        hurry = any(waiter.what == BACKLOG for waiter in waiters)
+        hurry = any(waiter.what != OWN for waiter in waiters)
         again = 0.0
         if settled and not self._stopping and not destination.paused:
+            if any(waiter.what == ALL for waiter in waiters):
+                self._look_at = 0.0  # somebody may have died since the last look
             again = self._deliver_backlog(monotonic(), hurry)
         self._release(waiters, settled)
         if settled and not self._is_out_of_time():

@@ -148,7 +148,10 @@ os.write(out, ("%d %s" % (bad, ok)).encode())
     )
     *ids, bad, ok = done.stdout.split()
     assert (bad, ok) == ("0", "True"), done.stderr
-    assert collections.Counter(sink.event_ids()) == collections.Counter(ids)
+    assert set(sink.event_ids()) == set(ids)
+    # Sent twice is only what a child was sending as it became another program, which no hook of Python's tells.
+    twice = len(sink.event_ids()) - len(ids)
+    assert twice <= (8 if way == "preexec_fn" else 0)
     assert len(ids) > 8
 
 

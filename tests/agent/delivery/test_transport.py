@@ -52,6 +52,21 @@ def test_an_event_wakes_an_idle_thread(transport: Transport, sink: Sink) -> None
     assert sink.wait(2, timeout=2) == first + second
 
 
+def test_what_somebody_leaves_after_our_last_look_is_drained_too(
+    transport: Transport, options: Options, sink: Sink, tmp_path: Path
+) -> None:
+    own = put(transport)
+    assert transport.flush(5)
+    assert transport.drain(5)  # has looked, and looks again in half a minute
+    other = Transport(options, Dsn.parse(sink.dsn))
+    other._closed = True  # writes, and sends nothing
+    left = put(other)
+    other.close(0)
+    assert waiting(tmp_path) == left
+    assert transport.drain(5)
+    assert sink.event_ids() == own + left
+
+
 def test_an_event_is_on_disk_when_put_returns(options: Options, tmp_path: Path) -> None:
     transport = Transport(options, Dsn.parse("http://k@127.0.0.1:1/1"))
     ids = put(transport, 3)
