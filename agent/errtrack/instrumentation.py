@@ -14,6 +14,10 @@ goes in by assigning ``call.args`` or ``call.kwargs``; replace what comes out by
 
 Where a call happens all the time, a handler is written in :class:`~errtrack.driver.Steps` instead.
 
+To import a library shall cost its table of patches and no more: what handlers alone need is loaded at their first call,
+``from ._late import _wsgi`` in place of ``from . import _wsgi``, and a handler that stands in such a module is told
+by ``Late(lambda: _wsgi.handle)``, or :class:`~errtrack.driver.LateSteps`.
+
 Nothing is imported at top level: hooks on modules of the standard library fire in the middle of other imports.
 """
 
