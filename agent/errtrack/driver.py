@@ -113,14 +113,18 @@ class Late:
 class LateSteps(Steps):
     """:class:`Steps` that are loaded at their first call: *find* looks them up."""
 
-    __slots__ = ("find",)
+    __slots__ = ("_found", "find")
 
     def __init__(self, find: Callable[[], Steps]) -> None:
         Steps.__init__(self)
         self.find = find
+        self._found: Steps | None = None
 
     def handle(self, call: Call) -> Advice:
-        return self.find().handle(call)
+        found = self._found
+        if found is None:
+            found = self._found = self.find()
+        return found.handle(call)
 
 
 class Changed:

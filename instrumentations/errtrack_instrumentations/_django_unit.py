@@ -3,14 +3,30 @@
 
 from __future__ import annotations
 
+import sys
+
 import errtrack
 from errtrack.context import scope as scopes
 
-from . import _asgi, _django, _django_names, _wsgi
+from . import _asgi, _django, _django_names, _wsgi, _wsgi_body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+def note_plain() -> None:
+    """Tell which of Django's own responses hold what they answer in a list: those that are no streams."""
+    responses = sys.modules.get("django.http.response")
+    base = getattr(responses, "HttpResponse", None)
+    if base is not None:
+        _wsgi_body.plain.update(
+            kind
+            for kind in vars(responses).values()
+            if isinstance(kind, type)
+            and issubclass(kind, base)
+            and getattr(kind, "__iter__", None) is base.__iter__
+        )
 
 
 class Attended:

@@ -10,7 +10,7 @@ import _thread
 import os
 import sys
 
-from errtrack.guard import Inside, NotNow
+from errtrack import guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from . import _records as _records
     from . import _trace_meta as _trace_meta
     from . import _wsgi as _wsgi
-    from . import _wsgi_body as _wsgi_body
 
     scopes, tracing = scope, trace
 
@@ -66,16 +65,16 @@ _loading: set[tuple[int, int]] = set()
 
 
 def loaded(name: str) -> Any:
-    """Import our module *name*. Raises :class:`NotNow` where that cannot be."""
+    """Import our module *name*. Raises :class:`~errtrack.guard.NotNow` where that cannot be."""
     key = (os.getpid(), _thread.get_ident())
     if key in _loading:  # a finaliser or signal handler has come in between, and would get half of a module
-        raise NotNow(name)
+        raise guard.NotNow(name)
     _loading.add(key)
     try:
-        with Inside():
+        with guard.Inside():
             __import__(name)
     except (OSError, MemoryError) as error:
-        raise NotNow(name) from error
+        raise guard.NotNow(name) from error
     finally:
         _loading.discard(key)
     return sys.modules[name]

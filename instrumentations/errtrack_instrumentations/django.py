@@ -25,7 +25,7 @@ from errtrack.instrumentation import (
     shielded,
 )
 
-from ._late import _asgi, _django, _django_unit, _wsgi, _wsgi_body
+from ._late import _asgi, _django, _django_unit, _wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 _ECHOES = ("django.request", "django.server", "django.security.*")
 
 _REPORTED = "_errtrack_reported"
-
-_attend: Steps | None = None
 
 
 def begin(args: Any, kwargs: Any) -> Any:
@@ -58,11 +56,8 @@ def begin(args: Any, kwargs: Any) -> Any:
 
 def attending() -> Steps:
     """The steps of a request, once there is one."""
-    global _attend
-    if _attend is None:
-        note_plain(sys.modules["django.http.response"])
-        _attend = Steps(begin, _django_unit.Attended.answered, _django_unit.Attended.failed)
-    return _attend
+    _django_unit.note_plain()
+    return Steps(begin, _django_unit.Attended.answered, _django_unit.Attended.failed)
 
 
 def watch_sending(call: Call) -> Advice:
@@ -98,18 +93,6 @@ def connect(signals: ModuleType) -> None:
     signals.got_request_exception.connect(shielded("django", capture), weak=False)
     for name in _ECHOES:
         loggers.ignore(name)
-
-
-def note_plain(responses: ModuleType) -> None:
-    """Tell which of Django's own *responses* hold what they answer in a list: those that are no streams."""
-    base = responses.HttpResponse
-    _wsgi_body.plain.update(
-        kind
-        for kind in vars(responses).values()
-        if isinstance(kind, type)
-        and issubclass(kind, base)
-        and getattr(kind, "__iter__", None) is base.__iter__
-    )
 
 
 INSTRUMENTATION = Instrumentation(
