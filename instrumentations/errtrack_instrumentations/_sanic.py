@@ -29,17 +29,21 @@ class Handling:
         self.request = request
         self.record = record
         self.is_outermost = is_outermost
-        record.enrich = self
+        record.enrich = self.enrich if is_outermost else self.enrich_outer
 
-    def __call__(self, event: dict[str, Any], hint: dict[str, Any] | None = None) -> bool:
-        """Add name and body to an event; False for what is no news (an ASGI server's record gives no hint)."""
+    def enrich_outer(self, asgi: dict[str, Any], event: dict[str, Any]) -> None:
+        """As :meth:`enrich`, for the record of an ASGI server, which gives no hint."""
+        self.enrich(event, {})
+
+    def enrich(self, event: dict[str, Any], hint: dict[str, Any]) -> bool:
+        """Add name and body to an event; False for what is no news."""
         name, source = name_of(self.request)
         event.setdefault("transaction", name)
         event.setdefault("transaction_info", {"source": source})
         request = self.request
         if isinstance(request.body, bytes):
             _http.add_body(event, facts_of(request), request.body, lambda: (request.form, request.files))
-        return not is_aftermath(hint or {})
+        return not is_aftermath(hint)
 
     def settle(self) -> int:
         """Give the transaction its name; return the answer's status."""
@@ -181,7 +185,7 @@ def conversing(handler: Any) -> Any:
     def converse(call: Call) -> Advice:
         """handler(request, websocket, *args, **kwargs): from here on there is no request to wait for"""
         for processor in scopes.get_isolation_scope().processors:
-            handling = getattr(processor, "enrich", None)
+            handling = getattr(getattr(processor, "enrich", None), "__self__", None)
             if isinstance(handling, Handling):
                 handling.end(101)
         try:
