@@ -32,9 +32,15 @@ takes_long = pytest.mark.skipif(
 )
 
 
+#: How much more of the instructions than on Python 3.11, whose counts the bounds are: there was no adaptive interpreter
+#: before, and later ones begin with more.
+ALLOWED = 2.4 if sys.version_info < (3, 11) else 1.0 if sys.version_info < (3, 12) else 1.25
+
+
 @pytest.fixture(scope="module")
-def fast() -> dict[str, int]:
-    return report.load_budgets()[1]
+def fast() -> dict[str, float]:
+    bounds = report.load_budgets()[1]
+    return {name: most * (ALLOWED if "instructions" in name else 1) for name, most in bounds.items()}
 
 
 class House:
@@ -104,13 +110,22 @@ class House:
         return found
 
 
+def without_collector(script: str, *arguments: str) -> list[str]:
+    """Run a script of ``bench/work``; that the garbage collector comes in one of two runs only would be a tenth of it."""
+    program = (
+        "import gc, os, runpy, sys; gc.disable(); del sys.argv[0]; sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    return ["-c", program, processes.script(script), *arguments]
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     return House(tmp_path_factory.mktemp("house"))
 
 
 def test_a_start_adds_few_modules_and_neither_threads_nor_descriptors(
-    house: House, fast: dict[str, int]
+    house: House, fast: dict[str, float]
 ) -> None:
     bare, ours = house.facts(house.bare), house.facts(house.ours)
     assert ours["modules"] > bare["modules"], "errtrack did not start at all"
@@ -120,7 +135,7 @@ def test_a_start_adds_few_modules_and_neither_threads_nor_descriptors(
 
 
 @needs_valgrind
-def test_a_start_executes_few_instructions(house: House, fast: dict[str, int]) -> None:
+def test_a_start_executes_few_instructions(house: House, fast: dict[str, float]) -> None:
     added = house.instructions(house.ours, "-c", "pass") - house.instructions(house.bare, "-c", "pass")
     assert 0 < added <= fast["boot_instructions"]
 
@@ -128,7 +143,7 @@ def test_a_start_executes_few_instructions(house: House, fast: dict[str, int]) -
 @needs_valgrind
 @pytest.mark.parametrize("program", ["pass", "import threading"])
 def test_a_start_where_the_installer_compiled_nothing_costs_hardly_more(
-    house: House, fast: dict[str, int], program: str
+    house: House, fast: dict[str, float], program: str
 ) -> None:
     # The wheel's own compiled files are checked by the hash of their source, which is read for it.
     by_hash = house.folder / "by hash"
@@ -143,7 +158,9 @@ def test_a_start_where_the_installer_compiled_nothing_costs_hardly_more(
 
 
 @needs_valgrind
-def test_a_start_without_compiled_files_executes_few_instructions(house: House, fast: dict[str, int]) -> None:
+def test_a_start_without_compiled_files_executes_few_instructions(
+    house: House, fast: dict[str, float]
+) -> None:
     cold = house.folder / "cold"
     shutil.copytree(house.site, cold, ignore=shutil.ignore_patterns("__pycache__"))
     path = "%s:%s" % (cold / "errtrack_run" / "inject", cold)
@@ -202,7 +219,7 @@ def test_the_first_capture_leaves_what_only_delivery_needs_to_its_thread(house: 
 
 
 @needs_valgrind
-def test_a_log_line_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+def test_a_log_line_costs_few_instructions(house: House, fast: dict[str, float]) -> None:
     program = (
         "import gc, logging, os; gc.disable()\n"
         "logger = logging.getLogger('shop'); logger.setLevel(20); logger.addHandler(logging.NullHandler())\n"
@@ -216,7 +233,7 @@ def test_a_log_line_costs_few_instructions(house: House, fast: dict[str, int]) -
 
 @needs_valgrind
 def test_the_import_of_a_module_that_nobody_watches_costs_next_to_nothing(
-    house: House, fast: dict[str, int]
+    house: House, fast: dict[str, float]
 ) -> None:
     program = (
         "import gc, os, sys; gc.disable(); sys.path.append(os.environ['BENCH_GENERATED'])\n"
@@ -229,8 +246,8 @@ def test_the_import_of_a_module_that_nobody_watches_costs_next_to_nothing(
 
 
 @needs_valgrind
-def test_a_good_request_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
-    script = [processes.script("request"), "plain", "/", "{}", "100"]
+def test_a_good_request_costs_few_instructions(house: House, fast: dict[str, float]) -> None:
+    script = without_collector("request", "plain", "/", "{}", "100")
     bare = house.instructions_each(house.bare, 50, 250, script)
     ours = house.instructions_each(house.ours, 50, 250, script)
     assert 0 < ours - bare <= fast["request_plain_instructions"]
@@ -239,11 +256,11 @@ def test_a_good_request_costs_few_instructions(house: House, fast: dict[str, int
 @needs_valgrind
 @pytest.mark.parametrize("framework", ["flask", "django"])
 def test_a_good_request_of_a_framework_costs_few_instructions(
-    house: House, fast: dict[str, int], framework: str
+    house: House, fast: dict[str, float], framework: str
 ) -> None:
     pytest.importorskip(framework)
     settings = {"DJANGO_SETTINGS_MODULE": "django_settings"}
-    script = [processes.script("request"), framework, "/", "{}", "60"]
+    script = without_collector("request", framework, "/", "{}", "60")
     bare = house.instructions_each({**house.bare, **settings}, 20, 70, script)
     ours = house.instructions_each({**house.ours, **settings}, 20, 70, script)
     assert 0 < ours - bare <= fast["request_%s_instructions" % framework]
@@ -273,7 +290,7 @@ os._exit(0)
 @pytest.mark.parametrize("kind, rate", [("unsampled", "0.00001"), ("sampled", "1.0")])
 @pytest.mark.parametrize("framework", ["flask", "django"])
 def test_a_good_request_that_may_be_traced_costs_few_instructions(
-    house: House, fast: dict[str, int], framework: str, kind: str, rate: str
+    house: House, fast: dict[str, float], framework: str, kind: str, rate: str
 ) -> None:
     pytest.importorskip(framework)
     settings = {
@@ -288,7 +305,7 @@ def test_a_good_request_that_may_be_traced_costs_few_instructions(
 
 
 @needs_valgrind
-def test_a_request_of_http_client_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+def test_a_request_of_http_client_costs_few_instructions(house: House, fast: dict[str, float]) -> None:
     program = (
         "import gc, os, sys; gc.disable(); sys.path.insert(0, %r)\n"
         "import small\n"
@@ -300,7 +317,7 @@ def test_a_request_of_http_client_costs_few_instructions(house: House, fast: dic
 
 
 @needs_valgrind
-def test_a_thread_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+def test_a_thread_costs_few_instructions(house: House, fast: dict[str, float]) -> None:
     program = (
         "import gc, os, sys; gc.disable(); sys.path.insert(0, %r)\n"
         "import small\n"
@@ -329,7 +346,7 @@ def test_to_import_frameworks_loads_the_tables_of_their_patches_and_no_more(hous
 
 @needs_valgrind
 @takes_long
-def test_to_import_frameworks_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+def test_to_import_frameworks_costs_few_instructions(house: House, fast: dict[str, float]) -> None:
     for name in ("celery", "django", "flask"):
         pytest.importorskip(name)
     program = ["-c", FRAMEWORKS + "os._exit(0)"]
@@ -360,20 +377,22 @@ UNBOUNDED = {
 
 
 @needs_valgrind
-def test_a_capture_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+def test_a_capture_costs_few_instructions(house: House, fast: dict[str, float]) -> None:
     each = house.instructions_each({**house.ours, **UNBOUNDED}, 4, 12, ["-c", CAPTURE % (0, 1)])
     assert 1_000_000 < each <= fast["capture_instructions"], "raising the error itself is a tenth of it"
 
 
 @needs_valgrind
-def test_the_first_event_of_a_process_costs_bounded_instructions(house: House, fast: dict[str, int]) -> None:
+def test_the_first_event_of_a_process_costs_bounded_instructions(
+    house: House, fast: dict[str, float]
+) -> None:
     program = ["-c", (CAPTURE % (0, 0)).format(1)], ["-c", (CAPTURE % (0, 1)).format(1)]
     without, with_it = (house.instructions({**house.ours, **UNBOUNDED}, *each) for each in program)
     assert 10_000_000 < with_it - without <= fast["first_event_instructions"]
 
 
 @needs_valgrind
-def test_a_repeat_that_is_only_counted_costs_few_instructions(house: House, fast: dict[str, int]) -> None:
+def test_a_repeat_that_is_only_counted_costs_few_instructions(house: House, fast: dict[str, float]) -> None:
     # So few a minute that none is due while valgrind counts.
     held_back = {"ERRTRACK_MAX_EVENTS_BURST": "1", "ERRTRACK_MAX_EVENTS_PER_MINUTE": "0.001"}
     environ = {**house.ours, **UNBOUNDED, **held_back}
@@ -418,11 +437,11 @@ def work():
 """
 
 
-def test_good_requests_leave_no_memory_behind(house: House, fast: dict[str, int]) -> None:
+def test_good_requests_leave_no_memory_behind(house: House, fast: dict[str, float]) -> None:
     assert int(house.run(house.ours, "-c", BLOCKS % REQUESTS)) <= fast["request_plain_blocks"]
 
 
-def test_errors_at_a_known_place_leave_no_memory_behind(house: House, fast: dict[str, int]) -> None:
+def test_errors_at_a_known_place_leave_no_memory_behind(house: House, fast: dict[str, float]) -> None:
     assert int(house.run(house.ours, "-c", BLOCKS % CAPTURES)) <= fast["capture_blocks"]
 
 
