@@ -32,19 +32,19 @@ def deliver() -> None:
 
 def at_first_unit(unit: ModuleType) -> None:
     """errtrack.context.unit has been loaded: lay a wire at its first use, which takes itself away."""
-    begin = unit.Unit.__init__
+    prepare = unit.Unit.prepare
     look = shielded("backlog", deliver)
     waiting = [True]
 
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def look_and_prepare(self: Any, *args: Any, **kwargs: Any) -> None:
         if waiting:
             waiting.clear()
             look()
-            if unit.Unit.__init__ is __init__:
-                unit.Unit.__init__ = begin
-        begin(self, *args, **kwargs)
+            if unit.Unit.prepare is look_and_prepare:
+                unit.Unit.prepare = prepare
+        prepare(self, *args, **kwargs)
 
-    unit.Unit.__init__ = __init__
+    unit.Unit.prepare = look_and_prepare
 
 
 def before_exit(instrumentation: ModuleType) -> None:
