@@ -23,10 +23,11 @@ FILTERED = "[Filtered]"
 
 _REMEMBERED = 5000
 
-#: What stands in the name of nearly every secret; asked of texts that hold ``=`` or ``:``.
+#: One of these stands in each name of a secret, however its words are joined; asked of texts that hold ``=`` or ``:``.
 _HINTS: tuple[str, ...] = (
     "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "jwt", "bearer", "dsn",
-    "ssn", "cvv", "cvc", "pw", "sid", "otp", "srf", "saml", "conn", "card",
+    "ssn", "cvv", "cvc", "pw", "sid", "otp", "srf", "saml", "conn", "card", "iban", "sso", "phrase", "mnemonic",
+    "contrase", "securi", "pincode", "pin_", "pin-", "ccn", "cc_", "cc-",
 )  # fmt: skip
 
 

@@ -224,6 +224,23 @@ def test_names_are_looked_at_closely_where_there_may_be_a_secret() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        *sorted({*names.WORDS, *names.STEMS, *names.WORD_STEMS}),
+        "security_code",
+        "pin-code",
+        "cc_number",
+        "ccNumber",
+    ],
+)
+def test_whatever_is_filtered_by_its_name_is_filtered_in_texts_and_sources_too(name: str) -> None:
+    own = scrubber()
+    if own.key_is_sensitive(name):
+        assert own.text("failed: %s=abc12345" % name) == "failed: %s=[Filtered]" % name
+        assert own.source_lines(["call(%s='abc12345')" % name]) == ["call(%s='[Filtered]')" % name]
+
+
+@pytest.mark.parametrize(
     "name, words",
     [
         ("db_password", ["db", "password"]),
