@@ -38,9 +38,8 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
             nonlocal before, returned, failed
             real = late.find()
             returned, failed = real.returned, real.failed
-            before = (
-                real.before or _arguments
-            )  # never None: another thread may be between its two looks at it
+            # Never None: another thread may be between its two looks at it.
+            before = real.before or _arguments
             return before(args, kwargs)
 
     def fault(error: BaseException) -> None:
