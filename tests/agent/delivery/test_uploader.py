@@ -112,6 +112,40 @@ def test_there_is_one_at_a_time_and_it_delivers_what_came_later(program: Child, 
     assert set(sink.wait(40, timeout=40)) == set(ids)
 
 
+def test_who_ends_while_one_is_at_work_starts_no_other(program: Child, sink: Sink) -> None:
+    code = """
+from errtrack.delivery import uploader
+put()
+at_work = uploader._take(transport._folder())
+def never(*args, **kwargs): print("started", flush=True)
+os.posix_spawn = never
+transport.close()
+"""
+    assert program.run(code, sink.dsn).stdout == ""
+
+
+def test_what_is_left_in_an_uploaders_last_moment_is_delivered_too(program: Child, sink: Sink) -> None:
+    """Whoever ends just then has seen the lock."""
+    code = """
+from errtrack.delivery import uploader
+first = put(); transport.close(0)
+tell, late = uploader.away.tell, []
+def leave_another(folder, in_vain):
+    tell(folder, in_vain)
+    if not late:
+        another = Transport(options, Dsn.parse(sys.argv[1]))
+        one = os.urandom(16).hex()
+        another.put(build(one, "event", ('{"event_id":"%s"}' % one).encode()))
+        late.append(one)
+        another.close(0)
+uploader.away.tell = leave_another
+uploader.upload(transport._folder(), 30)
+print(first, *late)
+"""
+    done = program.run(code, sink.dsn)
+    assert sorted(sink.event_ids()) == sorted(done.stdout.split()) and len(sink.event_ids()) == 2, done
+
+
 @needs_proc
 def test_many_that_end_together_lose_nothing(program: Child, sink: Sink, until: Callable[..., Any]) -> None:
     running = [program.start(END, sink.dsn) for _ in range(8)]
