@@ -207,6 +207,15 @@ class Doctor:
         else:
             state = OK if answer.status < 500 else PROBLEM
             self.note("server", state, "reachable, answers HTTP %d" % answer.status)
+        from errtrack.delivery import uploader
+
+        if uploader.applies(options, self.settings.environ):
+            here = "" if options.uploader == "on" else " at this terminal"
+            text = "a program%s ends at once; a process of its own delivers what is pending (uploader)" % here
+        else:
+            text = "a program waits up to %g s for what is pending (shutdown_timeout); the rest stays on disk"
+            text %= options.shutdown_timeout
+        self.note("exit", OK, text)
 
     def _disk(self, facts: Facts) -> None:
         from errtrack.delivery import left_behind, places, quarantine

@@ -86,6 +86,15 @@ def test_doctor_asks_the_server_and_leaves_no_event_there(
         assert checks(desk.run("doctor", "--json"))["Destination", "server"][0] == "problem"
 
 
+def test_doctor_tells_how_a_program_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sink() as sink:
+        monkeypatch.setenv("ERRTRACK_DSN", sink.dsn)
+        monkeypatch.setenv("ERRTRACK_SHUTDOWN_TIMEOUT", "3")
+        assert "waits up to 3 s" in checks(desk.run("doctor", "--json"))["Destination", "exit"][1]
+        monkeypatch.setenv("ERRTRACK_UPLOADER", "on")
+        assert "ends at once" in checks(desk.run("doctor", "--json"))["Destination", "exit"][1]
+
+
 def test_doctor_counts_what_waits_and_looks_without_touching(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
