@@ -546,8 +546,10 @@ def _read_file(options: Options, environ: Mapping[str, str]) -> None:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
+        is_option = "config" in environ.get(LAUNCHER_MARK, "").split(",")
+        source = "--config" if is_option else "ERRTRACK_CONFIG"
         options.problems.append(
-            "ERRTRACK_CONFIG: cannot read %s (%s); name an existing TOML file" % (path, error.strerror)
+            "%s: cannot read %s (%s); name an existing TOML file" % (source, path, error.strerror)
         )
         return
     toml = _toml_parser()
