@@ -120,7 +120,8 @@ def hook(value: Any) -> Any:
     if callable(value):
         return value
     name = text(value)
-    if name and not all(part.isidentifier() for part in name.replace(":", ".").split(".")):
+    parts = name.replace(":", ".").split(".")
+    if name and (len(parts) < 2 or not all(part.isidentifier() for part in parts)):
         raise BadValue("a callable's place such as package.module:function")
     return name or None
 
@@ -149,7 +150,7 @@ def spotlight(value: Any) -> str:
 
 
 def choice(*allowed: str) -> Converter:
-    expected = "one of " + ", ".join(allowed)
+    expected = "one of " + ", ".join(filter(None, allowed))
 
     def convert(value: Any) -> str:
         word = str(value).strip().lower()
@@ -616,6 +617,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[%s]" % ", ".join(map(str, value))
     return "none" if value in ("", None) else str(value)
 
 

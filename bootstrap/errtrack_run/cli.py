@@ -40,6 +40,7 @@ class Settings:
         self.arguments = arguments
         self.environ = _environment(arguments)
         self.options: Options = resolve(self.environ)
+        _check_names(self.options)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -129,6 +130,20 @@ def _environment(arguments: argparse.Namespace) -> dict[str, str]:
     if marks:
         environ[LAUNCHER_MARK] = ",".join(marks)
     return environ
+
+
+def _check_names(options: Options) -> None:
+    """Tell names of instrumentations that there are none of; a process cannot: it does not load the list."""
+    for setting in ("disable", "enable"):
+        for name in getattr(options, setting):
+            from errtrack.options import nearest
+            from errtrack_instrumentations.table import INSTRUMENTATIONS
+
+            if name not in INSTRUMENTATIONS:
+                near = nearest(name, INSTRUMENTATIONS)
+                hint = "did you mean %s?" % near if near else "`errtrack doctor` lists them all"
+                told = "%s: %s: there is no instrumentation %s: %s"
+                options.problems.append(told % (options.source(setting), setting, name, hint))
 
 
 class _Parser(argparse.ArgumentParser):

@@ -118,6 +118,21 @@ def test_config_tells_problems_and_exits_with_1(desk: Desk) -> None:
     assert len(desk.run("config", "--json").json["problems"]) == 1
 
 
+def test_names_of_instrumentations_that_are_none_are_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk.folder / "errtrack.toml").write_text('disable = ["flaks", "argv"]\n')
+    monkeypatch.setenv("ERRTRACK_ENABLE", "sys_exit,qqq")
+    result = desk.run("config", "--changed", "--json")
+    assert result.status == 1
+    assert result.json["problems"] == [
+        "%s: disable: there is no instrumentation flaks: did you mean flask?"
+        % (desk.folder / "errtrack.toml"),
+        "ERRTRACK_ENABLE: enable: there is no instrumentation qqq: `errtrack doctor` lists them all",
+    ]
+    assert "did you mean flask?" in desk.run("list").err
+
+
 def test_a_command_imports_only_what_it_needs() -> None:
     code = (
         "import sys; from errtrack_run import cli; cli.main(['config']); print(*sys.modules, file=sys.stderr)"
