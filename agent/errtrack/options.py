@@ -504,6 +504,11 @@ class Options:
             return True
         return opt_in and instrumentation not in self.enable
 
+    @property
+    def traces(self) -> bool:
+        """Whether traces are recorded. The one place that says so."""
+        return self.traces_sample_rate is not None or self.traces_sampler is not None
+
     def as_rows(self) -> list[tuple[str, Any, str]]:
         """Every setting as (name, value, source), secrets masked; for ``errtrack config``."""
         from errtrack.dsn import Dsn
