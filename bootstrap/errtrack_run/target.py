@@ -17,17 +17,29 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 60.0
 
+#: So many lines of what a Python says as it starts, such as that its sitecustomize fails.
+_SAID = 4
+
 
 class Target:
-    """What a command is: ``path``, and the ``python`` it runs in with its ``flags`` (None: it is none)."""
+    """What a command is: ``path``, and the ``python`` it runs in with its ``flags`` (None: it is none).
+
+    ``missing``: what its first line names, and is not there.
+    """
 
     def __init__(
-        self, path: str, python: str | None = None, flags: Sequence[str] = (), why: str = ""
+        self,
+        path: str,
+        python: str | None = None,
+        flags: Sequence[str] = (),
+        why: str = "",
+        missing: str = "",
     ) -> None:
         self.path = path
         self.python = python
         self.flags = list(flags)
         self.why = why
+        self.missing = missing
 
 
 def find(command: Sequence[str], environ: Mapping[str, str]) -> Target | None:
@@ -48,9 +60,23 @@ def find(command: Sequence[str], environ: Mapping[str, str]) -> Target | None:
     elif words and os.path.basename(words[0]) == "sh" and "exec" in second[:8]:
         # pip writes this where the interpreter's path is too long for a first line.
         words = [part for part in second.split('"') if is_python(part)][:1]
+    if words and not os.path.exists(words[0]):
+        return Target(path, missing=words[0])
     if words and is_python(words[0]):
         return Target(path, words[0], _flags(words[1:]), "its first line names %s" % words[0])
     return Target(path)
+
+
+def why_not(program: str) -> str:
+    """Why *program*, which :func:`find` has not found, is no command."""
+    from errtrack_run.launcher import hint
+
+    if not os.path.exists(program):
+        return "there is no such command"
+    if os.sep not in program:
+        return "there is no such command on PATH" + hint(program, "that in this folder is ./%s" % program)
+    what = "is a directory" if os.path.isdir(program) else "may not be executed"
+    return what + hint(program)
 
 
 def is_python(path: str) -> bool:
@@ -81,6 +107,7 @@ def ask(target: Target, modules: Sequence[str], environ: Mapping[str, str]) -> d
     if done.returncode or not lines:
         raise ValueError((done.stderr.strip().splitlines() or ["exit status %d" % done.returncode])[-1])
     found: dict[str, Any] = json.loads(lines[-1])
+    found["said"] = done.stderr.split("\n")[:-1][:_SAID]
     return found
 
 
