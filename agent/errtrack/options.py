@@ -336,6 +336,7 @@ _ROWS: tuple[Row, ...] = (
     ("scrub_allow", (), names, "list", "Keys that are never filtered, as whole names."),
     # Delivery
     ("shutdown_timeout", 2.0, seconds, "seconds", "Longest wait at exit for events on their way. What is left stays on disk."),
+    ("uploader", "auto", choice("auto", "on", "off"), "auto, on or off", "on: a process of its own delivers what is pending at exit, within a minute, and exit does not wait. auto: at a terminal, outside of containers."),
     ("connect_timeout", 2.0, seconds, "seconds", "Longest wait for a connection to the server."),
     ("request_timeout", 10.0, seconds, "seconds", "Longest wait for the server's answer."),
     ("http_proxy", "", text, "URL", "Proxy for http DSNs. Empty: from the environment; \"none\": no proxy."),

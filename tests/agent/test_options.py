@@ -55,6 +55,7 @@ def test_every_option_has_an_environment_variable_that_works() -> None:
             "a=b",
             "pkg.mod:fn",
             "SIGTERM",
+            "off",
             "gcp",
             "some,text",
             "function_name",
