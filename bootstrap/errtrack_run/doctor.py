@@ -98,11 +98,12 @@ class Doctor:
         except Exception as error:
             self.note("start", PROBLEM, "this Python does not start: %s" % error)
             return
+        flags = cautions.kept_out(command, self.settings.environ)
         if not facts["booted"]:
-            for warning in cautions.warnings({}, [found.python, *found.flags], self.settings.environ):
+            for warning in flags:
                 self.note("flags", PROBLEM, warning)
-        if found.path != found.python:
-            for warning in cautions.warnings({}, command, self.settings.environ):
+        for warning in cautions.warnings({}, command, self.settings.environ):
+            if warning not in flags:
                 self.note(name, NOTE, warning)
         if facts["booted"]:
             by = "errtrack-run-autoload" if facts["autoload"] else "sitecustomize on PYTHONPATH"

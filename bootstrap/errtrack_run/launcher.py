@@ -221,8 +221,8 @@ def _become(command: "Sequence[str]", environ: "dict[str, str]") -> int:
             _exec(candidate, command, environ)
         except (FileNotFoundError, NotADirectoryError):
             if os.path.isfile(candidate):
-                interpreter = _interpreter_of(candidate)
-                what = "bad interpreter: %s" % interpreter if interpreter else "its loader is missing"
+                words = cautions.first_words(candidate)
+                what = "bad interpreter: %s" % words[0] if words else "its loader is missing"
                 return _say("%s: %s: no such file or directory" % (candidate, what), 127)
         except PermissionError:
             if denied is None and (os.sep in program or not os.path.isdir(candidate)):
@@ -250,17 +250,6 @@ def hint(program: str, other: str = "") -> str:
     if program.endswith(".py"):
         return "; did you mean: errtrack-run python %s" % program
     return "; " + other if other else ""
-
-
-def _interpreter_of(path: str) -> str:
-    """What the first line of the script at *path* names; '' where it is no script."""
-    try:
-        with open(path, "rb") as file:
-            line = file.readline(256)
-    except OSError:
-        return ""
-    words = line[2:].split() if line.startswith(b"#!") else []
-    return os.fsdecode(words[0]) if words else ""
 
 
 def _spawn(command: "Sequence[str]", environ: "dict[str, str]") -> int:
