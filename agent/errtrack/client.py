@@ -106,7 +106,7 @@ class Client:
 
             self.sessions = sessions.Sessions(self)
         self.tracer: Tracer | None = None
-        if options.traces_sample_rate is not None or options.traces_sampler is not None:
+        if options.traces:
             from errtrack.tracer import Tracer
 
             self.tracer = Tracer(self)

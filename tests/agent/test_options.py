@@ -100,9 +100,11 @@ def test_sentry_variables_are_read_where_ours_are_absent() -> None:
         ("tags", "novalue", "key=value"),
         ("trace_propagation_targets", "ok,(", "regular expressions"),
         ("atexit.signals", "SIGKILL", "SIGTERM and SIGHUP"),
-        ("cloud_resource_context.cloud_provider", "nimbus", "aws, gcp"),
+        ("cloud_resource_context.cloud_provider", "nimbus", "must be one of aws, gcp; using none"),
         ("excepthook.always_run", "perhaps", "true or false"),
         ("before_send", "not a name", "package.module:function"),
+        ("before_send", "function", "package.module:function"),
+        ("aiohttp.failed_request_status_codes", "bad", "such as 403 and 500-599; using [500-599]"),
         ("dsn", "https://SECRET@/1", "no host"),
     ],
 )
