@@ -10,7 +10,7 @@ import errtrack
 from errtrack import guard, options
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
-from errtrack.instrumentation import is_async
+from errtrack.driver import is_async, leave_no_frame, traceback_of
 
 from . import _openai_content as content
 from . import _openai_errors as errors
@@ -135,10 +135,10 @@ class Request:
         try:
             answer = await coroutine
         except BaseException as error:
-            tb = error.__traceback__
+            tb = traceback_of(error)
             self.leave()
             self.fail(error)
-            error.__traceback__ = tb
+            leave_no_frame(error, tb)
             raise
         self.leave()
         self.answered(answer)

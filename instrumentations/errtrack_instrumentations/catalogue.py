@@ -82,6 +82,7 @@ http.client stdlib
 subprocess stdlib
 gevent.subprocess stdlib
 exceptiongroup._formatting excepthook
+code excepthook
 typer.main typer
 threading threading
 concurrent.futures.thread concurrent_futures

@@ -37,6 +37,10 @@ _OPEN_FOLDER = (
     os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 )
 
+#: From where on descriptors of ours lie, the first that the system allows. Above 2 in any case: where stderr was
+#: closed, everybody writes to whatever file is number 2.
+_HIGH = (960, 192, 3)
+
 _told: set[str] = set()
 
 
@@ -236,3 +240,25 @@ def _home(environ: Mapping[str, str]) -> str:
 
 def _uid() -> int:
     return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def out_of_the_way(descriptor: int) -> int:
+    """*descriptor*, moved up: who closes all that it does not know, as daemons do, gets the low numbers back at once,
+    and what we write would be in the application's own file. Raises ``OSError``.
+    """
+    try:
+        from fcntl import F_DUPFD_CLOEXEC, fcntl
+    except ImportError:  # Windows
+        return descriptor
+    for least in _HIGH:
+        if descriptor >= least:
+            return descriptor
+        try:
+            moved = fcntl(descriptor, F_DUPFD_CLOEXEC, least)
+        except OSError as error:
+            refusal = error
+        else:
+            os.close(descriptor)
+            return moved
+    os.close(descriptor)
+    raise refusal

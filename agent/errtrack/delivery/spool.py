@@ -14,7 +14,7 @@ takes it out of service and then checks that nobody is signed in. One of the two
 from __future__ import annotations
 
 import os
-from errno import EDQUOT, EFBIG, ENOSPC
+from errno import EBADF, EDQUOT, EFBIG, ENOSPC
 from time import monotonic
 
 from errtrack.delivery import claims, places, segment
@@ -103,6 +103,10 @@ class Spool:
                 written = current.file.write(data)
             except OSError as error:
                 self.last_error = error
+                if error.errno == EBADF:  # the application has closed it
+                    if mine.current is current:
+                        mine.current = None
+                    continue
                 if (
                     error.errno == EFBIG
                     and current.size + len(data) > MAX_SIZE // 8

@@ -20,7 +20,7 @@ from errno import ENOLCK
 from time import monotonic, time_ns
 from zlib import crc32
 
-from errtrack.delivery import claims, segment
+from errtrack.delivery import claims, places, segment
 from errtrack.delivery.part import header_text
 
 TYPE_CHECKING = False
@@ -110,7 +110,7 @@ class Tally:
         for _ in range(3):
             name = "%s%d-%d-%s%s" % (PREFIX, time_ns(), os.getpid(), os.urandom(4).hex(), SUFFIX)
             self._path = os.path.join(folder, name)
-            self.descriptor = segment.above_standard(os.open(self._path, _NEW, 0o600))
+            self.descriptor = places.out_of_the_way(os.open(self._path, _NEW, 0o600))
             try:
                 if not claims.lock(self.descriptor):
                     # Who lives could only be guessed, and a wrong guess would have counts told twice.
