@@ -29,7 +29,7 @@ class Segment:
         #: True when something was written since the last :meth:`sync`.
         self.dirty = False
         self.writers: list[None] = []
-        self.opened_at = self.checked_at = monotonic()
+        self.opened_at = monotonic()
         # closefd=False: close() first looks whether the number still means our file.
         self.file = FileIO(descriptor, "ab", closefd=False)
 
