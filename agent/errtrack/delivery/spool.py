@@ -100,7 +100,7 @@ class Spool:
                 written = current.file.write(data)
             except OSError as error:
                 self.last_error = error
-                if error.errno == EBADF:  # the application has closed it
+                if error.errno == EBADF:  # the application has closed it since that was asked
                     if mine.current is current:
                         mine.current = None
                     continue
@@ -110,9 +110,6 @@ class Spool:
                     and mine.current is current
                 ):
                     mine.current = None  # files have a limit here (RLIMIT_FSIZE); the next may hold it
-                    continue
-                if error.errno == EBADF and mine.current is current:
-                    mine.current = None  # closed since it was asked; the next has descriptors of its own
                     continue
                 return False
             except ValueError:  # closed, because it was found unsound
