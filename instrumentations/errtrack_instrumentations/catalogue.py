@@ -85,6 +85,7 @@ exceptiongroup._formatting excepthook
 code excepthook
 typer.main typer
 threading threading
+faulthandler faulthandler
 concurrent.futures.thread concurrent_futures
 concurrent.futures._base concurrent_futures
 errtrack.instrumentation faulthandler,backlog

@@ -28,6 +28,7 @@ def install(ours: ModuleType) -> None:
 
     If that is at boot, as a ``.pth`` file has imported one before us, it has to wait for errtrack.client.
     """
+    global _is_ours
     import faulthandler
 
     reserves.hold()
@@ -35,7 +36,7 @@ def install(ours: ModuleType) -> None:
         return
     now = options.current()
     in_pytest = "_pytest" in sys.modules and not now.pytest  # it enables faulthandler for itself
-    if faulthandler.is_enabled() or in_pytest:
+    if _is_ours or faulthandler.is_enabled() or in_pytest:
         return
     from errtrack.delivery.crash_file import open_crash_file
 
@@ -43,9 +44,7 @@ def install(ours: ModuleType) -> None:
     if file is None:
         return
     faulthandler.enable(file.descriptor, True)
-    global _is_ours
     _is_ours = True
-    INSTRUMENTATION.apply("faulthandler", faulthandler)
     # Not disabled at exit: by then it may be the application's own.
     import atexit
 

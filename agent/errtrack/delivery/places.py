@@ -244,7 +244,8 @@ def _uid() -> int:
 
 def out_of_the_way(descriptor: int) -> int:
     """*descriptor*, moved up: who closes all that it does not know, as daemons do, gets the low numbers back at once,
-    and what we write would be in the application's own file. Raises ``OSError``.
+    and what we write would be in the application's own file. Where no other number is left it stays, but not below
+    3: that raises ``OSError``.
     """
     try:
         from fcntl import F_DUPFD_CLOEXEC, fcntl
@@ -260,5 +261,7 @@ def out_of_the_way(descriptor: int) -> int:
         else:
             os.close(descriptor)
             return moved
+    if descriptor > 2:
+        return descriptor
     os.close(descriptor)
     raise refusal
