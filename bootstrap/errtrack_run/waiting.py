@@ -253,12 +253,14 @@ def _clear(settings: Settings) -> int:
     destination, shown = _destination(settings.options)
     rows = survey(settings)
     before, suppressed = _waiting(rows), _suppressed(rows)
-    if not settings.arguments.yes:
-        raise CommandError(
-            "%s for %s would be thrown away; say so: errtrack spool clear --yes"
-            % (_amount(before, suppressed), shown),
-            2,
-        )
+    crashes = sum(row["crashes"] for row in rows)
+    is_something = before or suppressed or crashes or any(row["refused"] for row in rows if row["ours"])
+    if is_something and not settings.arguments.yes:
+        what = _amount(before, suppressed)
+        if crashes:
+            what += " and the stacks of %s" % ("a crash" if crashes == 1 else "%d crashes" % crashes)
+        text = "%s for %s would be thrown away; say so: errtrack spool clear --yes"
+        raise CommandError(text % (what, shown), 2)
     for folder in _spools(settings, destination):
         while True:
             readers = claims.claim(folder, set(), 50)
