@@ -54,7 +54,7 @@ def state_folders(options: Options, environ: Mapping[str, str] | None = None) ->
         user = os.path.join(home, ".local", "state") if home else ""
     if user:
         found.append(os.path.join(user, "errtrack"))
-    name = _private()
+    name = private()
     found.append(os.path.join("/var/tmp", name))
     temporary = environ.get("TMPDIR", "")
     found.append(os.path.join(temporary if os.path.isabs(temporary) else "/tmp", name))
@@ -180,11 +180,12 @@ def _asked_for(folder: str) -> list[str]:
         return [folder]
     is_folder = status.st_mode & 0o170000 == 0o040000  # no symbolic link
     if is_folder and hasattr(os, "geteuid") and (status.st_mode & 0o022 or status.st_uid != _uid()):
-        return [folder, os.path.join(folder, _private())]
+        return [folder, os.path.join(folder, private())]
     return [folder]
 
 
-def _private() -> str:
+def private() -> str:
+    """The name of this user's folder where everybody may have one."""
     return "errtrack-%d" % _uid()
 
 
