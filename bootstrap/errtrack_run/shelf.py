@@ -100,32 +100,6 @@ def of_others(settings: Settings) -> list[str]:
     return found
 
 
-def pending(folders: list[str]) -> tuple[int, int]:
-    """How many records wait in the segments of *folders*, and how many segments cannot be read."""
-    from errtrack.delivery.segment import Reader
-
-    waiting = unreadable = 0
-    for folder in folders:
-        for name in os.listdir(folder):
-            if not name.startswith("seg-"):
-                continue
-            try:
-                reader = Reader.open(os.path.join(folder, name), write=False)
-            except FileNotFoundError:
-                continue
-            except OSError:
-                unreadable += 1
-                continue
-            try:
-                reader.look()
-                waiting += len(reader.pending)
-            except OSError:
-                unreadable += 1
-            finally:
-                reader.close()
-    return waiting, unreadable
-
-
 def why_unusable(folder: str) -> str | None:
     """As the places module, but without making the folder: to look must not change anything."""
     from errtrack.delivery import places

@@ -17,7 +17,7 @@ from errtrack import guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from errtrack.options import Options
 
@@ -95,14 +95,6 @@ def existing_spools(
         if all(distrust(level) is None for level in levels):
             found.append(levels[-1])
     return found
-
-
-def usable_folder(candidates: Iterable[str]) -> str | None:
-    """The first of *candidates* that exists or can be made (0700), can be written and can be trusted."""
-    for folder in candidates:
-        if why_unusable(folder) is None:
-            return folder
-    return None
 
 
 def why_unusable(folder: str) -> str | None:
