@@ -2,7 +2,7 @@
 """Every setting: its default, its unit, its environment variable, and where its value came from.
 
 Precedence, later wins: default < TOML file < ``ERRTRACK_*`` environment < launcher option < ``errtrack.init()``.
-``SENTRY_DSN``, ``SENTRY_ENVIRONMENT`` and ``SENTRY_RELEASE`` are read where ours are absent. The file is the one
+Some of Sentry's variables, such as ``SENTRY_DSN``, are read where ours are absent. The file is the one
 that ``ERRTRACK_CONFIG`` names (the launcher passes its absolute path on); it is read when the core is loaded, never
 at boot. A wrong value is told in one line with key, source and remedy, and the default is used.
 """

@@ -245,8 +245,3 @@ def pairs_of(value: Any, count: int) -> list[tuple[Any, Any]]:
         return []
     pairs = [item for item in value[:count] if type(item) is tuple or type(item) is list]
     return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
-
-
-def jsonable(value: Any, longest: int = 1024, scrubber: Scrubber | None = None) -> Any:
-    """*value* as a bounded tree of plain JSON values."""
-    return Cleaner(scrubber, Notes(), longest).tree(value, ())

@@ -130,9 +130,9 @@ def tls_context(options: Options, environ: Mapping[str, str], socket_class: Any 
         try:
             context.load_cert_chain(options.cert_file, options.key_file or None)
         except (OSError, ssl.SSLError) as error:
-            raise BadTls(
-                "cert_file: cannot use %s (%s)" % (options.cert_file, error.strerror or error)
-            ) from error
+            key = " with key_file %s" % options.key_file if options.key_file else ""
+            told = "cert_file: cannot use %s%s (%s)" % (options.cert_file, key, error.strerror or error)
+            raise BadTls(told) from error
     return context
 
 

@@ -17,7 +17,7 @@ from errtrack import guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from errtrack.options import Options
 
@@ -58,7 +58,7 @@ def state_folders(options: Options, environ: Mapping[str, str] | None = None) ->
         user = os.path.join(home, ".local", "state") if home else ""
     if user:
         found.append(os.path.join(user, "errtrack"))
-    name = _private()
+    name = private()
     found.append(os.path.join("/var/tmp", name))
     temporary = environ.get("TMPDIR", "")
     found.append(os.path.join(temporary if os.path.isabs(temporary) else "/tmp", name))
@@ -99,14 +99,6 @@ def existing_spools(
         if all(distrust(level) is None for level in levels):
             found.append(levels[-1])
     return found
-
-
-def usable_folder(candidates: Iterable[str]) -> str | None:
-    """The first of *candidates* that exists or can be made (0700), can be written and can be trusted."""
-    for folder in candidates:
-        if why_unusable(folder) is None:
-            return folder
-    return None
 
 
 def why_unusable(folder: str) -> str | None:
@@ -184,11 +176,12 @@ def _asked_for(folder: str) -> list[str]:
         return [folder]
     is_folder = status.st_mode & 0o170000 == 0o040000  # no symbolic link
     if is_folder and hasattr(os, "geteuid") and (status.st_mode & 0o022 or status.st_uid != _uid()):
-        return [folder, os.path.join(folder, _private())]
+        return [folder, os.path.join(folder, private())]
     return [folder]
 
 
-def _private() -> str:
+def private() -> str:
+    """The name of this user's folder where everybody may have one."""
     return "errtrack-%d" % _uid()
 
 

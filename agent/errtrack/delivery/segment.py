@@ -25,8 +25,8 @@ HEAD = 16
 
 PENDING, DONE, REFUSED = b"P", b"D", b"Q"
 
-#: Kinds of records. Only envelopes are delivered so far; the others are reserved.
-HEADER, ENVELOPE, COUNTS, REPORT, SESSION, FATAL = range(6)
+#: Kinds of records. Only envelopes are delivered; of others, which a later version may write, nothing is read.
+HEADER, ENVELOPE = range(2)
 
 #: Flags: the payload is compressed with zlib; it tells of what ended the process.
 ZLIB = 1
