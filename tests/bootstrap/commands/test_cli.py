@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from desk import Desk, child_environment, failure
 
-COMMANDS = ("list", "show", "test", "doctor", "config")
+COMMANDS = ("list", "show", "test", "doctor", "spool", "config", "export")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
