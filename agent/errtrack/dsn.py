@@ -40,7 +40,9 @@ class Dsn:
         scheme, separator, rest = text.strip().partition("://")
         scheme = scheme.lower()
         if not separator or not rest:
-            raise BadDsn("it has no scheme (expected https://KEY@HOST/PROJECT)")
+            raise BadDsn("it has no scheme")
+        if scheme[:1] in ("'", '"'):  # an env-file of Docker's takes quotes for a part of the value
+            raise BadDsn("it stands in quotes; leave them out")
         if scheme not in _DEFAULT_PORTS:
             raise BadDsn("its scheme is not http or https")
         for mark in "?#":
@@ -48,7 +50,7 @@ class Dsn:
         netloc, _, path = rest.partition("/")
         userinfo, at, address = netloc.rpartition("@")
         if not at:
-            raise BadDsn("it has no public key (expected https://KEY@HOST/PROJECT)")
+            raise BadDsn("it has no public key")
         public_key, _, secret = userinfo.partition(":")
         if not public_key:
             raise BadDsn("its public key is empty")

@@ -33,6 +33,7 @@ def test_parts(text: str, url: str, key: str, secret: str) -> None:
     ("text", "reason"),
     [
         ("nonsense", "no scheme"),
+        ('"https://secretkey@host.example/1"', "in quotes"),
         ("ftp://SECRETKEY@host/1", "not http or https"),
         ("https://host/1", "no public key"),
         ("https://@host/1", "public key is empty"),
