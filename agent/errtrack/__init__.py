@@ -88,9 +88,8 @@ if not TYPE_CHECKING:  # or a checker would take any name for known
             self._name = name
 
         def __call__(self, *args, **kwargs):
-            if not self._name.startswith(
-                ("capture_", "report_")
-            ):  # else a decorator leaves the function as it is
+            if not self._name.startswith(("capture_", "report_")):
+                # A decorator leaves the function as it is.
                 return args[0] if len(args) == 1 and not kwargs and callable(args[0]) else self
             if _get_ident() in _loading and len(_early) < 100:
                 if self._name == "capture_exception" and not args:

@@ -58,9 +58,8 @@ def git_commit(folder: str) -> str:
             return head if _is_commit(head) else ""
         name = head[4:].strip()
         common = git
-        if os.path.isfile(
-            os.path.join(git, "commondir")
-        ):  # a linked worktree keeps its refs with the main one
+        # A linked worktree keeps its refs with the main one.
+        if os.path.isfile(os.path.join(git, "commondir")):
             common = os.path.join(git, _read(os.path.join(git, "commondir")).strip())
         for base in (git, common):
             path = os.path.join(base, *name.split("/"))

@@ -52,9 +52,8 @@ def run(
     """
     faults = {getattr(signal, name) for name in _FAULTS if hasattr(signal, name)}
     former = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
-    child_signal = signal.signal(
-        signal.SIGCHLD, signal.SIG_DFL
-    )  # where it is ignored, nobody can be waited for
+    # Where it is ignored, nobody can be waited for.
+    child_signal = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     began, kills = time.time(), oom_kills()
     watch, tell = os.pipe()
     child = os.fork()

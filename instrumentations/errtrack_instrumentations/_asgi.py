@@ -154,9 +154,8 @@ def handle_lifespan(call: Call) -> Advice:
         yield
     except Exception as error:
         if state["reported"]:
-            errtrack.dismiss_exception(
-                error
-            )  # the same in other words, such as hypercorn's LifespanFailureError
+            # The same in other words, such as hypercorn's LifespanFailureError.
+            errtrack.dismiss_exception(error)
         elif state["asked"]:
             report(error, send, "asgi")
         raise

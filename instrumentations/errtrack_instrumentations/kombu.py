@@ -18,9 +18,8 @@ def publish(call: Call) -> Advice:
     """Producer.publish(self, body, routing_key=None, ..., headers=None, ..., exchange=None, ...)"""
     parent = tracing.recording()
     exchange = name_of(call.get(11, "exchange") or getattr(call.args[0], "exchange", None))
-    if (
-        parent is None or exchange == "celeryev"
-    ):  # what workers tell their monitors is no step of anybody's work
+    # What workers tell their monitors is no step of anybody's work.
+    if parent is None or exchange == "celeryev":
         yield
         return
     headers = call.get(9, "headers")

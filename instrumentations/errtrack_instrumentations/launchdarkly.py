@@ -33,9 +33,8 @@ def watch(call: Call) -> Advice:
 def watch_async(call: Call) -> Advice:
     """AsyncLDClient.__init__(self, config)"""
     yield
-    hook = _hooks.get("AsyncHook") or _hooks.get(
-        "Hook"
-    )  # from 9.20 on it takes the hooks of the other client
+    # From 9.20 on it takes the hooks of the other client.
+    hook = _hooks.get("AsyncHook") or _hooks.get("Hook")
     if hook is not None:
         call.args[0].add_hook(hook)
 

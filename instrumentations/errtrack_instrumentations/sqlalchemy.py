@@ -43,9 +43,8 @@ def begin(
 ) -> None:
     """before_cursor_execute(connection, cursor, statement, parameters, context, executemany)"""
     told: Any = _queries.is_told.get()
-    if (
-        told is True or guard.is_inside()
-    ):  # what we have set ourselves may be left over: an exit tells no listener
+    # What we have set ourselves may be left over: an exit tells no listener.
+    if told is True or guard.is_inside():
         return
     text = _queries.text_of(statement, cursor)
     crumb: dict[str, Any] = {"category": "query", "message": text}

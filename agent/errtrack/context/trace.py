@@ -142,9 +142,8 @@ def _of_options(options: Options) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    if (
-        value.isascii() and value.replace(".", "").replace("-", "").isalnum()
-    ):  # digits, hex, names of releases
+    # Digits, hex, names of releases.
+    if value.isascii() and value.replace(".", "").replace("-", "").isalnum():
         return value
     from urllib.parse import quote
 

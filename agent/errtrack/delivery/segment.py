@@ -161,9 +161,8 @@ class Reader:
                     self.pending[record.offset] = record
             if start + len(data) >= size:
                 return
-            if (
-                self._scanned == start
-            ):  # damage as far as we see; only a record that is cut off here can be intact
+            # Damage as far as we see: only a record that is cut off here can be intact.
+            if self._scanned == start:
                 self._scanned += len(data) - LONGEST - HEAD
 
     def payload(self, record: Record) -> bytes | None:

@@ -214,9 +214,8 @@ class Sender:
         if isinstance(error, ImportError):
             return Answer(error="urllib3 cannot be imported (%s)" % error)
         root = error
-        for _ in range(
-            5
-        ):  # urllib3 wraps: MaxRetryError(NewConnectionError), SSLError(SSLCertVerificationError)
+        # urllib3 wraps: MaxRetryError(NewConnectionError), SSLError(SSLCertVerificationError)
+        for _ in range(5):
             inner = getattr(root, "reason", None)
             if not isinstance(inner, BaseException):
                 inner = root.args[-1] if root.args and isinstance(root.args[-1], BaseException) else None
