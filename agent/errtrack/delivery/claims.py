@@ -20,6 +20,11 @@ except ImportError:  # Windows
 
 from errtrack.delivery.segment import Reader
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
 #: A hidden file is about to be named by its writer; left alone so long (seconds).
 _HIDDEN_AGE = 5.0
 
@@ -76,7 +81,7 @@ def take(path: str) -> Reader | None:
     except OSError:
         return None
     try:
-        if lock(reader.descriptor) or _is_abandoned(reader):
+        if lock(reader.descriptor) or is_abandoned(reader.head(), os.fstat(reader.descriptor).st_mtime):
             status = os.fstat(reader.descriptor)
             if status.st_nlink == 1:  # 0: another drainer removed it meanwhile; 2: not our doing
                 return reader
@@ -86,12 +91,11 @@ def take(path: str) -> Reader | None:
     return None
 
 
-def _is_abandoned(reader: Reader) -> bool:
-    """Without locks: the writer is known to be gone, or nothing was written for ten minutes."""
-    head = reader.head()
+def is_abandoned(head: Mapping[str, Any], written_at: float) -> bool:
+    """Without locks: the writer that *head* names is known to be gone, or nothing was written for ten minutes."""
     if head.get("starttime") and head.get("boot_id") == boot_id() and head.get("host") == host():
-        return start_time(head.get("pid")) != head["starttime"]
-    return time() - os.fstat(reader.descriptor).st_mtime > _SILENT_AGE
+        return bool(start_time(head.get("pid")) != head["starttime"])
+    return time() - written_at > _SILENT_AGE
 
 
 def _sweep(path: str) -> None:

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 _HEAD = "errtrack-crash: 1"
 
-#: A file without a lock, and without a process that can be asked for, is left alone so long (seconds).
-_SILENT_AGE = 600.0
-
 #: An empty one may be just being made (seconds).
 _NEW_FOR = 5.0
 
@@ -188,7 +185,7 @@ def _claim(path: str, destination: str) -> Crash | None:
         data = segment.pread(descriptor, min(status.st_size, _LONGEST), 0).decode("utf-8", "replace")
         top, _, text = data.partition("\n\n")
         head = dict(row.split(": ", 1) for row in top.splitlines() if ": " in row)
-        if not locked and not _is_abandoned(head, status.st_mtime):
+        if not locked and not claims.is_abandoned(head, status.st_mtime):
             return None
         if not text.strip():
             if time() - status.st_mtime > _NEW_FOR:
@@ -220,14 +217,6 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _is_abandoned(head: dict[str, str], written_at: float) -> bool:
-    from errtrack.delivery import claims
-
-    if head.get("ticks"):
-        return claims.start_time(head.get("pid")) != head["ticks"]
-    return time() - written_at > _SILENT_AGE
-
-
 def destination_of(options: Options) -> str:
     """How a crash file names the place that these settings report to; without the keys of a DSN."""
     if not options.dsn:
@@ -238,14 +227,16 @@ def destination_of(options: Options) -> str:
 
 
 def _head(options: Options, locked: bool) -> bytes:
-    ticks = ""
+    boot = start = host = ""
     if not locked:
         from errtrack.delivery import claims
 
-        ticks = claims.start_time(os.getpid())
+        boot, start, host = claims.boot_id(), claims.start_time(os.getpid()), claims.host()
     rows = (
         ("pid", "%d" % os.getpid()),
-        ("ticks", ticks),
+        ("boot_id", boot),
+        ("starttime", start),
+        ("host", host),
         ("started", "%d" % time_ns()),
         ("python", "%d.%d.%d" % sys.version_info[:3]),
         ("destination", destination_of(options)),
