@@ -11,7 +11,7 @@ from errtrack_run.import_hook import OWN, own_spec, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
@@ -31,7 +31,7 @@ def fault(where: str, error: BaseException) -> None:
         guard.fault(where, error)
         if guard.debug_enabled:
             return
-    if _is_debugging():
+    if is_debugging():
         try:
             stream: Any = sys.__stderr__
             stream.write("errtrack: internal fault in %s: %s: %s\n" % (where, type(error).__name__, error))
@@ -39,8 +39,9 @@ def fault(where: str, error: BaseException) -> None:
             pass
 
 
-def _is_debugging() -> bool:
-    return os.environ.get("ERRTRACK_DEBUG", "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
+def is_debugging(environ: "Mapping[str, str]" = os.environ) -> bool:
+    """Whether ERRTRACK_DEBUG asks to be told what goes wrong inside of errtrack."""
+    return environ.get("ERRTRACK_DEBUG", "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
 
 
 def withdraw(at_exit: "Callable[[], None]") -> None:
@@ -56,7 +57,7 @@ def withdraw(at_exit: "Callable[[], None]") -> None:
 def load(file: str) -> "Any":
     """Import the instrumentation *file* and return its ``INSTRUMENTATION``."""
     _serve_dependencies()
-    if _is_debugging():
+    if is_debugging():
         from errtrack import guard
 
         guard.debug_enabled = True  # the client will say so too, but may be far away

@@ -57,7 +57,9 @@ class Job:
             return None
 
     def _tell(self, error: Exception) -> None:
-        if self._environ.get("ERRTRACK_DEBUG"):
+        from errtrack_run.hooking import is_debugging
+
+        if is_debugging(self._environ):
             sys.stderr.write("errtrack-run: cannot check in: %s\n" % error)
 
 

@@ -75,7 +75,9 @@ def run(
             is_oom = number == signal.SIGKILL and oom_kills() > kills
             _report(command, environ, child, number, is_oom, time.time() - began)
         except Exception as error:
-            if environ.get("ERRTRACK_DEBUG"):
+            from errtrack_run.hooking import is_debugging
+
+            if is_debugging(environ):
                 sys.stderr.write("errtrack-run: cannot report: %s\n" % error)
     return _end_by(number, former)
 
