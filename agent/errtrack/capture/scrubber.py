@@ -27,7 +27,7 @@ _REMEMBERED = 5000
 
 #: Keys of what has a name and a value: headers, cookies, variables of an environment.
 VALUES = frozenset(("value", "val"))
-_NAMES = frozenset(("name", "key", "header", "variable"))
+_NAMES = frozenset(("name", "key", "header", "variable", "field", "path"))
 
 #: One of these stands in each name of a secret, however its words are joined; asked of texts in which
 #: a name and a value may stand.

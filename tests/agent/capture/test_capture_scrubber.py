@@ -57,7 +57,18 @@ def test_settings_add_and_allow_names() -> None:
 
 
 def test_client_addresses_are_filtered_unless_personal_data_is_sent() -> None:
-    for name in ("X-Forwarded-For", "REMOTE_ADDR", "x_real_ip", "ip_address"):
+    for name in (
+        *(
+            "X-Forwarded-For",
+            "REMOTE_ADDR",
+            "x_real_ip",
+            "ip_address",
+            "CF-Connecting-IP",
+            "DO-Connecting-IP",
+        ),
+        *("True-Client-IP", "X-Azure-SocketIP", "X-Appengine-User-IP", "X-Nf-Client-Connection-Ip"),
+        *("X-Remote-User", "X-Forwarded-User", "X-Forwarded-Email", "X-Preferred-Username"),
+    ):
         assert scrubber().key_is_sensitive(name)
         assert not scrubber(send_default_pii=True).key_is_sensitive(name)
 
