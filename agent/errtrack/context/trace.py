@@ -66,7 +66,7 @@ def outgoing_headers(span: Span | None = None) -> tuple[str, str]:
     for none.
     """
     options = settings.current()
-    # Inside of pytest the agent is off, and so are its traces.
+    # Inside of pytest the agent is off, and so are its traces: options.is_quiet, written out for each request's sake.
     if not options.pytest and "_pytest" in sys.modules:
         return NO_HEADERS
     scope = scopes.get_isolation_scope()
