@@ -457,6 +457,7 @@ class Variable:
     [
         {"name": "DB_PASSWORD", "value": "hunter2"},
         [{"Key": "X-Api-Key", "Value": "hunter2"}],
+        [{"op": "replace", "path": "/password", "value": "hunter2"}],
         Header("Authorization", "hunter2"),
         Variable("DB_PASSWORD", "hunter2"),
         http.cookiejar.Cookie(
