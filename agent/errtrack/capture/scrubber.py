@@ -218,6 +218,8 @@ class Scrubber:
 
     def argv(self, words: list[Any]) -> list[Any]:
         """A command line with passwords filtered: ``--password x``, ``--token=x``, ``KEY=x``, ``mysql -px``."""
+        if len(words) == 1 and type(words[0]) is str:  # a program without options
+            return [self.text(words[0])]
         from errtrack.capture import commands
 
         return commands.filtered(words, self.key_is_sensitive, self.text)
