@@ -190,7 +190,7 @@ class Scrubber:
 
         if "PRIVATE KEY" in text:
             lines = literals.without_keys(lines)
-        reader = literals.Reader(self.key_is_sensitive, self._scrub)
+        reader = literals.Reader(self.key_is_sensitive, self.text)
         out: list[str] = []
         for index, line in enumerate(lines):
             if within and within[index]:
