@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
     ErrorFilter = Callable[[BaseException, Optional[TracebackType], str], bool]
 
+#: As the interpreter keeps it: an exception's class may have something else under that name.
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
+
 #: Set by the import hook of the launcher: the client then starts by itself at its first use.
 launched = False
 
@@ -142,7 +145,7 @@ class Client:
         with guard.Inside():
             try:
                 if tb is None:
-                    tb = error.__traceback__
+                    tb = _traceback_of(error)
                 event_id = events.new_id()
                 if self._is_ignored(error) or any(f(error, tb, event_id) for f in _error_filters):
                     return None
@@ -179,7 +182,7 @@ class Client:
         """Take *error* for one that was captured: later layers are then asked in vain. Never raises ``Exception``."""
         with guard.Inside():
             try:
-                any(f(error, error.__traceback__, "") for f in _error_filters)
+                any(f(error, _traceback_of(error), "") for f in _error_filters)
             except Exception as fault:
                 guard.fault("client", fault)
 

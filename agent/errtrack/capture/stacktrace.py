@@ -49,6 +49,7 @@ class Place:
         "code",
         "first",
         "full",
+        "has_statement",
         "hide_names",
         "in_app",
         "is_own",
@@ -71,6 +72,7 @@ class Place:
         self.full = self.slim = b""
         self.names: tuple[str, ...] = ()
         self.first: frozenset[str] = frozenset()  # of the names: parameters, and those on the line
+        self.has_statement = False
         self.rows: list[variables.Row] = []  # what write() needs to know of each of the names
 
     def load(self, lineno: int | None, namespace: Any, stack: Stacks, reads_source: bool = True) -> None:
@@ -105,6 +107,7 @@ class Place:
         self.names, count = variables.names_in_order(code, line)
         self.first = frozenset(self.names[:count])
         self.rows = variables.rows_of(self.names, self.first, stack.scrubber)
+        self.has_statement = variables.holds_statement(self.names)
         self.loaded = True
 
 
@@ -304,7 +307,10 @@ class Stacks:
         local = running.f_locals
         place = frame.place
         if place.code.co_flags & variables.OPTIMIZED:
-            found = variables.write(frame, place.rows, local, describer, self.scrubber, share)
+            rows = place.rows
+            if place.has_statement:
+                rows = variables.of_statement(rows, local, self.scrubber)
+            found = variables.write(frame, rows, local, describer, self.scrubber, share)
             if _LEAVES_COPY and type(local) is dict and sys.getrefcount(local) == 3:
                 # Nobody else holds the copy (an application's locals() is this very dict). What exec() put there
                 # stays.
