@@ -106,17 +106,26 @@ class Scrubber:
 
     def source_lines(self, lines: list[str]) -> list[str]:
         """Lines of source code with literal secrets replaced."""
-        literal = [line for line in lines if _has_literal(line)]
-        if not literal:
-            return lines
-        # What is not in all of them together is in none of them.
-        text = "\n".join(literal)
+        # What is not in all of them together is in none of them. Names are looked for where a value may follow.
+        named = [line for line in lines if ("=" in line or ":" in line) and _has_literal(line)]
+        low = "\n".join(named).lower()
+        hints = [hint for hint in self._hints if hint in low] if low else []
+        text = "\n".join(lines)
+        has_look = self.is_suspicious(text, [])
         has_digits = has_card_digits(text.encode("utf-8", "replace"))
-        low = text.lower() if "=" in text or ":" in text else ""
-        hints = [hint for hint in self._hints if hint in low]
-        if not (has_digits or self.is_suspicious(text, hints)):
+        if not (hints or has_look or has_digits):
             return lines
-        return [self._source_line(line, hints, has_digits) for line in lines]
+        return [
+            self._source_line(line)
+            if _has_literal(line)
+            and (
+                (hints and ("=" in line or ":" in line) and has_any(line.lower(), hints))
+                or (has_look and self.is_suspicious(line, []))
+                or (has_digits and has_card_digits(line.encode("utf-8", "replace")))
+            )
+            else line
+            for line in lines
+        ]
 
     def url(self, value: str) -> str:
         """A URL without its user information and with secret parameters filtered."""
@@ -191,12 +200,7 @@ class Scrubber:
             return FILTERED
         return tree
 
-    def _source_line(self, line: str, hints: list[str], has_digits: bool) -> str:
-        if not _has_literal(line) or not (
-            self.is_suspicious(line, hints)
-            or (has_digits and has_card_digits(line.encode("utf-8", "replace")))
-        ):
-            return line
+    def _source_line(self, line: str) -> str:
         from errtrack.capture import patterns
 
         return patterns.source_line(line, self.key_is_sensitive, self._own_key)
