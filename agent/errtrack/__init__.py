@@ -83,7 +83,7 @@ if not TYPE_CHECKING:  # or a checker would take any name for known
             value = globals()[name] = getattr(errtrack.api, name)
             return value
         if name == "__version__":
-            from errtrack.version import VERSION
+            from errtrack.delivery.envelope import VERSION
 
             return VERSION
         raise AttributeError("module 'errtrack' has no attribute %r" % name)

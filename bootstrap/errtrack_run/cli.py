@@ -114,7 +114,7 @@ def _environment(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from errtrack.version import VERSION
+    from errtrack.delivery.envelope import VERSION
 
     parser = argparse.ArgumentParser(
         prog="errtrack",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from errtrack.capture.cards import is_card
+from errtrack.capture.scrubber import is_card
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
