@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shutil
-from time import perf_counter
+from time import perf_counter, sleep
 
 from bench.contestants import Contestant
 from bench.lab import Lab
@@ -98,6 +98,22 @@ def shutdown(lab: Lab) -> None:
             return found
 
         lab.each(8, leave, peers_every=4)
+
+    def leave_to_uploader(contestant: Contestant) -> dict[str, float]:
+        """As at a terminal outside of a container, where an uploader goes on with what is pending."""
+        lab.sink.become("hanging")
+        extra = {"ERRTRACK_UPLOADER": "on", "ERRTRACK_REQUEST_TIMEOUT": "1"}
+        done = lab.work(contestant, "leave", 10, 0, timeout=60, extra=extra)
+        found = {"shutdown.uploader.10": (done.ended - done.figures["end"]) * 1e3}
+        if contestant.name == "ours":
+            lab.sink.become("healthy")
+            limit = perf_counter() + 30
+            while lab.sink.stats()["ids"] < 10 and perf_counter() < limit:
+                sleep(0.05)
+            found["shutdown.uploader.10.lost"] = 10 - lab.sink.stats()["ids"]
+        return found
+
+    lab.each(8, leave_to_uploader, names=["bare", "ours"])
 
 
 def _arrived(lab: Lab, contestant: Contestant, mode: str) -> int:

@@ -105,7 +105,7 @@ class Client:
 
             self.sessions = sessions.Sessions(self)
         self.tracer: Tracer | None = None
-        if options.traces_sample_rate is not None or options.traces_sampler is not None:
+        if options.traces:
             from errtrack.tracer import Tracer
 
             self.tracer = Tracer(self)
@@ -278,10 +278,9 @@ class Client:
                 self.tracer.close()
         except Exception as error:
             guard.fault("client.close", error)
-        timeout = self.options.shutdown_timeout if timeout is None else timeout
         self.transport.close(timeout)
         if self._spotlight is not None:
-            self._spotlight.close(min(timeout, 1.0))
+            self._spotlight.close(min(self.options.shutdown_timeout if timeout is None else timeout, 1.0))
 
     def send(self, record: bytes, category: str, fatal: bool = False) -> bool:
         """Hand a finished envelope over for delivery; True when it is safe on disk. *fatal*: it ends the process."""

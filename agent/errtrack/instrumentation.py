@@ -253,8 +253,7 @@ def trace_now() -> None:
 def _is_traced() -> bool:
     from errtrack import options
 
-    now = options.current()
-    return now.traces_sample_rate is not None or now.traces_sampler is not None
+    return options.current().traces
 
 
 def _is_driven(stored: Any) -> bool:

@@ -120,7 +120,8 @@ def hook(value: Any) -> Any:
     if callable(value):
         return value
     name = text(value)
-    if name and not all(part.isidentifier() for part in name.replace(":", ".").split(".")):
+    parts = name.replace(":", ".").split(".")
+    if name and (len(parts) < 2 or not all(part.isidentifier() for part in parts)):
         raise BadValue("a callable's place such as package.module:function")
     return name or None
 
@@ -149,7 +150,7 @@ def spotlight(value: Any) -> str:
 
 
 def choice(*allowed: str) -> Converter:
-    expected = "one of " + ", ".join(allowed)
+    expected = "one of " + ", ".join(filter(None, allowed))
 
     def convert(value: Any) -> str:
         word = str(value).strip().lower()
@@ -335,6 +336,7 @@ _ROWS: tuple[Row, ...] = (
     ("scrub_allow", (), names, "list", "Keys that are never filtered, as whole names."),
     # Delivery
     ("shutdown_timeout", 2.0, seconds, "seconds", "Longest wait at exit for events on their way. What is left stays on disk."),
+    ("uploader", "auto", choice("auto", "on", "off"), "auto, on or off", "on: a process of its own delivers what is pending at exit, within a minute, and exit does not wait. auto: at a terminal, outside of containers."),
     ("connect_timeout", 2.0, seconds, "seconds", "Longest wait for a connection to the server."),
     ("request_timeout", 10.0, seconds, "seconds", "Longest wait for the server's answer."),
     ("http_proxy", "", text, "URL", "Proxy for http DSNs. Empty: from the environment; \"none\": no proxy."),
@@ -503,6 +505,11 @@ class Options:
             return True
         return opt_in and instrumentation not in self.enable
 
+    @property
+    def traces(self) -> bool:
+        """Whether traces are recorded. The one place that says so."""
+        return self.traces_sample_rate is not None or self.traces_sampler is not None
+
     def as_rows(self) -> list[tuple[str, Any, str]]:
         """Every setting as (name, value, source), secrets masked; for ``errtrack config``."""
         from errtrack.dsn import Dsn
@@ -546,8 +553,10 @@ def _read_file(options: Options, environ: Mapping[str, str]) -> None:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
+        is_option = "config" in environ.get(LAUNCHER_MARK, "").split(",")
+        source = "--config" if is_option else "ERRTRACK_CONFIG"
         options.problems.append(
-            "ERRTRACK_CONFIG: cannot read %s (%s); name an existing TOML file" % (path, error.strerror)
+            "%s: cannot read %s (%s); name an existing TOML file" % (source, path, error.strerror)
         )
         return
     toml = _toml_parser()
@@ -614,6 +623,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[%s]" % ", ".join(map(str, value))
     return "none" if value in ("", None) else str(value)
 
 

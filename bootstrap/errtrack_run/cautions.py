@@ -21,19 +21,62 @@ def warnings(
         found.append("--dsn is not of the form https://KEY@HOST/PROJECT")
     if options.get("config") and not os.path.exists(options["config"]):
         found.append("--config %s: no such file" % options["config"])
+    elif options.get("config") and os.path.isdir(options["config"]):
+        found.append("--config %s: is a directory" % options["config"])
     if environ.get("ERRTRACK_ENABLED", "").strip().lower() in _OFF:
         return found
     folder = os.path.dirname(os.path.abspath(__file__))
     if os.pathsep in folder:
         found.append("PYTHONPATH cannot name %s; nothing will be reported" % folder)
+    found += kept_out(command, environ)
     program = os.path.basename(command[0]).lower()
-    flag = _flag_against_us(program, command[1:])
-    # Who sets ERRTRACK_AUTOLOAD has errtrack-run-autoload there, which only -S keeps out.
-    if flag and (flag == "-S" or not environ.get("ERRTRACK_AUTOLOAD")):
-        found.append("%s %s keeps errtrack from starting; nothing will be reported" % (program, flag))
     if program in ("uwsgi", "pyuwsgi") and _uwsgi_has_no_threads(command[1:]):
         found.append("%s without --enable-threads does not run background threads; add it" % program)
     return found
+
+
+def kept_out(command: "Sequence[str]", environ: "Mapping[str, str]") -> "list[str]":
+    """The warning that a flag of the command's Python keeps errtrack out, where one does."""
+    program = os.path.basename(command[0])
+    flag, where = _flag_against_us(program, command[1:]), ""
+    if not flag:
+        words = first_words(_path_of(command[0], environ))
+        if words and os.path.basename(words[0]) == "env":
+            words = [word for word in words[1:] if word != "-S" and "=" not in word]
+        if words:
+            program, where = os.path.basename(words[0]), " (in the first line of %s)" % program
+            flag = _flag_against_us(program, words[1:])
+    # Who sets ERRTRACK_AUTOLOAD has errtrack-run-autoload there, which only -S keeps out.
+    if not flag or (flag != "-S" and environ.get("ERRTRACK_AUTOLOAD")):
+        return []
+    remedy = "leave it out"
+    if flag != "-S":
+        remedy += ", or install errtrack-run-autoload there and set ERRTRACK_AUTOLOAD=1"
+    text = "%s %s%s keeps errtrack from starting; nothing will be reported; %s"
+    return [text % (program, flag, where, remedy)]
+
+
+def first_words(path: str) -> "list[str]":
+    """What the first line of the script at *path* names, an interpreter and its arguments; [] where it is no script."""
+    try:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            return []
+        with open(path, "rb") as file:
+            line = file.readline(512)
+    except (OSError, ValueError):
+        return []
+    return [os.fsdecode(word) for word in line[2:].split()] if line.startswith(b"#!") else []
+
+
+def _path_of(program: str, environ: "Mapping[str, str]") -> str:
+    """Where the command *program* lies; '' where there is none."""
+    if os.sep in program:
+        return program
+    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(folder, program)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return ""
 
 
 def _looks_like_a_dsn(dsn: str) -> bool:
@@ -45,7 +88,7 @@ def _looks_like_a_dsn(dsn: str) -> bool:
 
 def _flag_against_us(program: str, arguments: "Sequence[str]") -> str:
     """The flag with which a Python does not read PYTHONPATH (-I, -E) or does not import site (-S); or ''."""
-    if not program.startswith(("python", "pypy")):
+    if not program.lower().startswith(("python", "pypy")):
         return ""
     words = list(arguments)
     while words:

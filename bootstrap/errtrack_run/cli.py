@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
     from errtrack.options import Options
 
@@ -39,26 +40,45 @@ class Settings:
         self.arguments = arguments
         self.environ = _environment(arguments)
         self.options: Options = resolve(self.environ)
+        _check_names(self.options)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run ``errtrack`` with *argv* (default: the process's arguments) and return its exit status."""
     try:
+        if sys.stdout is None:
+            raise CommandError("stdout is closed: there is nowhere to write to")
         status = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # The reader (head, a closed pager) has seen enough. Python would complain again when it closes
-        # stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # the reader (head, a closed pager) has seen enough
         return 0
     except KeyboardInterrupt:
         return 130
     except CommandError as error:
-        from errtrack_run.terminal import escape
-
-        sys.stderr.write("errtrack: %s\n" % escape(str(error)))
+        complain(error)
         return error.status
+    except OSError as error:  # of the output, such as a full disk, or of a file that a command writes
+        complain(error)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_up_output()
+        return 1
+
+
+def complain(what: object) -> None:
+    """Tell *what* in one line on stderr, where there is one."""
+    from errtrack_run.terminal import escape
+
+    if sys.stderr is not None:
+        sys.stderr.write("errtrack: %s\n" % escape(str(what)))
+
+
+def _give_up_output() -> None:
+    """Python would complain again when it closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(argv: list[str]) -> int:
@@ -97,26 +117,46 @@ def _environment(arguments: argparse.Namespace) -> dict[str, str]:
     from errtrack.options import LAUNCHER_MARK
 
     environ = dict(os.environ)
-    given = arguments.config or environ.get("ERRTRACK_CONFIG")
-    if given:
-        environ["ERRTRACK_CONFIG"] = os.path.abspath(given)
-    elif os.path.isfile(CONFIG_NAME):
-        environ["ERRTRACK_CONFIG"] = os.path.abspath(CONFIG_NAME)
+    if not environ.get("ERRTRACK_CONFIG") and os.path.isfile(CONFIG_NAME):
+        environ["ERRTRACK_CONFIG"] = CONFIG_NAME
     marks = [mark for mark in environ.get(LAUNCHER_MARK, "").split(",") if mark]
-    for name in ("dsn", "store"):
+    for name in ("config", "dsn", "store"):
         value = getattr(arguments, name, None)
         if value is not None:
             environ["ERRTRACK_" + name.upper()] = os.path.abspath(value) if name == "store" else value
             marks.append(name)
+    if environ.get("ERRTRACK_CONFIG"):
+        environ["ERRTRACK_CONFIG"] = os.path.abspath(environ["ERRTRACK_CONFIG"])
     if marks:
         environ[LAUNCHER_MARK] = ",".join(marks)
     return environ
 
 
+def _check_names(options: Options) -> None:
+    """Tell names of instrumentations that there are none of; a process cannot: it does not load the list."""
+    for setting in ("disable", "enable"):
+        for name in getattr(options, setting):
+            from errtrack.options import nearest
+            from errtrack_instrumentations.table import INSTRUMENTATIONS
+
+            if name not in INSTRUMENTATIONS:
+                near = nearest(name, INSTRUMENTATIONS)
+                hint = "did you mean %s?" % near if near else "`errtrack doctor` lists them all"
+                told = "%s: %s: there is no instrumentation %s: %s"
+                options.problems.append(told % (options.source(setting), setting, name, hint))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells wrong usage in one line, as the launcher does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CommandError("%s (see %s --help)" % (message, self.prog), 2)
+
+
 def _parser() -> argparse.ArgumentParser:
     from errtrack.delivery.envelope import VERSION
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="errtrack",
         description="Look at what errtrack-run caught, and at why something was not caught.",
         epilog="example: errtrack-run python -c '1/0'; errtrack show\n\nMore: errtrack COMMAND --help",
@@ -133,8 +173,9 @@ def _parser() -> argparse.ArgumentParser:
             epilog="examples:\n" + "\n".join("  " + example for example in examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        made.add_argument("--config", metavar="FILE", help="read this TOML file, not ./errtrack.toml")
-        made.add_argument("--store", metavar="FOLDER", help="folder of the embedded store")
+        if name != "export":
+            made.add_argument("--config", metavar="FILE", help="read this TOML file, not ./errtrack.toml")
+            made.add_argument("--store", metavar="FOLDER", help="folder of the embedded store")
         return made
 
     made = command(
@@ -194,7 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("action", nargs="?", choices=("show", "drain", "clear"), default="show")
     made.add_argument(
-        "--timeout", type=float, default=30.0, metavar="SECONDS", help="drain: longest wait (default: 30)"
+        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="drain: longest wait (default: 30)"
     )
     made.add_argument("--yes", action="store_true", help="clear: do it")
     _add_json(made)
@@ -239,9 +280,18 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _limit(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError("must be a whole number, 0 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not number >= 0:  # and NaN is not
+        raise argparse.ArgumentTypeError("must be a number of seconds, 0 or more")
     return number
 
 

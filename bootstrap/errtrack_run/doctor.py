@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from errtrack_run.libraries import NOTE, OFF, OK, PROBLEM
+from errtrack_run.libraries import ABSENT, NOTE, OFF, OK, PROBLEM
 from errtrack_run.terminal import Terminal, escape, pad, plural, size, wrap
 
 if TYPE_CHECKING:
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from errtrack_run.cli import Settings
 
     Facts = dict[str, Any]
+    Check = tuple[str, str, str, str]
 
 OLDEST = (3, 9)
-#: Needed from the first event on: distribution -> what does not work without it.
-_NEEDED = {"wrapt": "class methods and builtins are not patched", "urllib3": "events cannot be sent"}
+#: Needed from the first event on: distribution -> what does not work without it, and what to do.
+_NEEDED = {
+    "wrapt": "class methods and builtins are not patched; install it there, or use `errtrack export`",
+    "urllib3": "events stay on disk; install it there, or use `errtrack export`",
+}
 
 #: What captures may cost; shown even where nobody has set it, and what gave way where a process went over it.
 _BUDGETS = {
@@ -39,7 +43,7 @@ class Doctor:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.options = settings.options
-        self.checks: list[tuple[str, str, str, str]] = []
+        self.checks: list[Check] = []
         self.section = ""
 
     def note(self, name: str, state: str, text: str) -> None:
@@ -78,24 +82,29 @@ class Doctor:
         name = os.path.basename(command[0])
         found = target.find(command, self.settings.environ)
         if found is None:
-            self.note(name, PROBLEM, "there is no such command")
+            self.note(name, PROBLEM, target.why_not(command[0]))
             return
         self.note(name, OK, found.path)
+        if found.missing:
+            self.note("start", PROBLEM, "its first line names %s, which is not there" % found.missing)
+            return
         if found.python is None:
             text = "no Python program itself; every Python that it starts is instrumented (by PYTHONPATH)"
             self.note("Python", NOTE, text)
             return
         self.note("Python", OK, found.why)
-        for warning in cautions.warnings({}, [found.python, *found.flags], self.settings.environ):
-            self.note("flags", PROBLEM, warning)
-        if found.path != found.python:
-            for warning in cautions.warnings({}, command, self.settings.environ):
-                self.note(name, NOTE, warning)
         try:
             facts.update(target.ask(found, [*modules, *libraries.patch_points()], self.settings.environ))
         except Exception as error:
             self.note("start", PROBLEM, "this Python does not start: %s" % error)
             return
+        flags = cautions.kept_out(command, self.settings.environ)
+        if not facts["booted"]:
+            for warning in flags:
+                self.note("flags", PROBLEM, warning)
+        for warning in cautions.warnings({}, command, self.settings.environ):
+            if warning not in flags:
+                self.note(name, NOTE, warning)
         if facts["booted"]:
             by = "errtrack-run-autoload" if facts["autoload"] else "sitecustomize on PYTHONPATH"
             text = "instrumented, by %s; with errtrack from %s" % (by, facts["errtrack"])
@@ -108,6 +117,8 @@ class Doctor:
             self.note("imports", NOTE, "%s comes before errtrack's finder" % facts["finder"])
         if facts["sitecustomize"]:
             self.note("sitecustomize", NOTE, "%s runs as well, after errtrack's" % facts["sitecustomize"])
+        for line in facts["said"]:
+            self.note("stderr", NOTE, "it says as it starts: %s" % line)
 
     def _python(self, facts: Facts) -> None:
         from errtrack_run import __file__ as package
@@ -153,6 +164,9 @@ class Doctor:
         self.note(
             "file", OK if options.config_file else NOTE, options.config_file or "none (./errtrack.toml)"
         )
+        if options.config_file and facts and not facts["toml"]:
+            text = "without a TOML parser it is not read; install tomli there, or use `errtrack export`"
+            self.note("tomli", *self._own_copy("tomli", facts["version"], text))
         for problem in options.problems:
             self.note("problem", PROBLEM, problem)
         if not options.enabled:
@@ -207,6 +221,15 @@ class Doctor:
         else:
             state = OK if answer.status < 500 else PROBLEM
             self.note("server", state, "reachable, answers HTTP %d" % answer.status)
+        from errtrack.delivery import uploader
+
+        if uploader.applies(options, self.settings.environ):
+            here = "" if options.uploader == "on" else " at this terminal"
+            text = "a program%s ends at once; a process of its own delivers what is pending (uploader)" % here
+        else:
+            text = "a program waits up to %g s for what is pending (shutdown_timeout); the rest stays on disk"
+            text %= options.shutdown_timeout
+        self.note("exit", OK, text)
 
     def _disk(self, facts: Facts) -> None:
         from errtrack.delivery import left_behind, places, quarantine
@@ -289,25 +312,37 @@ def run(settings: Settings) -> int:
         names = ("section", "name", "state", "text")
         write({"ok": not problems, "checks": [dict(zip(names, check)) for check in doctor.checks]})
     else:
-        _print(Terminal(), doctor.checks, len(problems))
+        _print(Terminal(), doctor.checks, problems)
     return 1 if problems else 0
 
 
-def _print(terminal: Terminal, checks: list[tuple[str, str, str, str]], problems: int) -> None:
+def _print(terminal: Terminal, checks: list[Check], problems: list[Check]) -> None:
     section = ""
-    longest = max(len(escape(name)) for _, name, _, _ in checks)
-    colour = {OK: "green", NOTE: "dim", OFF: "yellow", PROBLEM: "red"}
-    for check in checks:
+    absent = [name for _, name, state, _ in checks if state == ABSENT]
+    shown = [check for check in checks if check[2] != ABSENT]
+    if absent:
+        shown.append((checks[-1][0], "not installed", OFF, ", ".join(absent)))
+    longest = max(len(escape(name)) for _, name, _, _ in shown)
+    for check in shown:
         if check[0] != section:
             terminal.print(("\n" if section else "") + terminal.paint(check[0], "bold"))
             section = check[0]
-        mark = terminal.paint(pad("" if check[2] == NOTE else check[2], 7), colour[check[2]])
-        lead = "  %s  %s  " % (mark, pad(escape(check[1]), longest))
-        for line in wrap(escape(check[3]), max(terminal.width - longest - 13, 30)):
-            terminal.print(lead + line)
-            lead = " " * (longest + 13)
+        _print_row(terminal, check, longest)
     terminal.print()
-    if problems:
-        terminal.print(terminal.paint("%s found." % plural(problems, "problem"), "red"))
-    else:
+    if not problems:
         terminal.print(terminal.paint("All is well.", "green"))
+        return
+    # Once more, as they stand far above where there are many libraries.
+    terminal.print(terminal.paint("%s found:" % plural(len(problems), "problem"), "red"))
+    for check in problems:
+        _print_row(terminal, check, longest)
+
+
+def _print_row(terminal: Terminal, check: Check, longest: int) -> None:
+    _, name, state, text = check
+    colour = {OK: "green", NOTE: "dim", OFF: "yellow", PROBLEM: "red"}[state]
+    mark = terminal.paint(pad("" if state == NOTE else state, 7), colour)
+    lead = "  %s  %s  " % (mark, pad(escape(name), longest))
+    for line in wrap(escape(text), max(terminal.width - longest - 13, 30)):
+        terminal.print(lead + line)
+        lead = " " * (longest + 13)

@@ -30,6 +30,8 @@ def gather(installed: dict[str, str], modules: list[str], points: list[str] | No
         "executable": sys.executable,
         "prefix": sys.prefix,
         "booted": getattr(boot, "finder", None) is not None,
+        "toml": any(_found(name) for name in ("tomllib", "tomli")),
+        "said": [],
         "errtrack": os.path.dirname(getattr(boot, "__file__", None) or _found("errtrack_run")),
         "sitecustomize": _sitecustomize(),
         "autoload": "errtrack_autoload" in sys.modules,

@@ -221,45 +221,35 @@ def _become(command: "Sequence[str]", environ: "dict[str, str]") -> int:
             _exec(candidate, command, environ)
         except (FileNotFoundError, NotADirectoryError):
             if os.path.isfile(candidate):
-                interpreter = _interpreter_of(candidate)
-                what = "bad interpreter: %s" % interpreter if interpreter else "its loader is missing"
+                words = cautions.first_words(candidate)
+                what = "bad interpreter: %s" % words[0] if words else "its loader is missing"
                 return _say("%s: %s: no such file or directory" % (candidate, what), 127)
         except PermissionError:
             if denied is None and (os.sep in program or not os.path.isdir(candidate)):
                 denied = candidate
         except OSError as error:
             if error.errno == _ENOEXEC:
-                hint = _hint(program, "a script's first line names its interpreter, such as #!/bin/sh")
-                return _say("%s: exec format error%s" % (candidate, hint), 126)
+                other = hint(program, "a script's first line names its interpreter, such as #!/bin/sh")
+                return _say("%s: exec format error%s" % (candidate, other), 126)
             return _say("%s: %s" % (candidate, (error.strerror or str(error)).lower()), 126)
     if denied is not None:
         if os.path.isdir(denied):
             return _say("%s: is a directory" % denied, 126)
-        return _say("%s: permission denied%s" % (denied, _hint(program)), 126)
+        return _say("%s: permission denied%s" % (denied, hint(program)), 126)
     if os.sep in program:
         return _say("%s: no such file or directory" % program, 127)
-    return _say("%s: command not found%s" % (program, _hint(program) if os.path.exists(program) else ""), 127)
+    return _say("%s: command not found%s" % (program, hint(program) if os.path.exists(program) else ""), 127)
 
 
 def _exec(path: str, command: "Sequence[str]", environ: "dict[str, str]") -> "NoReturn":
     os.execve(path, list(command), environ)  # argv[0] stays what the user typed
 
 
-def _hint(program: str, other: str = "") -> str:
+def hint(program: str, other: str = "") -> str:
+    """What to try in the place of *program*; else *other*."""
     if program.endswith(".py"):
         return "; did you mean: errtrack-run python %s" % program
     return "; " + other if other else ""
-
-
-def _interpreter_of(path: str) -> str:
-    """What the first line of the script at *path* names; '' where it is no script."""
-    try:
-        with open(path, "rb") as file:
-            line = file.readline(256)
-    except OSError:
-        return ""
-    words = line[2:].split() if line.startswith(b"#!") else []
-    return os.fsdecode(words[0]) if words else ""
 
 
 def _spawn(command: "Sequence[str]", environ: "dict[str, str]") -> int:
@@ -269,7 +259,7 @@ def _spawn(command: "Sequence[str]", environ: "dict[str, str]") -> int:
 
     path = shutil.which(command[0], path=environ.get("PATH"))
     if path is None:
-        return _say("%s: command not found%s" % (command[0], _hint(command[0])), 127)
+        return _say("%s: command not found%s" % (command[0], hint(command[0])), 127)
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     try:
         return subprocess.call([path, *command[1:]], env=environ)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from errtrack.instrumentation import Instrumentation
     from errtrack.options import Options
 
-#: States of a check. Only ``problem`` makes the exit status 1.
-OK, NOTE, OFF, PROBLEM = "ok", "note", "off", "problem"
+#: States of a check; ``absent`` is a library that is not installed. Only ``problem`` makes the exit status 1.
+OK, NOTE, OFF, ABSENT, PROBLEM = "ok", "note", "off", "absent", "problem"
 
 
 def row(file: str, facts: dict[str, Any], options: Options) -> tuple[str, str]:
@@ -28,6 +28,8 @@ def row(file: str, facts: dict[str, Any], options: Options) -> tuple[str, str]:
         return OFF, "disabled by %s" % options.source("disable")
     if instrumentation.opt_in and file not in options.enable:
         return OFF, "opt-in; name it in ERRTRACK_ENABLE, or in `enable` of the file"
+    if file == "tracing" and not options.traces:
+        return OFF, "no traces_sample_rate, and no traces_sampler"
     supports = ", supported: %s" % instrumentation.supports if instrumentation.supports else ""
     tops = library_names(file)
     if not tops or file in (*catalogue.WIRES.values(), *catalogue.AT_EXIT.split(",")):
@@ -50,7 +52,7 @@ def row(file: str, facts: dict[str, Any], options: Options) -> tuple[str, str]:
         else:
             absent.append(top)
     if not present:
-        return OFF, "%s not installed%s" % (" and ".join(absent), supports)
+        return ABSENT, "%s not installed%s" % (" and ".join(absent), supports)
     text = "on for %s%s" % (" and ".join(present), supports)
     known = {point: facts.get("points", {}).get(point) for point in points_of(instrumentation)}
     # A row may name places of libraries that are not installed, or of other releases of one that is.

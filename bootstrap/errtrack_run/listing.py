@@ -97,13 +97,12 @@ def _print_table(
     what = [escape(row["title"]) for row in rows]
     where = [escape(row["culprit"]) for row in rows]
     room = terminal.width - left
-    in_one_line = not terminal.cuts or terminal.width >= _WIDE
+    in_one_line = terminal.width >= _WIDE
     if in_one_line:
+        longest = max([cells(text) for text in where] + [5])
         what_width = max([cells(text) for text in what] + [4])
-        if terminal.cuts:
-            longest = max([cells(text) for text in where] + [5])
-            what_width = min(what_width, max(room - 2 - longest, room * 6 // 10))
-        where_width = room - 2 - what_width if terminal.cuts else 10_000
+        what_width = min(what_width, max(room - 2 - longest, room * 6 // 10))
+        where_width = room - 2 - what_width
     head = "  ".join(pad(heads[i], widths[i], i == right) for i in range(4)) + "  "
     head += pad(heads[4], what_width) + "  " + heads[5] if in_one_line else heads[4]
     terminal.print(terminal.paint(head.rstrip(), "dim"))

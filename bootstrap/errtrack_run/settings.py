@@ -47,7 +47,7 @@ def _print(
     room = max(terminal.width - longest - 4 - 16, 20)
     widest = min(max([cells(value) for value in values] + [0]), room)
     for (name, _, source), value in zip(rows, values):
-        lines = wrap(value, room) if terminal.cuts else [value]
+        lines = wrap(value, room)
         is_default = source == "default"
         head = pad(name, longest) if is_default else terminal.paint(pad(name, longest), "bold")
         origin = terminal.paint("default", "dim") if is_default else terminal.paint(escape(source), "cyan")

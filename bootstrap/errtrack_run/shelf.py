@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from errtrack_run.cli import CommandError
+from errtrack_run.cli import CommandError, complain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def opened(settings: Settings) -> Iterator[Store]:
     try:
         yield store
         if undrained is not None:
-            _complain("what waits in the spool is not shown: the store cannot be written (%s)" % undrained)
+            complain("what waits in the spool is not shown: the store cannot be written (%s)" % undrained)
     except (OSError, sqlite3.Error) as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -70,15 +70,7 @@ def make(settings: Settings) -> Store:
 def tell_problems(settings: Settings) -> None:
     """Tell on stderr what is wrong with the settings; the command goes on with the defaults."""
     for problem in settings.options.problems:
-        _complain(problem)
-
-
-def _complain(line: str) -> None:
-    import sys
-
-    from errtrack_run.terminal import escape
-
-    sys.stderr.write("errtrack: %s\n" % escape(line))
+        complain(problem)
 
 
 def pending(folders: list[str]) -> tuple[int, int]:

@@ -11,23 +11,37 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from errtrack_run.cautions import first_words
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
 _TIMEOUT = 60.0
 
+#: So many lines of what a Python says as it starts, such as that its sitecustomize fails.
+_SAID = 4
+
 
 class Target:
-    """What a command is: ``path``, and the ``python`` it runs in with its ``flags`` (None: it is none)."""
+    """What a command is: ``path``, and the ``python`` it runs in with its ``flags`` (None: it is none).
+
+    ``missing``: what its first line names, and is not there.
+    """
 
     def __init__(
-        self, path: str, python: str | None = None, flags: Sequence[str] = (), why: str = ""
+        self,
+        path: str,
+        python: str | None = None,
+        flags: Sequence[str] = (),
+        why: str = "",
+        missing: str = "",
     ) -> None:
         self.path = path
         self.python = python
         self.flags = list(flags)
         self.why = why
+        self.missing = missing
 
 
 def find(command: Sequence[str], environ: Mapping[str, str]) -> Target | None:
@@ -39,18 +53,30 @@ def find(command: Sequence[str], environ: Mapping[str, str]) -> Target | None:
         return None
     if is_python(path):
         return Target(path, path, _flags(command[1:]), "it is a Python")
-    line, second = _first_lines(path)
-    words = line[2:].split() if line.startswith("#!") else []
+    words = first_words(path)
     if words and os.path.basename(words[0]) == "env":
         words = [word for word in words[1:] if word != "-S" and "=" not in word]
         found = shutil.which(words[0], path=environ.get("PATH")) if words else None
         words = [found or words[0], *words[1:]] if words else []
-    elif words and os.path.basename(words[0]) == "sh" and "exec" in second[:8]:
-        # pip writes this where the interpreter's path is too long for a first line.
-        words = [part for part in second.split('"') if is_python(part)][:1]
+    elif words and os.path.basename(words[0]) == "sh":
+        words = _by_shell(path) or words
+    if words and not os.path.exists(words[0]):
+        return Target(path, missing=words[0])
     if words and is_python(words[0]):
         return Target(path, words[0], _flags(words[1:]), "its first line names %s" % words[0])
     return Target(path)
+
+
+def why_not(program: str) -> str:
+    """Why *program*, which :func:`find` has not found, is no command."""
+    from errtrack_run.launcher import hint
+
+    if not os.path.exists(program):
+        return "there is no such command"
+    if os.sep not in program:
+        return "there is no such command on PATH" + hint(program, "that in this folder is ./%s" % program)
+    what = "is a directory" if os.path.isdir(program) else "may not be executed"
+    return what + hint(program)
 
 
 def is_python(path: str) -> bool:
@@ -81,6 +107,7 @@ def ask(target: Target, modules: Sequence[str], environ: Mapping[str, str]) -> d
     if done.returncode or not lines:
         raise ValueError((done.stderr.strip().splitlines() or ["exit status %d" % done.returncode])[-1])
     found: dict[str, Any] = json.loads(lines[-1])
+    found["said"] = done.stderr.split("\n")[:-1][:_SAID]
     return found
 
 
@@ -102,9 +129,9 @@ def _flags(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def _first_lines(path: str) -> tuple[str, str]:
-    try:
-        with open(path, "rb") as file:
-            return os.fsdecode(file.readline(512)).strip(), os.fsdecode(file.readline(4096)).strip()
-    except OSError:
-        return "", ""
+def _by_shell(path: str) -> list[str]:
+    """The Python that a script starts in its second line: pip writes that where a path is too long for the first."""
+    with open(path, "rb") as file:
+        file.readline(512)
+        line = os.fsdecode(file.readline(4096))
+    return [part for part in line.split('"') if is_python(part)][:1] if "exec" in line[:8] else []

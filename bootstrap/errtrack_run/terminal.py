@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _MIN_WIDTH, _MAX_WIDTH = 60, 160
+#: For a program that reads along: it wants whole lines.
+_BOUNDLESS = 1_000_000
 
 
 def escape(text: object) -> str:
@@ -97,9 +99,9 @@ class Terminal:
         self.is_tty = self.stream.isatty()
         # https://no-color.org: any value but the empty one
         self.colours = self.is_tty and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-        self.width = max(_MIN_WIDTH, min(self._columns(environ), _MAX_WIDTH))
-        #: False when a program reads along: it wants whole lines
-        self.cuts = self.is_tty or bool(environ.get("COLUMNS"))
+        is_for_people = self.is_tty or environ.get("COLUMNS")
+        columns = min(self._columns(environ), _MAX_WIDTH) if is_for_people else _BOUNDLESS
+        self.width = max(_MIN_WIDTH, columns)
         reconfigure = getattr(self.stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")  # an ASCII terminal gets \xe9 instead of a traceback

@@ -26,11 +26,7 @@ _SERVERS = ("tornado.", "sanic.", "aiohttp.")
 def prepare() -> None:
     """Start the client where requests that end well matter as well: an error would start it by itself."""
     asked = options.current()
-    if (
-        asked.auto_session_tracking
-        or asked.traces_sample_rate is not None
-        or asked.traces_sampler is not None
-    ):
+    if asked.auto_session_tracking or asked.traces:
         errtrack.is_initialized()
 
 

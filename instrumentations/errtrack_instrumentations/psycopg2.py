@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 def connect(call: Call) -> Advice:
     """psycopg2.connect(dsn=None, connection_factory=None, cursor_factory=None, **kwargs)"""
-    now = options.current()
-    if now.traces_sample_rate is not None or now.traces_sampler is not None:
+    if options.current().traces:
         factory = call.get(1, "connection_factory")
         if factory is None:
             factory = sys.modules["psycopg2.extensions"].connection

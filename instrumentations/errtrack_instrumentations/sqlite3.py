@@ -23,8 +23,7 @@ _ORIGIN = "auto.db.sqlite3"
 
 def is_off(args: Any) -> bool:
     """Whether tracing is: then connections stay what they are."""
-    now = options.current()
-    return now.traces_sample_rate is None and now.traces_sampler is None
+    return not options.current().traces
 
 
 def connect(call: Call) -> Advice:

@@ -36,7 +36,7 @@ class Waiting:
 def wait(unit: ModuleType) -> None:
     """errtrack.context.unit has been loaded: there will be units of work."""
     now = options.current()
-    if trace.tracer is None and now.enabled and (now.traces_sample_rate is not None or now.traces_sampler):
+    if trace.tracer is None and now.enabled and now.traces:
         trace.tracer = Waiting()  # type: ignore[assignment]
 
 

@@ -360,6 +360,28 @@ def test_python_flags_that_keep_us_out_are_told(house: House, flags: list[str]) 
     assert (off.stdout, off.stderr) == ("ran\n", "")
 
 
+@pytest.mark.parametrize("line", ["#!%s -I", "#!/usr/bin/env -S %s -E", "#!%s -Es"])
+def test_python_flags_in_the_first_line_of_a_script_are_told(house: House, line: str) -> None:
+    """22"""
+    script = house.module("bin/tool", line % PY + "\nprint('ran')\n")
+    script.chmod(0o755)
+    path = os.pathsep.join([str(script.parent), os.environ["PATH"]])
+    for command, env in (([str(script)], house.environ()), (["tool", "-x"], house.environ(PATH=path))):
+        done = house.launch(*command, env=env)
+        assert done.stdout == "ran\n"
+        assert "(in the first line of tool) keeps errtrack from starting" in done.stderr
+        assert "errtrack-run-autoload" in done.stderr and done.stderr.count("\n") == 1
+        assert house.launch(*command, env={**env, "ERRTRACK_AUTOLOAD": "1"}).stderr == ""
+    script.write_text("#!%s -u\nprint('ran')\n" % PY)
+    assert house.launch(str(script)).stderr == ""
+
+
+def test_a_settings_file_that_is_none_is_told(house: House) -> None:
+    for option, told in (("none.toml", "no such file"), (str(house.run), "is a directory")):
+        done = house.launch("true", options=["--config", option])
+        assert done.stderr == "errtrack-run: warning: --config %s: %s\n" % (option, told)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

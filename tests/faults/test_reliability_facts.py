@@ -263,6 +263,11 @@ SPOOL = {
         " memory_is_bounded_and_what_gives_way_is_counted"
         " test_storm_and_kill counts_are_exact_whichever_call_is_the_last_or_fails"
     ),
+    "5.7: an uploader outlives a program at a terminal": (
+        "test_uploader end_takes_no_time_and_everything_arrives auto_is_for_terminals_outside_of_containers"
+        " at_a_terminal_the_prompt_is_back_at_once there_is_one_at_a_time_and_it_delivers_what_came_later"
+        " uploader_gives_up_after_its_life_and_what_is_left_is_not_tried_again_at_once uploader_has_nothing_of_the_program"
+    ),
     "5.7: one thread, from the first event on, gone at the end": (
         "test_transport no_thread_and_no_file_before_the_first_event close_ends_the_thread"
         " without_a_thread_the_caller_of_close_delivers"
@@ -382,8 +387,9 @@ OTHERWISE = {
     "5.6: 10,000 records, 16 MB a process": "one bound in bytes (`spool_max_size`), of which no process takes all",
     "5.7: newest twenty first": "own events in their order, fatal ones first: an order that can be told in one line",
     "5.7: redirect of http to https": "see T16",
-    "5.7: an uploader that outlives the program": (
-        "a process that nobody asked for is a surprise; the next one, a sibling or `errtrack spool drain` delivers"
+    "5.7: an uploader for all outside of containers": (
+        "at terminals alone, or where it is asked for: elsewhere nobody waits for a prompt, and a process that nobody"
+        " asked for is a surprise"
     ),
     "5.8: what our own code fails on is set aside after three tries": (
         "a record that cannot be read is set aside at once; a fault of ours leaves it for a version that can"

@@ -43,6 +43,7 @@ class Drain:
         self.until: float | None = None
         self.stopped = False
         self.delivered = 0
+        self.can_send = True
         #: No transaction is begun meanwhile.
         self.paused = False
         #: Held while a fork would leave the child with something half done: an import, a call into SQLite.

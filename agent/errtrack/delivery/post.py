@@ -11,6 +11,7 @@ once, as the protocol has it.
 from __future__ import annotations
 
 import os
+import sys
 from _thread import allocate_lock
 from time import monotonic, time
 
@@ -76,6 +77,8 @@ class Post:
         self.stopped = False
         #: Envelopes that the server has taken.
         self.delivered = 0
+        #: False where what sending needs is not there: that says nothing of the server.
+        self.can_send = True
         #: No request is begun meanwhile, and nothing is given up.
         self.paused = False
         #: Held while a fork would leave the child with something half done, such as an import.
@@ -105,7 +108,9 @@ class Post:
                 import errtrack.delivery.connection
                 import errtrack.delivery.quarantine  # noqa: F401
             except ImportError as error:
-                self._tell("import", "cannot send: %s; events are kept on disk" % error)
+                self.can_send = False
+                remedy = "install that for %s, or run `errtrack spool drain`" % sys.executable
+                self._tell("import", "cannot send: %s; events are kept on disk: %s" % (error, remedy))
                 self._told["unreachable"] = monotonic()  # that is why, and has been said
             self._is_prepared = True
         return True

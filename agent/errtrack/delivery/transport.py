@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 
 from errtrack import guard
 from errtrack.delivery import away, forks, places
+from errtrack.delivery import envelope as envelopes
 from errtrack.delivery.spool import Spool
 from errtrack.delivery.worker import ALL, BACKLOG, OWN, Worker
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 #: Exit waits this long (seconds) for what others left behind, when the server is well.
 BACKLOG_AT_EXIT = 0.3
 
-#: Exit waits this long (seconds) where another process has waited in vain within the last minute.
+#: Exit waits this long (seconds) where another process has waited in vain within the last minute, and where an uploader
+#: goes on with what is pending.
 AWAY_AT_EXIT = 0.1
 
 #: How often a place for the spool is looked for when there was none, seconds.
@@ -63,6 +65,12 @@ class Transport:
             from errtrack.delivery.reports import Reports
 
             self._new_reports = lambda: Reports(monotonic(), options.send_client_reports)
+        #: What is pending at the end is left to an uploader.
+        self._has_uploader = False
+        if dsn is not None and options.uploader != "off" and (options.uploader == "on" or os.isatty(2)):
+            from errtrack.delivery import uploader
+
+            self._has_uploader = uploader.applies(options)
         self._workers: dict[int, Worker] = {}
         self._spools: dict[str, Spool] = {}
         self._look_for_place_at = 0.0
@@ -169,13 +177,13 @@ class Transport:
     def close(self, timeout: float | None = None) -> bool:
         """Deliver what can be delivered within *timeout* (default: ``shutdown_timeout``) and end the thread.
 
-        True when nothing is left. What is left lies on disk for the next process. Events that are put
-        afterwards are still written there.
+        True when nothing is left. What is left lies on disk for the next process; without a *timeout*, an uploader is
+        started for it where the settings have one. Events that are put afterwards are still written there.
         """
         self._closed = True
         forks.forget(self)
         try:
-            return self._close(self._options.shutdown_timeout if timeout is None else timeout)
+            return self._close(timeout)
         except Exception as error:
             guard.fault("delivery.close", error)
             return False
@@ -199,32 +207,59 @@ class Transport:
         for spool in list(self._spools.values()):
             spool.after_fork_in_child()
 
-    def _close(self, timeout: float) -> bool:
-        began = monotonic()
-        settled = True
-        worker = self.worker()
+    def _close(self, timeout: float | None) -> bool:
+        settled, worker = True, self.worker()
+        is_for_uploader = False
         if worker is not None:
             # The store needs no waiting: nothing is faster at exit than the file in which the events lie
             # already.
             if self._dsn is not None:
-                folder, made = self._folder(), worker.made
-                was_over, had_taken = (made.stopped, made.delivered) if made is not None else (False, 0)
-                if away.is_known(folder):
-                    timeout = min(timeout, AWAY_AT_EXIT) if worker.has_begun else 0.0
-                settled = timeout > 0 and not worker.is_in_trouble and worker.wait(OWN, timeout)
-                if timeout > 0 and not was_over:
-                    # A server that takes one after the other, if slowly, is no reason for others not to wait.
-                    made = worker.made
-                    has_taken = made is not None and made.delivered > had_taken
-                    away.tell(folder, not settled and not has_taken)
-                left = BACKLOG_AT_EXIT - (monotonic() - began)
-                if settled and left > 0:
-                    worker.wait(BACKLOG, min(left, timeout))
+                is_for_uploader = timeout is None and self._may_hand_over(worker)
+                longest = self._options.shutdown_timeout if timeout is None else timeout
+                settled = self._wait_at_exit(worker, longest, is_for_uploader)
             worker.stop()
+            if is_for_uploader and not settled:
+                self._keep_report(worker)
+        folder = self._folder()
         for spool in list(self._spools.values()):
             spool.retire_all()
             spool.close()
+        if is_for_uploader and not settled and folder:
+            from errtrack.delivery import uploader
+
+            uploader.hand_over(self._options, folder)
         return settled
+
+    def _may_hand_over(self, worker: Worker) -> bool:
+        """Whether an uploader is to deliver what is pending: not what no disk took, nor to who is known to be away."""
+        if not self._has_uploader or worker.ring or worker.is_in_trouble:
+            return False
+        return self._folder() is not None and not away.is_known(self._folder())
+
+    def _wait_at_exit(self, worker: Worker, timeout: float, is_for_uploader: bool) -> bool:
+        """Wait until what this process has put is delivered, and then for the backlog; True when the first was done."""
+        began, folder, made = monotonic(), self._folder(), worker.made
+        was_over, had_taken = (made.stopped, made.delivered) if made is not None else (False, 0)
+        if is_for_uploader or away.is_known(folder):
+            timeout = min(timeout, AWAY_AT_EXIT) if worker.has_begun else 0.0
+        settled = timeout > 0 and not worker.is_in_trouble and worker.wait(OWN, timeout)
+        if timeout > 0 and not was_over and (settled or not is_for_uploader):
+            # A server that takes one after the other, if slowly, is no reason for others not to wait.
+            made = worker.made
+            has_taken = made is not None and made.delivered > had_taken
+            if made is None or made.can_send:
+                away.tell(folder, not settled and not has_taken)
+        left = BACKLOG_AT_EXIT - (monotonic() - began)
+        if settled and left > 0:
+            worker.wait(BACKLOG, min(left, timeout))
+        return settled
+
+    def _keep_report(self, worker: Worker) -> None:
+        """Have what was lost be told with what is pending."""
+        payload = worker.reports.take(monotonic(), time()) if worker.reports is not None else None
+        spool = self._spool()
+        if payload is not None and spool is not None:
+            spool.put(envelopes.build(None, "client_report", payload))
 
     def _worker(self) -> Worker:
         pid = os.getpid()
@@ -239,7 +274,7 @@ class Transport:
 
     def _make_worker(self) -> Worker:
         options, destination = self._options, self._destination
-        return Worker(
+        made = Worker(
             self._make,
             self._spool,
             lambda: places.existing_spools(options, destination),
@@ -247,6 +282,11 @@ class Transport:
             lambda: self._dsn is not None and away.is_known(self._folder()),
             None if self._new_reports is None else self._new_reports(),
         )
+        if self._has_uploader:
+            from errtrack.delivery import uploader
+
+            made.begin_after = uploader.BEGIN_AFTER
+        return made
 
     def _make(self, reports: Reports | None) -> Destination:
         if self._dsn is None or reports is None:

@@ -112,6 +112,8 @@ class Worker:
         self._is_away = is_away
         #: Whether delivery was begun, or at least the imports for it.
         self.has_begun = False
+        #: Seconds that the first round is put off, unless somebody waits for it.
+        self.begin_after = 0.0
         self._house_at = 0.0
         self._bell = allocate_lock()
         self._bell.acquire()
@@ -305,7 +307,9 @@ class Worker:
 
     def _be_patient(self) -> None:
         """Wait before the first round where it would most likely be in vain, unless somebody waits for it."""
-        until = monotonic() + (PATIENCE if not self.has_begun and self._is_away() else 0.0)
+        until = monotonic()
+        if not self.has_begun:
+            until += PATIENCE if self._is_away() else self.begin_after
         while not self._is_to_end() and not self._waiters:
             left = until - monotonic()
             if left <= 0:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -97,6 +98,18 @@ def test_server_that_is_slow_but_answers_is_waited_for_by_the_next_process_too(
     ids = ids_of(child.run(code, sink.dsn))
     assert 0 < len(sink.event_ids()) < 20 and len(ids) == 20
     assert list(child.folder.rglob("away")) == []
+
+
+def test_a_python_without_what_sending_needs_does_not_take_the_server_for_one_that_is_away(
+    child: Child, sink: Sink
+) -> None:
+    lacking = "sys.modules['urllib3'] = None\n"
+    done = child.run(lacking + "put(); transport.close(9)", sink.dsn)
+    assert "cannot send: " in done.stderr and "install that for " + sys.executable in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(child.folder.rglob("away")) == []
+    child.run("put(); transport.close(9)", sink.dsn)
+    assert len(sink.event_ids()) == 2, "of both"
 
 
 @pytest.mark.parametrize("ending", ["os._exit(0)", "os.kill(os.getpid(), 15)", "os.kill(os.getpid(), 1)", "os.kill(os.getpid(), 9)", "os.abort()",

@@ -31,6 +31,7 @@ def test_doctor_finds_nothing_wrong_with_a_sound_setup(desk: Desk) -> None:
     assert "1 issue, 1 event" in found["On disk", "store"][1]
     assert found["Settings", "store"][1].endswith("from ERRTRACK_STORE")
     assert found["Instrumentations", "excepthook"][0] == "ok"
+    assert found["Instrumentations", "tracing"][0] == "off"
     text = desk.run("doctor").out
     assert text.rstrip().endswith("All is well.")
     assert max(map(len, text.splitlines())) <= 80 or str(desk.folder) in text
@@ -42,6 +43,22 @@ def test_doctor_has_a_row_for_everything_in_the_catalogue(desk: Desk) -> None:
     found = checks(desk.run("doctor", "--json"))
     rows = [name for section, name in found if section == "Instrumentations"]
     assert rows == list(table.INSTRUMENTATIONS)
+
+
+def test_doctor_names_libraries_that_are_not_installed_in_one_row_and_problems_once_more_at_the_end(
+    desk: Desk, plain_python: str
+) -> None:
+    arguments = ("--", plain_python, "-I", "app.py")
+    found = checks(desk.run("doctor", "--json", *arguments))
+    absent = [name for (_, name), (state, _) in found.items() if state == "absent"]
+    assert "flask" in absent and "threading" not in absent
+    text = desk.run("doctor", *arguments).out
+    assert text.count("not installed") == 1
+    row = text[text.index("not installed") :].partition("\n\n")[0]
+    assert [name.strip(",") for name in row.split()[2:]] == absent
+    last = text[text.index("problems found:") :]
+    for (_, name), (state, told) in found.items():
+        assert (told in " ".join(last.split()) and name in last) is (state == "problem"), name
 
 
 def test_doctor_tells_what_is_disabled_and_what_is_misspelt(
@@ -84,6 +101,15 @@ def test_doctor_asks_the_server_and_leaves_no_event_there(
     with Sink(403) as sink:
         monkeypatch.setenv("ERRTRACK_DSN", sink.dsn)
         assert checks(desk.run("doctor", "--json"))["Destination", "server"][0] == "problem"
+
+
+def test_doctor_tells_how_a_program_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sink() as sink:
+        monkeypatch.setenv("ERRTRACK_DSN", sink.dsn)
+        monkeypatch.setenv("ERRTRACK_SHUTDOWN_TIMEOUT", "3")
+        assert "waits up to 3 s" in checks(desk.run("doctor", "--json"))["Destination", "exit"][1]
+        monkeypatch.setenv("ERRTRACK_UPLOADER", "on")
+        assert "ends at once" in checks(desk.run("doctor", "--json"))["Destination", "exit"][1]
 
 
 def test_doctor_counts_what_waits_and_looks_without_touching(
@@ -183,6 +209,49 @@ def test_doctor_tells_commands_that_are_no_python_and_commands_that_are_not_ther
     assert checks(missing)["Command", "no-such-command-anywhere"][1] == "there is no such command"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts name their interpreter on Unix")
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("app.py", "there is no such command on PATH; did you mean: errtrack-run python app.py"),
+        ("tool", "there is no such command on PATH; that in this folder is ./tool"),
+        ("./tool", "may not be executed"),
+        ("./folder", "is a directory"),
+        ("./env", "its first line names no-python, which is not there"),
+        ("./gone", "its first line names /no/python3, which is not there"),
+    ],
+)
+def test_doctor_tells_why_a_command_would_not_start(desk: Desk, command: str, told: str) -> None:
+    (desk.folder / "folder").mkdir()
+    for name, text in (
+        ("app.py", ""),
+        ("tool", ""),
+        ("env", "#!/usr/bin/env no-python"),
+        ("gone", "#!/no/python3"),
+    ):
+        (desk.folder / name).write_text(text + "\n")
+    for name in ("env", "gone"):
+        (desk.folder / name).chmod(0o755)
+    result = desk.run("doctor", "--json", "--", command)
+    problems = [row["text"] for row in result.json["checks"] if row["state"] == "problem"]
+    assert (result.status, problems) == (1, [told])
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the launcher's tomli serves")
+def test_doctor_tells_a_settings_file_that_the_python_of_the_command_cannot_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk.folder / "errtrack.toml").write_text('environment = "staging"\n')
+    hider = "import sys\nsys.modules['tomllib'] = sys.modules['tomli'] = None\n"
+    (desk.folder / "site").mkdir()
+    (desk.folder / "site" / "sitecustomize.py").write_text(hider)
+    arguments = ("doctor", "--json", "--", sys.executable, "app.py")
+    assert ("Settings", "tomli") not in checks(desk.run(*arguments))
+    monkeypatch.setenv("PYTHONPATH", str(desk.folder / "site"))
+    told = checks(desk.run(*arguments))["Settings", "tomli"]
+    assert told[0] == "problem" and "install tomli" in told[1]
+
+
 def test_doctor_looks_for_every_place_to_patch_in_the_python_of_the_command(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,8 +290,12 @@ def test_doctor_tells_who_stands_in_front_of_the_finder(desk: Desk, monkeypatch:
     """72"""
     code = "import sys\nclass Intruder:\n    find_spec = lambda *a, **k: None\n"
     (desk.folder / "site").mkdir()
-    (desk.folder / "site" / "sitecustomize.py").write_text(code + "sys.meta_path.insert(0, Intruder())\n")
+    fails = "raise RuntimeError('of the sitecustomize')\n"
+    (desk.folder / "site" / "sitecustomize.py").write_text(
+        code + "sys.meta_path.insert(0, Intruder())\n" + fails
+    )
     monkeypatch.setenv("PYTHONPATH", str(desk.folder / "site"))
     found = checks(desk.run("doctor", "--json", "--", sys.executable, "app.py"))
     assert "Intruder" in found["Command", "imports"][1]
     assert found["Command", "sitecustomize"][1].startswith(str(desk.folder / "site"))
+    assert found["Command", "stderr"][1] == "it says as it starts: RuntimeError: of the sitecustomize"

@@ -185,3 +185,15 @@ def test_texts_are_measured_in_columns() -> None:
 )
 def test_ago(seconds: float, expected: str) -> None:
     assert terminal.ago(1000.0, 1000.0 + seconds) == expected
+
+
+@pytest.mark.parametrize("command", [("show",), ("list",), ("config",), ("doctor",)])
+def test_a_program_that_reads_along_gets_whole_lines(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    long = " ".join(["word"] * 30)
+    desk.add(failure("ValueError", long, frame("pay", context_line=long, vars={"name": long})))
+    monkeypatch.setenv("ERRTRACK_RELEASE", long)
+    monkeypatch.delenv("COLUMNS")
+    out = desk.run(*command).out
+    assert out.count(long) == out.count("word word") // 15 > 0
