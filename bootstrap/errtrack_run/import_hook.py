@@ -217,6 +217,7 @@ def load_ahead(names: "list[str]") -> None:
         if spec is None:
             return
         loader: Any = spec.loader
+        spec._initializing = False  # type: ignore[attr-defined]  # what importlib and each import ask for
         module = loader.create_module(spec)
         module.__spec__, module.__loader__ = spec, loader
         if spec.submodule_search_locations is None:
