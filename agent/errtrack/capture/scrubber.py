@@ -110,11 +110,13 @@ class Scrubber:
 
     def source_lines(self, lines: list[str]) -> list[str]:
         """Lines of source code with literal secrets replaced."""
+        literal = [line for line in lines if _has_literal(line)]
+        if not literal:
+            return lines
         # What is not in all of them together is in none of them. Names are looked for where a value may follow.
-        named = [line for line in lines if ("=" in line or ":" in line) and _has_literal(line)]
-        low = "\n".join(named).lower()
+        low = "\n".join([line for line in literal if "=" in line or ":" in line]).lower()
         hints = [hint for hint in self._hints if hint in low] if low else []
-        text = "\n".join(lines)
+        text = "\n".join(literal)
         has_look = self.is_suspicious(text, [])
         has_digits = has_card_digits(text.encode("utf-8", "replace"))
         if not (hints or has_look or has_digits):
