@@ -70,18 +70,85 @@ _PUBLIC = frozenset(
 )
 
 if not TYPE_CHECKING:  # or a checker would take any name for known
+    import sys as _sys
+    from _thread import get_ident as _get_ident
+
+    #: Threads that are loading the functions, and what they were asked to capture meanwhile.
+    _loading = set()
+    _early = []
+
+    class _StandIn:
+        """Stands for a public name while it cannot be had: as the interpreter is torn down, in a folder that is a
+        program's new root, without descriptors; or in a signal handler that interrupts the very loading.
+
+        Whatever is done with it does nothing, and raises nothing into the application.
+        """
+
+        def __init__(self, name):
+            self._name = name
+
+        def __call__(self, *args, **kwargs):
+            if not self._name.startswith(
+                ("capture_", "report_")
+            ):  # else a decorator leaves the function as it is
+                return args[0] if len(args) == 1 and not kwargs and callable(args[0]) else self
+            if _get_ident() in _loading and len(_early) < 100:
+                if self._name == "capture_exception" and not args:
+                    args = (_sys.exc_info()[1],)
+                _early.append((self._name, args, kwargs))
+            return None
+
+        def __getattr__(self, name):
+            if name[:2] == "__":
+                raise AttributeError(name)
+            return self
+
+        def __bool__(self):
+            return False
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *args):
+            return None
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *args):
+            return None
+
+    def _load(name):
+        from errtrack.guard import Inside
+
+        # A finaliser or signal handler that logs in the middle of this must not import the same again: up
+        # to Python 3.11 the lock of a module cannot be taken twice by one thread at every line.
+        ident = _get_ident()
+        is_first = ident not in _loading
+        _loading.add(ident)
+        try:
+            with Inside():
+                import errtrack.api
+        finally:
+            if is_first:
+                _loading.discard(ident)
+        value = globals()[name] = getattr(errtrack.api, name)
+        while is_first and _early:
+            early, args, kwargs = _early.pop(0)
+            getattr(errtrack.api, early)(*args, **kwargs)
+        return value
 
     def __getattr__(name: str) -> object:  # PEP 562
         if name in _PUBLIC:
-            from errtrack.guard import Inside
-
-            # A finaliser or signal handler that logs in the middle of this must not import the same again: up
-            # to Python 3.11 the lock of a module cannot be taken twice by one thread at every line.
-            with Inside():
-                import errtrack.api
-
-            value = globals()[name] = getattr(errtrack.api, name)
-            return value
+            for _ in range(2):
+                try:
+                    return _load(name)
+                except Exception:
+                    reserves = _sys.modules.get("errtrack.reserves")
+                    if reserves is None or _get_ident() in _loading:
+                        break
+                    reserves.free(2)  # it may be descriptors or memory that there are none of
+            return _StandIn(name)
         if name == "__version__":
             from errtrack.delivery.envelope import VERSION
 

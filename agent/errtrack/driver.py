@@ -4,10 +4,12 @@
 Handlers have two forms. A generator with one ``yield`` reads best (:mod:`errtrack.instrumentation` shows it);
 :class:`Steps` are flat functions for calls that happen all the time. Neither makes the call itself.
 
-Nothing is imported at top level: hooks on modules of the standard library fire in the middle of other imports.
+Nothing but sys is imported at top level: hooks on modules of the standard library fire in the middle of other imports.
 """
 
 from __future__ import annotations
+
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 
 # inspect.CO_COROUTINE, without importing inspect
 _COROUTINE = 0x80
+
+#: What makes a wrapper look as what it wraps does; annotations are looked up in the globals of that.
+_LOOKS = (
+    "__module__", "__name__", "__qualname__", "__doc__", "__type_params__",
+    "__annotations__" if sys.version_info < (3, 14) else "__annotate__",
+)  # fmt: skip
+
+# Exceptions may have a __setattr__ that refuses, such as that of a frozen dataclass, and properties.
+_traceback = vars(BaseException)["__traceback__"]
+traceback_of, _set_traceback = _traceback.__get__, _traceback.__set__
 
 
 class Call:
@@ -177,7 +189,11 @@ def driven(
         except Exception as error:
             fault(error)
         if skips:
-            return original(*args, **kwargs)
+            try:
+                return original(*args, **kwargs)
+            except BaseException as error:
+                fail(None, error, fault)
+                raise
         call = _EmptyCall()
         call.args = args
         call.kwargs = kwargs
@@ -194,8 +210,7 @@ def driven(
         try:
             result = original(*call.args, **call.kwargs)
         except BaseException as error:
-            if advice is not None:
-                fail(advice, error, fault)
+            fail(advice, error, fault)
             raise
         if advice is None:
             return result
@@ -211,11 +226,12 @@ def driven(
     return dressed(wrapper, original)
 
 
-def fail(advice: Advice, raised: BaseException, fault: Callable[[BaseException], None]) -> None:
-    """Let the handler see what the call has *raised*, which goes on unchanged."""
-    tb = raised.__traceback__
+def fail(advice: Advice | None, raised: BaseException, fault: Callable[[BaseException], None]) -> None:
+    """Let the handler see what the call has *raised*, which goes on as if there was no wrapper."""
+    tb = traceback_of(raised)
     try:
-        advice.throw(raised)
+        if advice is not None:
+            advice.throw(raised)
     except StopIteration:
         pass
     except Exception as error:
@@ -226,8 +242,16 @@ def fail(advice: Advice, raised: BaseException, fault: Callable[[BaseException],
         if error is not raised:
             raise
     finally:
-        # The way through the handler is not part of the application's story.
-        raised.__traceback__ = tb
+        leave_no_frame(raised, tb)
+
+
+def leave_no_frame(raised: BaseException, tb: Any) -> None:
+    """Have *raised* go on with its traceback *tb* without the first entry, that of the wrapper which calls this.
+
+    Neither that nor the way through the handler is part of the application's story. Up to Python 3.10 `raise` puts
+    the entry back.
+    """
+    _set_traceback(raised, tb.tb_next if tb is not None else None)
 
 
 def too_many(advice: Advice, result: Any, fault: Callable[[BaseException], None]) -> Any:
@@ -274,7 +298,8 @@ def nothing(*args: Any, **kwargs: Any) -> None:
 
 
 def dressed(wrapper: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+    wrapper.__annotations__ = {}  # in place of ours
+    for attribute in _LOOKS:
         value = getattr(original, attribute, None)
         if value is not None:
             setattr(wrapper, attribute, value)

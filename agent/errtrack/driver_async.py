@@ -55,20 +55,26 @@ def awaited(
         return too_many(advice, result, fault)
 
     async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
-        if is_skipped(args):
-            return await original(*args, **kwargs)
         call = AwaitedCall(args, kwargs)
-        advice = begin(call)
-        if advice is None:
-            return await original(*call.args, **call.kwargs)
+        advice = None if is_skipped(args) else begin(call)
         try:
             result = await original(*call.args, **call.kwargs)
         except BaseException as error:
             fail(advice, error, fault)
             raise
-        return end(advice, result)
+        return result if advice is None else end(advice, result)
 
     return dressed(_with_parameters(async_wrapper, original), original)
+
+
+_TEXT = """
+async def async_wrapper(%s, *a_, **k_):
+    try:
+        return await w_(%s, *a_, **k_)
+    except BaseException as e_:
+        fail_(None, e_, None)
+        raise
+"""
 
 
 def _with_parameters(wrapper: Callable[..., Any], original: Any) -> Callable[..., Any]:
@@ -87,8 +93,7 @@ def _with_parameters(wrapper: Callable[..., Any], original: Any) -> Callable[...
     if not names or not all(name.isidentifier() for name in names):
         return wrapper
     listed = ", ".join(names)
-    text = "async def async_wrapper(%s, *a_, **k_): return await w_(%s, *a_, **k_)" % (listed, listed)
-    namespace: dict[str, Any] = {"__name__": __name__, "w_": wrapper}
-    exec(compile(text, "<errtrack>", "exec"), namespace)
+    namespace: dict[str, Any] = {"__name__": __name__, "w_": wrapper, "fail_": fail}
+    exec(compile(_TEXT % (listed, listed), "<errtrack>", "exec"), namespace)
     made: Callable[..., Any] = namespace["async_wrapper"]
     return made

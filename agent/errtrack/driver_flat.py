@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from errtrack import guard
-from errtrack.driver import Changed, LateSteps, dressed, nothing
+from errtrack.driver import Changed, LateSteps, dressed, fail, leave_no_frame, nothing, traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,31 +48,14 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
             before = nothing
 
     def give_up(state: Any, raised: BaseException) -> None:
-        if failed is None:
-            return
-        tb = raised.__traceback__
+        tb = traceback_of(raised)
         try:
-            failed(state, raised)
+            if failed is not None and state is not None:
+                failed(state, raised)
         except Exception as error:
             fault(error)
         finally:
-            # The way through the handler is not part of the application's story.
-            raised.__traceback__ = tb
-
-    def make(state: Any, args: Any, kwargs: Any) -> Any:
-        try:
-            result = original(*args, **kwargs)
-        except BaseException as error:
-            give_up(state, error)
-            raise
-        if returned is None:
-            return result
-        try:
-            instead = returned(state, result)
-        except Exception as error:
-            fault(error)
-            return result
-        return result if instead is None else instead
+            leave_no_frame(raised, tb)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -80,16 +63,14 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
         except Exception as error:
             state = None
             fault(error)
-        if state is None:
-            return original(*args, **kwargs)
-        if type(state) is Changed:
-            return make(state.state, state.args, state.kwargs)
         try:
+            if type(state) is Changed:
+                state, args, kwargs = state.state, state.args, state.kwargs
             result = original(*args, **kwargs)
         except BaseException as error:
             give_up(state, error)
             raise
-        if returned is None:
+        if state is None or returned is None:
             return result
         try:
             instead = returned(state, result)
@@ -104,16 +85,16 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
         except Exception as error:
             state = None
             fault(error)
-        if state is None:
-            return original(self)
-        if type(state) is Changed:
-            return make(state.state, state.args, state.kwargs)
         try:
-            result = original(self)
+            if type(state) is Changed:
+                state, args, kwargs = state.state, state.args, state.kwargs
+                result = original(*args, **kwargs)
+            else:
+                result = original(self)
         except BaseException as error:
             give_up(state, error)
             raise
-        if returned is None:
+        if state is None or returned is None:
             return result
         try:
             instead = returned(state, result)
@@ -128,16 +109,16 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
         except Exception as error:
             state = None
             fault(error)
-        if state is None:
-            return original(self, first)
-        if type(state) is Changed:
-            return make(state.state, state.args, state.kwargs)
         try:
-            result = original(self, first)
+            if type(state) is Changed:
+                state, args, kwargs = state.state, state.args, state.kwargs
+                result = original(*args, **kwargs)
+            else:
+                result = original(self, first)
         except BaseException as error:
             give_up(state, error)
             raise
-        if returned is None:
+        if state is None or returned is None:
             return result
         try:
             instead = returned(state, result)
@@ -152,16 +133,16 @@ def stepped(name: str, steps: Steps, original: Callable[..., Any]) -> Callable[.
         except Exception as error:
             state = None
             fault(error)
-        if state is None:
-            return original(self, first, second)
-        if type(state) is Changed:
-            return make(state.state, state.args, state.kwargs)
         try:
-            result = original(self, first, second)
+            if type(state) is Changed:
+                state, args, kwargs = state.state, state.args, state.kwargs
+                result = original(*args, **kwargs)
+            else:
+                result = original(self, first, second)
         except BaseException as error:
             give_up(state, error)
             raise
-        if returned is None:
+        if state is None or returned is None:
             return result
         try:
             instead = returned(state, result)
@@ -181,7 +162,7 @@ def _arguments(args: Any, kwargs: Any) -> Any:
 def followed(name: str, handler: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that calls *original* and then, however that ended, *handler* with the same arguments."""
 
-    def failed(error: Exception) -> None:
+    def failed(error: BaseException) -> None:
         nonlocal handler
         if guard.fault(name, error):
             handler = nothing
@@ -189,6 +170,9 @@ def followed(name: str, handler: Callable[..., Any], original: Callable[..., Any
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return original(*args, **kwargs)
+        except BaseException as error:
+            fail(None, error, failed)
+            raise
         finally:
             try:
                 handler(*args, **kwargs)
@@ -198,6 +182,9 @@ def followed(name: str, handler: Callable[..., Any], original: Callable[..., Any
     def of_two(self: Any, first: Any) -> Any:
         try:
             return original(self, first)
+        except BaseException as error:
+            fail(None, error, failed)
+            raise
         finally:
             try:
                 handler(self, first)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 IN_PROGRESS, OK, ERROR = "in_progress", "ok", "error"
 
+#: Monitors and their schedules of which was told that they are none.
+_told: set[str] = set()
+
 _UNITS = ("minute", "hour", "day", "week", "month", "year")
 _NUMBERS = ("checkin_margin", "max_runtime", "failure_issue_threshold", "recovery_threshold")
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing inspect
@@ -177,7 +180,9 @@ def _config_of(given: Mapping[str, Any], slug: str) -> dict[str, Any]:
     """What of *given* a server understands; none without a schedule, as it could not make a monitor of it."""
     schedule = _schedule_of(given.get("schedule"))
     if schedule is None:
-        if given.get("schedule") is not None:
+        given_for = "%s %r" % (slug, given.get("schedule"))
+        if given.get("schedule") is not None and given_for not in _told:
+            _told.add(given_for)  # once, and not at both ends of each run
             guard.tell(
                 "monitor %s: its schedule must be a crontab text, or (number, unit) from minute to year;"
                 " it is left out" % slug

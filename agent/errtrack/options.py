@@ -2,7 +2,7 @@
 """Every setting: its default, its unit, its environment variable, and where its value came from.
 
 Precedence, later wins: default < TOML file < ``ERRTRACK_*`` environment < launcher option < ``errtrack.init()``.
-``SENTRY_DSN``, ``SENTRY_ENVIRONMENT`` and ``SENTRY_RELEASE`` are read where ours are absent. The file is the one
+Some of Sentry's variables, such as ``SENTRY_DSN``, are read where ours are absent. The file is the one
 that ``ERRTRACK_CONFIG`` names (the launcher passes its absolute path on); it is read when the core is loaded, never
 at boot. A wrong value is told in one line with key, source and remedy, and the default is used.
 """
@@ -33,7 +33,15 @@ _FALSE = frozenset(("0", "false", "f", "no", "n", "off"))
 
 
 class BadValue(ValueError):
-    """A setting's value cannot be used; the message completes "must be ..."."""
+    """A setting's value cannot be used; the message completes "must be ...".
+
+    *kept* takes its place nevertheless: a filter that cannot be called drops what it is asked about, where the default
+    would let everything pass.
+    """
+
+    def __init__(self, expected: str, kept: Any = None) -> None:
+        super().__init__(expected)
+        self.kept = kept
 
 
 def boolean(value: Any) -> bool:
@@ -120,9 +128,8 @@ def hook(value: Any) -> Any:
     if callable(value):
         return value
     name = text(value)
-    parts = name.replace(":", ".").split(".")
-    if name and (len(parts) < 2 or not all(part.isidentifier() for part in parts)):
-        raise BadValue("a callable's place such as package.module:function")
+    if name and not all(part.isidentifier() for part in name.replace(":", ".").split(".")):
+        raise BadValue("a callable's place such as package.module:function", kept=name)
     return name or None
 
 
@@ -131,8 +138,18 @@ def hooks(value: Any) -> tuple[Any, ...]:
     if isinstance(value, str):
         value = value.split(",")
     if not isinstance(value, (list, tuple)):
-        raise BadValue("a list of callables' places such as package.module:function")
-    return tuple(found for found in map(hook, value) if found is not None)
+        raise BadValue("a list of callables' places such as package.module:function", (text(value),))
+    found, bad = [], None
+    for item in value:
+        try:
+            found.append(hook(item))
+        except BadValue as error:
+            bad = error
+            found.append(error.kept)
+    kept = tuple(item for item in found if item is not None)
+    if bad is not None:
+        raise BadValue(str(bad), kept)
+    return kept
 
 
 def spotlight(value: Any) -> str:
@@ -491,9 +508,11 @@ class Options:
         try:
             converted = option.convert(value)
         except BadValue as error:
-            self.problems.append(
-                "%s: %s must be %s; using %s" % (source, name, error, _shown(getattr(self, option.attribute)))
-            )
+            if error.kept is not None:
+                setattr(self, option.attribute, error.kept)
+                self._sources[name] = source
+            outcome = "it fails" if error.kept else "using %s" % _shown(getattr(self, option.attribute))
+            self.problems.append("%s: %s must be %s; %s" % (source, name, error, outcome))
             return False
         setattr(self, option.attribute, converted)
         self._sources[name] = source

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A program that ends because it has run out of memory or descriptors is reported all the same.
 
-Two descriptors and 32 MB of address space are set aside when the first library is instrumented. The memory is never
-touched, so it is none in use. As the program ends of an exception, both are given back first.
+Four descriptors and 32 MB of address space are set aside when the first library is instrumented. The memory is never
+touched, so it is none in use. As the program ends of an exception, both are given back first; the memory and two of the
+descriptors before that, where there is an error to report and not enough left to load what reports it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import os
 
 _SIZE = 32 * 1024 * 1024
+
+#: Descriptors that an event needs: those of its file.
+_FOR_ONE = 2
 
 _descriptors: list[int] = []
 _memory: list[bytes] = []
@@ -23,7 +27,7 @@ def hold() -> None:
     _state["held"] = True
     try:
         _memory.append(bytes(_SIZE))  # calloc: address space, and no page of it
-        for _ in range(2):
+        for _ in range(2 * _FOR_ONE):
             descriptor = os.open(os.devnull, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
             if descriptor <= 2:  # a standard stream that was closed: others expect it to be theirs
                 os.close(descriptor)
@@ -33,10 +37,10 @@ def hold() -> None:
         pass
 
 
-def free() -> None:
-    """Give back what :func:`hold` has set aside."""
+def free(keep: int = 0) -> None:
+    """Give back what :func:`hold` has set aside, but for *keep* descriptors."""
     _memory.clear()
-    while _descriptors:
+    while len(_descriptors) > keep:
         descriptor = _descriptors.pop()
         try:
             if os.path.samestat(os.fstat(descriptor), os.stat(os.devnull)):  # a daemon may have closed it

@@ -7,12 +7,12 @@ Named by ``errtrack-autoload.pth``, and by ``errtrack-autoload.start`` where Pyt
 import os
 import sys
 
-_OFF = ("", "0", "false", "f", "no", "n", "off")
+_OFF = ("0", "false", "f", "no", "n", "off")
 
 
 def start() -> None:
     """Boot errtrack if the launcher (ERRTRACK_RUN) or the user (ERRTRACK_AUTOLOAD) asks for it. Never raises."""
-    asked = "ERRTRACK_RUN" in os.environ or _is_on("ERRTRACK_AUTOLOAD", "")
+    asked = "ERRTRACK_RUN" in os.environ or _is_on("ERRTRACK_AUTOLOAD", "0")
     if not asked or not _is_on("ERRTRACK_ENABLED", "1") or sys.version_info < (3, 9):
         return
     try:
@@ -26,4 +26,4 @@ def start() -> None:
 
 
 def _is_on(variable: str, default: str) -> bool:
-    return os.environ.get(variable, default).strip().lower() not in _OFF
+    return (os.environ.get(variable) or default).strip().lower() not in _OFF

@@ -3,11 +3,11 @@
 
 import os
 
+from errtrack_run.pythonpath import OFF
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-_OFF = ("0", "false", "f", "no", "n", "off")
 
 _UWSGI_THREADS = ("enable-threads", "threads", "T", "ini", "xml", "yaml", "yml", "json", "emperor")
 
@@ -23,7 +23,7 @@ def warnings(
         found.append("--config %s: no such file" % options["config"])
     elif options.get("config") and os.path.isdir(options["config"]):
         found.append("--config %s: is a directory" % options["config"])
-    if environ.get("ERRTRACK_ENABLED", "").strip().lower() in _OFF:
+    if environ.get("ERRTRACK_ENABLED", "").strip().lower() in OFF:
         return found
     folder = os.path.dirname(os.path.abspath(__file__))
     if os.pathsep in folder:

@@ -232,7 +232,7 @@ class Doctor:
         self.note("exit", OK, text)
 
     def _disk(self, facts: Facts) -> None:
-        from errtrack.delivery import left_behind, places, quarantine
+        from errtrack.delivery import left_behind, places
         from errtrack.dsn import Dsn
         from errtrack_run import shelf, waiting
 
@@ -267,14 +267,15 @@ class Doctor:
             store.close()
         destination = Dsn.parse(options.dsn).digest if options.dsn else places.STORE
         spools = places.existing_spools(options, destination, environ)
-        count, unreadable = shelf.pending(spools)
+        rows = [waiting.count(spool) for spool in spools]
+        count = sum(row["waiting"] for row in rows)
         target = "for the server" if options.dsn else "for the store"
         self.note("spool", OK if not count else NOTE, "%s waiting %s" % (plural(count, "event"), target))
-        suppressed = sum(storm["suppressed"] for spool in spools for storm in waiting.storms_in(spool))
+        suppressed = waiting.held_back(rows)
         if suppressed:
             text = "%s held back by dead processes, to be told by the next one or `errtrack spool drain`"
             self.note("storms", NOTE, text % plural(suppressed, "error"))
-        refused = sum(len(quarantine.names(spool)) for spool in spools)
+        refused = sum(row["refused"] for row in rows)
         if refused:
             text = "%s refused by the server in the last day; the reasons are in the folder refused/"
             self.note("spool", NOTE, text % plural(refused, "event"))
@@ -282,6 +283,7 @@ class Doctor:
         if crashes:
             text = "fatal signals not yet reported: %d; the next process or `errtrack spool drain` does it"
             self.note("crashes", NOTE, text % crashes)
+        unreadable = sum(row["unreadable"] for row in rows)
         if unreadable:
             self.note("spool", PROBLEM, "%s cannot be read" % plural(unreadable, "file"))
 

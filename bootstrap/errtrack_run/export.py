@@ -183,8 +183,10 @@ def _version(python: str) -> tuple[int, int]:
     try:
         done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
         major, minor = done.stdout.split()
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        raise CommandError("%s is no Python that can be started: %s" % (python, error)) from None
+    except OSError as error:
+        raise CommandError("%s cannot be started: %s" % (python, error.strerror or error)) from None
+    except (ValueError, subprocess.CalledProcessError):
+        raise CommandError("%s is no Python that can be started" % python) from None
     if (int(major), int(minor)) < (3, 9):
         raise CommandError("%s is Python %s.%s; errtrack needs 3.9 or newer" % (python, major, minor))
     return int(major), int(minor)

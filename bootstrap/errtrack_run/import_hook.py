@@ -46,7 +46,7 @@ OWN = {"errtrack": "agent", "errtrack_instrumentations": "instrumentations", "er
 CLIENT = "errtrack.client"
 #: What that imports of ours, but for what is hooked, each after what it needs itself. Checked by a test.
 PARTS = """
-guard driver capture capture.wire capture.shapes capture.exception_text capture.names capture.scrubber
+guard driver capture capture.wire capture.shapes capture.exception_text capture.cards capture.names capture.scrubber
 capture.words capture.serializer capture.paths capture.source capture.variables capture.stacktrace
 capture.exceptions capture.jsonable context context.ids capture.moments capture.frames_given capture.sanitiser
 capture.event storms options capture.budget context.propagation context.scope context.trace context.merge
@@ -130,12 +130,14 @@ def find(finder: "Finder", name: str, path: "Any", target: "ModuleType | None") 
     is_watched = name in finder.hooks or bool(finder.unfinished)
     own = submodule(name, path)
     if own is not None:
-        if target is None and name in sys.modules:  # shown by another thread since importlib looked
-            own.loader.whole = sys.modules[name]  # type: ignore[union-attr]
-        else:
-            _asked.add(name)
-            if is_watched:
-                watch(finder, own)
+        shown = sys.modules.get(name) if target is None else None
+        if shown is not None:  # by another thread, since importlib looked
+            own = shown.__spec__
+            own.loader.whole = shown  # type: ignore[union-attr]
+            return own
+        _asked.add(name)
+        if is_watched:
+            watch(finder, own)
         return own
     if not is_watched:
         return None

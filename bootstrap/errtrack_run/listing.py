@@ -145,6 +145,9 @@ def _print_empty(terminal: Terminal, settings: Settings, path: str) -> None:
     terminal.print()
     if not settings.options.enabled:
         terminal.print("errtrack is switched off: %s." % settings.options.source("enabled"))
+    others = [folder for folder in shelf.of_others(settings) if folder != os.path.dirname(path)]
+    if others:
+        terminal.print("Other users have kept something in %s." % escape(", ".join(others)))
     state = "it is empty" if os.path.exists(path) else "it does not exist yet"
     terminal.print(terminal.paint("Looked in %s: %s." % (escape(shown_path(path)), state), "dim"))
 

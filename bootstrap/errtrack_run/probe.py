@@ -130,8 +130,8 @@ def _advice(answer: Answer) -> str:
             if answer.status < 500
             else "the server has a fault of its own"
         )
-    if answer.is_tls:
-        return "the server's certificate is not trusted; name your CA bundle by ERRTRACK_CA_CERTS"
+    if answer.tls_remedy:
+        return "no trusted connection could be made; %s" % answer.tls_remedy
     return "the server could not be reached"
 
 

@@ -7,7 +7,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-_OFF = ("0", "false", "f", "no", "n", "off")
+#: Words for false, as the agent's options have them.
+OFF = ("0", "false", "f", "no", "n", "off")
 
 
 def with_inject(value: "str | None", inject: str) -> str:
@@ -34,7 +35,7 @@ def without_inject(value: "str | None", inject: str) -> "str | None":
 
 def heed(environ: "MutableMapping[str, str]", inject: str) -> None:
     """Restore what ``ERRTRACK_PROPAGATE`` says is not for child processes."""
-    if environ["ERRTRACK_PROPAGATE"].strip().lower() in _OFF:
+    if environ["ERRTRACK_PROPAGATE"].strip().lower() in OFF:
         restore(environ, inject)
 
 

@@ -68,35 +68,36 @@ def make(settings: Settings) -> Store:
 
 
 def tell_problems(settings: Settings) -> None:
-    """Tell on stderr what is wrong with the settings; the command goes on with the defaults."""
+    """Tell on stderr what is wrong with the settings, or keeps us from looking; the command goes on without."""
     for problem in settings.options.problems:
         complain(problem)
+    from errtrack.delivery import places
+
+    asked = settings.options.store
+    spool = os.path.join(os.path.expanduser(asked), "spool")
+    # Not emptied into the store by anybody else: its owner could not write to that any more.
+    if asked and os.path.isdir(spool) and places.distrust(spool):
+        remedy = "look as its owner, and let nobody else write to it"
+        complain("what waits in %s is not shown: %s; %s" % (spool, places.distrust(spool), remedy))
 
 
-def pending(folders: list[str]) -> tuple[int, int]:
-    """How many records wait in the segments of *folders*, and how many segments cannot be read."""
-    from errtrack.delivery.segment import Reader
+def of_others(settings: Settings) -> list[str]:
+    """Folders of other users where anybody may have one: whoever looks need not be who ran the application."""
+    from errtrack.delivery import places
 
-    waiting = unreadable = 0
-    for folder in folders:
-        for name in os.listdir(folder):
-            if not name.startswith("seg-"):
-                continue
-            try:
-                reader = Reader.open(os.path.join(folder, name), write=False)
-            except FileNotFoundError:
-                continue
-            except OSError:
-                unreadable += 1
-                continue
-            try:
-                reader.look()
-                waiting += len(reader.pending)
-            except OSError:
-                unreadable += 1
-            finally:
-                reader.close()
-    return waiting, unreadable
+    found = []
+    for own in places.state_folders(settings.options, settings.environ):
+        above, name = os.path.split(own)
+        if name != places.private():
+            continue
+        try:
+            names = sorted(os.listdir(above))
+        except OSError:
+            continue
+        stem = name.rpartition("-")[0] + "-"
+        others = [other for other in names if other.startswith(stem) and other[len(stem) :].isdecimal()]
+        found += [os.path.join(above, other) for other in others if other != name]
+    return found
 
 
 def why_unusable(folder: str) -> str | None:

@@ -15,7 +15,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import TextIO
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -82,12 +82,6 @@ def pad(text: str, width: int, right: bool = False) -> str:
     """Fill *text* with blanks to *width* columns."""
     blanks = " " * (width - cells(text))
     return blanks + text if right else text + blanks
-
-
-def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Lay out *rows* of short texts in aligned columns."""
-    widths = [max(cells(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
-    return [gap.join(pad(text, width) for text, width in zip(row, widths)).rstrip() for row in rows]
 
 
 class Terminal:

@@ -48,10 +48,10 @@ def survey(settings: Settings) -> list[Row]:
                 continue
             seen.add(folder)
             shown = ours_shown if name == ours else places.STORE if name == places.STORE else "another DSN"
-            rows.append({"destination": shown, "ours": name == ours, **_count(folder)})
+            rows.append({"destination": shown, "ours": name == ours, **count(folder)})
     crashes = sum(_crashes(folder) for folder in _spools(settings, places.CRASHES))
     if not rows and crashes:
-        rows.append({"destination": ours_shown, "ours": True, **_count("")})
+        rows.append({"destination": ours_shown, "ours": True, **count("")})
     if rows:
         rows[0]["crashes"] = crashes
     return rows
@@ -80,7 +80,8 @@ def _destination(options: Options) -> tuple[str, str]:
     return dsn.digest, dsn.masked
 
 
-def _count(folder: str) -> Row:
+def count(folder: str) -> Row:
+    """What waits in *folder*, as :func:`survey` tells it; no folder: nothing."""
     from errtrack.delivery import claims, quarantine
     from errtrack.delivery.segment import Reader
 
@@ -123,11 +124,11 @@ def _count(folder: str) -> Row:
         "crashes": 0,
         "refused": refused,
         "unreadable": unreadable,
-        "storms": storms_in(folder) if folder else [],
+        "storms": _storms_in(folder) if folder else [],
     }
 
 
-def storms_in(folder: str) -> list[Row]:
+def _storms_in(folder: str) -> list[Row]:
     """What storms of dead processes held back and nobody has told: ``error`` and ``suppressed``. Nothing is claimed."""
     import json
 
@@ -188,7 +189,7 @@ def _show(settings: Settings) -> int:
         if row["size"]:
             text += ", %s" % size(row["size"])
         if row["storms"]:
-            text += "; %s held back by storms" % plural(_suppressed([row]), "error")
+            text += "; %s held back by storms" % plural(held_back([row]), "error")
         for key, words in (
             ("crashes", "%s not yet reported"),
             ("refused", "%s refused in the last day"),
@@ -207,8 +208,9 @@ def _show(settings: Settings) -> int:
     return 0
 
 
-def _suppressed(rows: list[Row]) -> int:
-    return sum(storm["suppressed"] for row in rows if row["ours"] for storm in row["storms"])
+def held_back(rows: list[Row]) -> int:
+    """How many errors storms held back in *rows*."""
+    return sum(storm["suppressed"] for row in rows for storm in row["storms"])
 
 
 def _amount(events: int, suppressed: int) -> str:
@@ -226,7 +228,7 @@ def _drain(settings: Settings) -> int:
 
     options, environ = settings.options, settings.environ
     recovery.report_crashes_from_outside(options, environ)
-    before = _waiting(survey(settings))
+    before = _waiting(_ours(settings))
     if options.dsn:
         _set_environment(environ)
         carrier = transport.Transport(options, Dsn.parse(options.dsn))
@@ -238,7 +240,7 @@ def _drain(settings: Settings) -> int:
             settled = True
         except (OSError, sqlite3.Error) as error:
             raise CommandError("the store cannot be written: %s" % error, 2) from None
-    left = _waiting(survey(settings))
+    left = _waiting(_ours(settings))
     return _tell(settings, {"delivered": max(before - left, 0), "left": left}, settled and not left)
 
 
@@ -251,14 +253,16 @@ def _clear(settings: Settings) -> int:
     from errtrack.delivery import claims, left_behind, places, quarantine, tally
 
     destination, shown = _destination(settings.options)
-    rows = survey(settings)
-    before, suppressed = _waiting(rows), _suppressed(rows)
-    if not settings.arguments.yes:
-        raise CommandError(
-            "%s for %s would be thrown away; say so: errtrack spool clear --yes"
-            % (_amount(before, suppressed), shown),
-            2,
-        )
+    rows = _ours(settings)
+    before, suppressed = _waiting(rows), held_back(rows)
+    crashes = sum(row["crashes"] for row in rows)
+    is_something = before or suppressed or crashes or any(row["refused"] for row in rows)
+    if is_something and not settings.arguments.yes:
+        what = _amount(before, suppressed)
+        if crashes:
+            what += " and the stacks of %s" % ("a crash" if crashes == 1 else "%d crashes" % crashes)
+        text = "%s for %s would be thrown away; say so: errtrack spool clear --yes"
+        raise CommandError(text % (what, shown), 2)
     for folder in _spools(settings, destination):
         while True:
             readers = claims.claim(folder, set(), 50)
@@ -271,13 +275,18 @@ def _clear(settings: Settings) -> int:
         quarantine.sweep(folder, 0.0)
     for folder in _spools(settings, places.CRASHES):
         left_behind.crashes_in(folder, remove=True)
-    rows = survey(settings)
+    rows = _ours(settings)
     outcome = {"cleared": max(before - _waiting(rows), 0), "left": _waiting(rows)}
-    return _tell(settings, outcome, True, suppressed - _suppressed(rows))
+    return _tell(settings, outcome, True, suppressed - held_back(rows))
+
+
+def _ours(settings: Settings) -> list[Row]:
+    """The rows of the configured destination; the crashes, which are nobody else's, stand in the first."""
+    return [row for row in survey(settings) if row["ours"]]
 
 
 def _waiting(rows: list[Row]) -> int:
-    return sum(row["waiting"] for row in rows if row["ours"])
+    return sum(row["waiting"] for row in rows)
 
 
 def _tell(settings: Settings, outcome: dict[str, int], is_well: bool, suppressed: int = 0) -> int:

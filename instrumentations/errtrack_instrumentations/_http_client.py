@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from ._outgoing import Place
 
+# A connection may be of a subclass that does something of its own there.
+_set_attribute = object.__setattr__
+
 #: The attribute of an answer that holds the span of its request, while the body is still to come.
 _SPAN = "_errtrack_span"
 
@@ -48,7 +51,7 @@ def send(args: Any, kwargs: Any) -> Any:
     if settings.reaches_all or settings.is_target(connection, line):
         lines += settings.header_lines(lines, span)
     # What the request is known by until it is answered.
-    connection._errtrack_request = (line, span)
+    _set_attribute(connection, "_errtrack_request", (line, span))
     return connection
 
 
@@ -78,7 +81,7 @@ def begin(parent: Span, connection: Any, line: bytes) -> Span:
 
 def note(connection: Any, line: bytes, span: Span | None, response: Any = None) -> None:
     """Leave the breadcrumb, and end the span; the answer has begun, or there is none."""
-    connection._errtrack_request = None
+    _set_attribute(connection, "_errtrack_request", None)
     status, reason = (response.status, response.reason) if response is not None else (None, None)
     place = _outgoing.place_of(connection)
     if span is not None:

@@ -6,11 +6,13 @@ With tracing off nothing is read or made: what is left is that errors are report
 
 from __future__ import annotations
 
+from weakref import ref
+
 import errtrack
 from errtrack import guard, options
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
-from errtrack.instrumentation import is_async
+from errtrack.instrumentation import is_async, leave_no_frame, traceback_of
 
 from . import _openai_content as content
 from . import _openai_errors as errors
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from ._openai_answer import Answer
 
 _RAW = "X-Stainless-Raw-Response"
+
+#: What tells of the end of each coroutine of ours that lives.
+_not_gone: set[ref[Any]] = set()
 
 
 def observe(api: requests.Api, call: Call) -> Advice:
@@ -70,8 +75,8 @@ class Request:
     """What is known of a request, from its call on. Each end may be told more than once; the first counts."""
 
     __slots__ = (
-        "_is_stream", "_kwargs", "_raw", "_resource", "_said", "_texts", "_token", "answer", "api", "counts", "is_over",
-        "shows", "span",
+        "_is_stream", "_kwargs", "_raw", "_resource", "_said", "_texts", "_token", "_unawaited", "answer", "api",
+        "counts", "is_over", "shows", "span",
     )  # fmt: skip
 
     def __init__(self, api: requests.Api, call: Call) -> None:
@@ -82,6 +87,7 @@ class Request:
         self.shows = self.counts = False
         self._resource = call.args[0]
         self._token: Any = None
+        self._unawaited: Any = None
         self._said: Any = None
         self._texts: list[str] = []
         self._kwargs = call.kwargs
@@ -130,15 +136,16 @@ class Request:
         if token is not None:
             self.span.leave(token)
 
-    async def _await(self, coroutine: Any) -> Any:
+    async def _await(self) -> Any:
+        coroutine, self._unawaited = self._unawaited, None
         self.begin()
         try:
             answer = await coroutine
         except BaseException as error:
-            tb = error.__traceback__
+            tb = traceback_of(error)
             self.leave()
             self.fail(error)
-            error.__traceback__ = tb
+            leave_no_frame(error, tb)
             raise
         self.leave()
         self.answered(answer)
@@ -146,12 +153,22 @@ class Request:
 
     def awaiting(self, coroutine: Any) -> Any:
         """A coroutine in place of *coroutine*, with the same result, and its name."""
-        ours: Any = self._await(coroutine)
+        ours: Any = self._await()
+        self._unawaited = coroutine
         try:
             ours.__name__, ours.__qualname__ = coroutine.__name__, coroutine.__qualname__
         except AttributeError:
             pass
+        _not_gone.add(ref(ours, self._gone))
         return ours
+
+    def _gone(self, reference: Any) -> None:
+        """What was returned by :meth:`awaiting` is no more. If nobody has awaited it, Python has said so, or had no
+        reason to, as it was closed: it shall not say so of the coroutine that it stood for.
+        """
+        _not_gone.discard(reference)
+        if self._unawaited is not None:
+            self._unawaited.close()
 
     def answered(self, answer: Any) -> None:
         """The call has returned *answer*: whole, or a stream whose pieces are looked at as the application reads."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 from errtrack import guard
+from errtrack.driver import leave_no_frame, traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class Pieces(Watched):
             self.request.end()
             raise
         except BaseException as error:
+            tb = traceback_of(error)
             self.request.fail(error)
+            leave_no_frame(error, tb)
             raise
         if self._add is not None:
             try:
@@ -119,7 +122,9 @@ class AsyncPieces(Watched):
             self.request.end()
             raise
         except BaseException as error:
+            tb = traceback_of(error)
             self.request.fail(error)
+            leave_no_frame(error, tb)
             raise
         if self._add is not None:
             try:

@@ -16,7 +16,6 @@ from . import _breadcrumbs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any, Optional
 
     from errtrack.capture.paths import Territory
@@ -228,9 +227,9 @@ def is_noise() -> bool:
     return False
 
 
-def with_trace(env: Mapping[Any, Any] | None, trace: str, baggage: str) -> dict[Any, Any]:
-    """A copy of *env* (None: of ours) that hands the trace to a child process."""
-    child = dict(os.environ if env is None else env)
+def with_trace(env: Any, trace: str, baggage: str) -> dict[Any, Any]:
+    """A copy of *env* (None: of ours), which has items, that hands the trace to a child process."""
+    child = dict((os.environ if env is None else env).items())
     for names in (("ERRTRACK_TRACE", "ERRTRACK_BAGGAGE"), ("SUBPROCESS_SENTRY_TRACE", "SUBPROCESS_BAGGAGE")):
         child[names[0]] = trace
         child[names[1]] = baggage

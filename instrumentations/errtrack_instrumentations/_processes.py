@@ -33,8 +33,14 @@ def begin(call: Call) -> Advice:
         span = parent.start_child("subprocess", message, _ORIGIN)
         span.update_data(data)
     trace, baggage = tracing.outgoing_headers(span)
-    if trace and settings.options.subprocess_propagate_trace and settings.options.propagate:
-        call.replace(11, "env", _outgoing.with_trace(call.get(11, "env"), trace, baggage))
+    env = call.get(11, "env")
+    if (
+        trace
+        and settings.options.subprocess_propagate_trace
+        and settings.options.propagate
+        and (env is None or hasattr(env, "items"))  # else it is refused, in Python's words
+    ):
+        call.replace(11, "env", _outgoing.with_trace(env, trace, baggage))
     if span is None:
         yield
         return

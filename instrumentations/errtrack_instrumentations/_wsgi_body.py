@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errtrack
 from errtrack.context import scope as scopes
+from errtrack.driver import leave_no_frame, traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,8 +89,10 @@ class Body:
                 yield piece
                 token = enter(pair)
         except BaseException as error:
+            tb = traceback_of(error)
             if token is not None:  # or it is the server that ends it here
                 self._fail(error)
+            leave_no_frame(error, tb)
             raise
         finally:
             if token is not None:

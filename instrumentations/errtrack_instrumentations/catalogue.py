@@ -82,8 +82,10 @@ http.client stdlib
 subprocess stdlib
 gevent.subprocess stdlib
 exceptiongroup._formatting excepthook
+code excepthook
 typer.main typer
 threading threading
+faulthandler faulthandler
 concurrent.futures.thread concurrent_futures
 concurrent.futures._base concurrent_futures
 errtrack.instrumentation faulthandler,backlog

@@ -46,6 +46,30 @@ def is_interactive(tb: TracebackType | None) -> bool:
     return bool(sys.flags.interactive) and filename == "<stdin>"
 
 
+def show_as_ever(call: Call) -> Advice:
+    """InteractiveInterpreter.showtraceback(self), .showsyntaxerror(self, filename=None, ...)
+
+    A console writes an error by itself, to wherever it is and without its own frames, only where it finds the
+    interpreter's own hook in place.
+    """
+    wire = sys.excepthook
+    if getattr(wire, "errtrack_previous", None) is not sys.__excepthook__:
+        yield
+        return
+    error = sys.exc_info()[1]
+    if error is not None:
+        from errtrack import options
+
+        if options.current().excepthook_always_run:
+            errtrack.report_exception(error, "excepthook", level="fatal")
+    sys.excepthook = sys.__excepthook__
+    try:
+        yield
+    finally:
+        if sys.excepthook is sys.__excepthook__:
+            sys.excepthook = wire
+
+
 def tell_where(event_id: str) -> None:
     """Name the event to a person at a terminal, when it is kept on this machine."""
     from errtrack import client, guard
@@ -76,6 +100,10 @@ def run_again(formatting: ModuleType) -> None:
 
 INSTRUMENTATION = Instrumentation(
     "excepthook",
-    patches=[Patch("sys", "excepthook", report)],
+    patches=[
+        Patch("sys", "excepthook", report),
+        Patch("code", "InteractiveInterpreter.showtraceback", show_as_ever),
+        Patch("code", "InteractiveInterpreter.showsyntaxerror", show_as_ever),
+    ],
     on_import=[OnImport("exceptiongroup._formatting", run_again)],
 )

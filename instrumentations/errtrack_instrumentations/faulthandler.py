@@ -3,7 +3,7 @@
 
 The file is opened when the first library is instrumented, not at boot, and goes with the process if it ends well.
 Where the application or PYTHONFAULTHANDLER has enabled faulthandler, that stays as it is; if it does so later, it
-takes the place of ours.
+takes the place of ours. To a program that asks first, as many do, it is not enabled by what we did.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ import os
 import sys
 
 from errtrack import options, reserves
-from errtrack.instrumentation import Instrumentation, OnImport, shielded
+from errtrack.instrumentation import Instrumentation, OnImport, Patch, Steps, shielded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
+
+#: Whether what is enabled is ours.
+_is_ours = False
 
 
 def install(ours: ModuleType) -> None:
@@ -24,6 +28,7 @@ def install(ours: ModuleType) -> None:
 
     If that is at boot, as a ``.pth`` file has imported one before us, it has to wait for errtrack.client.
     """
+    global _is_ours
     import faulthandler
 
     reserves.hold()
@@ -31,7 +36,7 @@ def install(ours: ModuleType) -> None:
         return
     now = options.current()
     in_pytest = "_pytest" in sys.modules and not now.pytest  # it enables faulthandler for itself
-    if faulthandler.is_enabled() or in_pytest:
+    if _is_ours or faulthandler.is_enabled() or in_pytest:
         return
     from errtrack.delivery.crash_file import open_crash_file
 
@@ -39,6 +44,7 @@ def install(ours: ModuleType) -> None:
     if file is None:
         return
     faulthandler.enable(file.descriptor, True)
+    _is_ours = True
     # Not disabled at exit: by then it may be the application's own.
     import atexit
 
@@ -48,7 +54,23 @@ def install(ours: ModuleType) -> None:
         os.register_at_fork(after_in_child=shielded("faulthandler", file.renew))
 
 
+def note_theirs(args: Any, result: Any) -> None:
+    """enable(file=sys.stderr, all_threads=True)"""
+    global _is_ours
+    _is_ours = False
+
+
+def deny(args: Any, result: Any) -> bool:
+    """is_enabled() -> bool, disable() -> bool: whether it was"""
+    return bool(result) and not _is_ours
+
+
 INSTRUMENTATION = Instrumentation(
     "faulthandler",
+    patches=[
+        Patch("faulthandler", "enable", Steps(returned=note_theirs)),
+        Patch("faulthandler", "is_enabled", Steps(returned=deny)),
+        Patch("faulthandler", "disable", Steps(returned=deny)),
+    ],
     on_import=[OnImport("errtrack.instrumentation", install), OnImport("errtrack.client", install)],
 )

@@ -8,8 +8,6 @@ handler is added. ``logging.level`` and ``logging.event_level`` move the thresho
 
 from __future__ import annotations
 
-import os
-
 from errtrack import guard, loggers, options
 from errtrack.instrumentation import Instrumentation, OnImport, Patch
 
@@ -84,10 +82,15 @@ def _read_options() -> None:
 
 
 def hide(logging: ModuleType) -> None:
-    """Count our frame among those of logging's own folder, which its report of a failing handler leaves out."""
+    """Count our frame as one of logging's own, which it looks past for a caller and in its report of a failing handler.
+
+    It says that it lies where the function lies that it stands for: tools such as ``trace`` read the files of all code.
+    """
     function = vars(logging.Logger)["callHandlers"]
-    folder = os.path.dirname(logging.__file__ or "")
-    function.__code__ = function.__code__.replace(co_filename=os.path.join(folder, "errtrack"))
+    place = function.__wrapped__.__code__
+    function.__code__ = function.__code__.replace(
+        co_filename=place.co_filename, co_firstlineno=place.co_firstlineno, co_name=place.co_name
+    )
 
 
 INSTRUMENTATION = Instrumentation(

@@ -20,23 +20,28 @@ if TYPE_CHECKING:
 def bootstrap(call: Call) -> Advice:
     """BaseProcess._bootstrap(self, parent_sentinel=None), in the child"""
     process = call.args[0]
-    process.run = driven("multiprocessing", report, process.run)  # whoever has defined it
+    held, own = vars(process), vars(process).get("run")
+
+    def report(call: Call) -> Advice:
+        """run()"""
+        # A process that starts others may hand them itself, and a function of ours cannot be pickled.
+        if own is None:
+            held.pop("run", None)
+        else:
+            held["run"] = own
+        try:
+            yield
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            errtrack.report_exception(error, "multiprocessing")
+            raise
+
+    held["run"] = driven("multiprocessing", report, process.run)  # whoever has defined it
     try:
         yield
     finally:
-        vars(process).pop("run", None)
         deliver()
-
-
-def report(call: Call) -> Advice:
-    """run()"""
-    try:
-        yield
-    except (SystemExit, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        errtrack.report_exception(error, "multiprocessing")
-        raise
 
 
 def deliver() -> None:

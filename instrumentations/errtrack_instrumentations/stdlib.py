@@ -15,7 +15,8 @@ from errtrack.instrumentation import Instrumentation, Late, LateSteps, Patch, St
 
 from ._late import _breadcrumbs, _http_client, _outgoing, _processes
 
-_attribute = object.__getattribute__
+# A subclass may do something of its own there.
+_attribute, _set_attribute = object.__getattribute__, object.__setattr__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def answered(args: Any, response: Any) -> None:
     if span is not None or settings is None or not settings.crumbs:
         _http_client.note(connection, line, span, response)
         return
-    connection._errtrack_request = None
+    _set_attribute(connection, "_errtrack_request", None)
     place = _outgoing.place_of(connection)
     parts = (_http_client.breadcrumb, place, line, response.status, response.reason, time())
     (_breadcrumbs.keep_now or _breadcrumbs.load())(parts, settings.crumbs)

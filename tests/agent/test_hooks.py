@@ -97,6 +97,15 @@ def test_filters_that_fail_drop_the_event_count_it_and_say_so_once(
     assert len(told) == 1 and told[0].startswith(option + " failed (")
 
 
+def test_filter_that_is_no_place_of_a_function_drops_the_event(
+    running: Running, sink: Sink, told: list[str]
+) -> None:
+    client = running.send_to(sink, before_send="own_hooks: drops secrets")
+    assert errtrack.capture_message("x") is None
+    client.close(5)
+    assert sink.event_ids() == [] and len(told) == 2  # the setting, and what came of it
+
+
 @pytest.mark.parametrize(
     ("answer", "kept"), [("keep_all", True), ("keep_none", False), ("fails", True), ("junk", True)]
 )

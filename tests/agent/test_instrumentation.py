@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import pickle
+import sys
 import types
+import typing
 from typing import Any
 
 import pytest
@@ -122,7 +124,84 @@ def test_exception_is_seen_and_goes_on_unchanged() -> None:
     assert seen == [caught.value]
     assert caught.value.__context__ is None
     names = [entry.name for entry in caught.traceback]
-    assert names[-2:] == ["wrapper", "target"]  # one frame of ours, none of the handler's
+    assert names[-2:] == [NO_FRAME_OF_OURS or "wrapper", "target"]  # and none of the handler's
+
+
+#: Python 3.11 and later `raise` what we leave of a traceback, so the caller is seen next to the function it called.
+NO_FRAME_OF_OURS = "test_exception_is_seen_and_goes_on_unchanged" if sys.version_info >= (3, 11) else ""
+
+
+class Refusing(Exception):
+    """As a frozen dataclass: it takes no attribute, and no traceback that way."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("cannot assign to field %r" % name)
+
+
+def refuse(number: int) -> None:
+    raise Refusing(number)
+
+
+async def refuse_later(number: int) -> None:
+    raise Refusing(number)
+
+
+async def refuse_anything_later(*args: Any) -> None:
+    raise Refusing(*args)
+
+
+def refuse_two(self: int, number: int) -> None:
+    raise Refusing(number)
+
+
+def refuse_three(self: int, number: int, third: int) -> None:
+    raise Refusing(number)
+
+
+def refuse_anything(*args: int) -> None:
+    raise Refusing(*args)
+
+
+def passing(call: Call) -> Any:
+    yield
+
+
+def ended(*args: Any) -> None:
+    """A handler after the call."""
+
+
+STEPS = Steps(failed=lambda state, error: None)
+CHANGING = Steps(lambda args, kwargs: Changed(args, kwargs, "state"))
+REFUSALS = [
+    driven("x", passing, refuse),
+    driven("x", passing, refuse, lambda args: True),
+    driven("x", passing, refuse_later),
+    driven("x", passing, refuse_anything_later),
+    driven("x", passing, refuse_later, lambda args: True),
+    driven("x", STEPS, refuse),
+    driven("x", CHANGING, refuse),
+    driven("x", STEPS, refuse_two),
+    driven("x", CHANGING, refuse_two),
+    driven("x", STEPS, refuse_three),
+    driven("x", Steps(lambda args, kwargs: None), refuse_three),
+    driven("x", STEPS, refuse_anything),
+    driven("x", CHANGING, refuse_anything),
+    driven("x", STEPS, refuse_later),
+    followed("x", ended, refuse_two),
+    followed("x", ended, refuse_anything),
+]
+
+
+@pytest.mark.parametrize("function", REFUSALS)
+def test_exception_that_takes_no_attribute_goes_on_and_its_traceback_is_as_ever(function: Any) -> None:
+    count = len(inspect.signature(function).parameters)
+    with pytest.raises(Refusing) as caught:
+        result = function(*range(count))
+        asyncio.run(result)
+    ours = [entry.name for entry in caught.traceback if "errtrack" in str(entry.path)]
+    assert caught.traceback[-1].name.startswith("refuse")
+    if sys.version_info >= (3, 11):
+        assert ours == []
 
 
 def test_handler_cannot_swallow_the_exception() -> None:
@@ -275,6 +354,22 @@ def test_function_keeps_its_looks() -> None:
     wrapped = driven("x", handler_that_does_nothing, target)
     assert (wrapped.__name__, wrapped.__doc__, wrapped.__module__) == ("target", "Adds.", __name__)
     assert inspect.signature(wrapped) == inspect.signature(target)
+
+
+class Kept:
+    """Named by an annotation of :func:`annotated`; the driver's own module does not know it."""
+
+
+def annotated(kept: Kept, number: int = 1) -> Kept:
+    return kept
+
+
+@pytest.mark.parametrize("handler", [passing, STEPS])
+def test_type_hints_are_those_of_the_function(handler: Any) -> None:
+    expected = {"kept": Kept, "number": int, "return": Kept}
+    assert typing.get_type_hints(annotated) == expected
+    assert typing.get_type_hints(driven("x", handler, annotated)) == expected
+    assert typing.get_type_hints(driven("x", handler, str.upper)) == {}
 
 
 def test_async_function_refuses_bad_arguments_as_it_is_called() -> None:

@@ -102,8 +102,6 @@ def test_sentry_variables_are_read_where_ours_are_absent() -> None:
         ("atexit.signals", "SIGKILL", "SIGTERM and SIGHUP"),
         ("cloud_resource_context.cloud_provider", "nimbus", "must be one of aws, gcp; using none"),
         ("excepthook.always_run", "perhaps", "true or false"),
-        ("before_send", "not a name", "package.module:function"),
-        ("before_send", "function", "package.module:function"),
         ("aiohttp.failed_request_status_codes", "bad", "such as 403 and 500-599; using [500-599]"),
         ("dsn", "https://SECRET@/1", "no host"),
     ],
@@ -117,6 +115,25 @@ def test_wrong_value_is_told_with_key_source_remedy_and_replaced_by_the_default(
     problem = resolved.problems[0]
     assert problem.startswith(OPTIONS[name].env + ": " + name) and said in problem
     assert "SECRET" not in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("before_send", "not a name", "not a name"),
+        ("before_send", 5, "5"),
+        ("processors", "own:good,not one,other.good", ("own:good", "not one", "other.good")),
+        ("processors", 5, ("5",)),
+    ],
+)
+def test_filter_that_cannot_be_called_is_told_and_lets_nothing_pass(name: str, value: Any, kept: Any) -> None:
+    resolved = options.Options()
+    assert not resolved.set(name, value, "errtrack.toml")
+    assert getattr(resolved, name) == kept, "the default would let everything pass"
+    (problem,) = resolved.problems
+    assert problem.startswith("errtrack.toml: " + name) and problem.endswith(
+        "package.module:function; it fails"
+    )
 
 
 def test_misspelt_names_are_told_with_the_nearest_one(tmp_path: Path) -> None:

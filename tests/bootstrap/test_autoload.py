@@ -41,7 +41,11 @@ def test_what_pythonpath_does_not_reach_is_instrumented(
     house: House, autoloaded: str, flags: list[str]
 ) -> None:
     """40"""
-    for variable in ({"ERRTRACK_AUTOLOAD": "1"}, {"ERRTRACK_RUN": "1"}):
+    for variable in (
+        {"ERRTRACK_AUTOLOAD": "1"},
+        {"ERRTRACK_RUN": "1"},
+        {"ERRTRACK_RUN": "1", "ERRTRACK_ENABLED": ""},
+    ):
         done = house.bare([autoloaded, *flags, "-c", ASK], env=house.environ(**variable))
         assert (done.stdout, done.stderr) == ("True Finder\n", "")
 

@@ -47,6 +47,12 @@ def test_a_job_that_ends_well_checks_in_twice(sandbox: Any, sink: Sink) -> None:
     assert begin["release"] == "r1" and "duration" not in begin and end["duration"] > 0
 
 
+def test_a_schedule_that_is_none_is_told_once(sandbox: Any, sink: Sink) -> None:
+    done = run(sandbox, sink, "", "--monitor", "nightly", "--schedule", "soon")
+    assert (done.returncode, done.stderr.count("its schedule must be")) == (0, 1)
+    assert [item["status"] for item in items(sink, "check_in")] == ["in_progress", "ok"]
+
+
 @pytest.mark.parametrize(
     "code, status",
     [("1 / 0", 1), ("import os; os._exit(7)", 7), ("import os; os.kill(os.getpid(), 15)", -15)],

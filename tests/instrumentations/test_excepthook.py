@@ -39,6 +39,39 @@ def test_ordinary_ends_are_no_events(sandbox, code: str) -> None:
     assert sandbox.events() == []
 
 
+CONSOLE = """
+import code, sys
+
+class Console(code.InteractiveConsole):
+    def write(self, text):
+        sys.stdout.write("console: " + text)
+
+before = sys.excepthook
+console = Console()
+for line in "1 / 0", "def", "raise ValueError('typed')", "print('goes on')":
+    console.runsource(line)
+assert sys.excepthook is before
+sys.excepthook = lambda kind, error, tb: print("own hook:", kind.__name__)
+console.runsource("1 / 0")
+"""
+
+
+def test_a_console_in_a_program_writes_errors_itself(sandbox) -> None:
+    bare = sandbox.python(CONSOLE, launched=False)
+    assert bare.stdout.count("console: ") >= 3 and bare.stdout.endswith(
+        "goes on\nown hook: ZeroDivisionError\n"
+    )
+    watched = sandbox.python(CONSOLE)
+    assert (watched.returncode, watched.stdout, watched.stderr) == (0, bare.stdout, bare.stderr)
+    assert sandbox.events() == []
+    always = sandbox.python(CONSOLE, ERRTRACK_EXCEPTHOOK_ALWAYS_RUN="1")
+    assert (always.returncode, always.stdout, always.stderr) == (0, bare.stdout, bare.stderr)
+    assert {main_exception(event)["type"] for event in sandbox.events()} >= {
+        "ZeroDivisionError",
+        "ValueError",
+    }
+
+
 def test_ctrl_c_is_no_event(sandbox) -> None:
     code = "raise KeyboardInterrupt"
     bare = sandbox.python(code, launched=False)

@@ -129,6 +129,54 @@ os.closerange(3, 64)
     assert sandbox.python(CRASH % code).stdout == "0\n"
 
 
+CLOSES = """
+import time
+    logging.error("before")
+    time.sleep(0.5)  # for our thread to have done what it does; less than the second in which we look again
+    os.closerange(3, 2000)
+    data = [os.open("data-%%d" %% n, os.O_CREAT | os.O_WRONLY) for n in range(20)]
+    for n in range(5): logging.error("after %%d", n)
+    print(sum(os.fstat(n).st_size for n in data), flush=True)
+    %s""".lstrip()
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "os.fork() or os.abort(); os.wait()"])
+def test_daemon_that_closes_all_descriptors_gets_nothing_of_ours_in_its_files(sandbox, end: str) -> None:
+    dsn = "http://key@127.0.0.1:9/1"
+    done = sandbox.python(CRASH % (CLOSES % end), ERRTRACK_DSN=dsn, ERRTRACK_SHUTDOWN_TIMEOUT="0")
+    assert done.stdout == "0\n"
+    files = sorted(sandbox.folder.glob("data-*"))
+    assert len(files) == 20 and [path.read_bytes() for path in files] == [b""] * 20
+    kept = b"".join(path.read_bytes() for path in sandbox.store.rglob("seg-*.log"))
+    assert [n for n in range(5) if b'"after %d"' % n not in kept and b"after %d" % n not in kept] == []
+
+
+SOCKETS = """
+import socket, time
+    logging.error("before")
+    time.sleep(1)
+    os.closerange(3, 2000)
+    pairs = [socket.socketpair() for _ in range(10)]
+    logging.error("after")
+    time.sleep(1)
+    heard = b""
+    for end in sum(pairs, ()):
+        end.setblocking(False)
+        try: heard += end.recv(100)
+        except BlockingIOError: pass
+    print(heard)""".lstrip()
+
+
+def test_daemon_that_closes_all_descriptors_gets_nothing_of_ours_in_its_connections(sandbox) -> None:
+    from agent.sink import Sink
+
+    with Sink() as sink:
+        done = sandbox.python(CRASH % SOCKETS, ERRTRACK_DSN="http://key@127.0.0.1:%d/1" % sink.port)
+        kept = b"".join(item[1] for request in sink.accepted for item in request.envelope.items)
+    assert done.stdout == "b''\n"
+    assert b"before" in kept and b"after" in kept
+
+
 def test_file_never_takes_the_place_of_stderr(sandbox) -> None:
     code = "import os; os.close(2)\nimport logging\nos.write(os.open('data', os.O_CREAT | os.O_WRONLY), b'x')"
     code += "\nprint(open('data').read(), os.fstat(2).st_size, flush=True)\nimport os; os.abort()"
@@ -138,6 +186,24 @@ def test_file_never_takes_the_place_of_stderr(sandbox) -> None:
 
 
 def test_disabled_by_name(sandbox) -> None:
-    code = CRASH % "import faulthandler; print(faulthandler.is_enabled())"
-    assert sandbox.python(code, ERRTRACK_DISABLE="faulthandler").stdout == "False\n"
-    assert sandbox.python(code).stdout == "True\n"
+    sandbox.python(CRASH % "os.abort()", ERRTRACK_DISABLE="faulthandler")
+    assert crash_files(sandbox) == []
+    sandbox.python(CRASH % "os.abort()")
+    assert len(crash_files(sandbox)) == 1
+
+
+def test_to_a_program_that_asks_it_is_not_enabled(sandbox) -> None:
+    code = """
+import faulthandler
+    print(faulthandler.is_enabled(), faulthandler.is_enabled.__name__)
+    if not faulthandler.is_enabled():
+        faulthandler.enable(open("crash.log", "w"))
+    print(faulthandler.is_enabled(), faulthandler.disable(), faulthandler.is_enabled(), flush=True)
+    faulthandler.enable(file=open("crash.log", "w"), all_threads=True)
+    print(faulthandler.is_enabled(), flush=True)
+    os.abort()""".lstrip()
+    bare = sandbox.python(CRASH % code, launched=False)
+    assert bare.stdout.split() == ["False", "is_enabled", "True", "True", "False", "True"]
+    done = sandbox.python(CRASH % code)
+    assert (done.returncode, done.stdout, done.stderr) == (bare.returncode, bare.stdout, bare.stderr)
+    assert "Fatal Python error: Aborted" in (sandbox.folder / "crash.log").read_text()

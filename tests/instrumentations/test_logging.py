@@ -7,6 +7,7 @@ import logging
 import logging.handlers
 import queue
 import signal
+import sys
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -218,6 +219,33 @@ def test_report_of_a_malformed_call_is_as_without_us(sandbox) -> None:
     watched = sandbox.python(code)
     assert "Call stack" in bare.stderr
     assert watched.stderr == bare.stderr
+
+
+def test_a_line_of_a_handler_names_its_caller_past_our_frame(sandbox) -> None:
+    code = """
+import logging, sys
+
+class Handler(logging.Handler):
+    def emit(self, record):
+        if record.name != "inner":
+            logging.getLogger("inner").warning("again", stacklevel=2)
+
+logging.basicConfig(stream=sys.stdout, format="%(filename)s:%(lineno)d %(funcName)s")
+logging.getLogger().addHandler(Handler())
+logging.getLogger("outer").warning("once")
+"""
+    bare = sandbox.python(code, launched=False)
+    assert len(bare.stdout.splitlines()) == 2
+    assert sandbox.python(code).stdout == bare.stdout
+
+
+def test_programs_can_be_traced_and_their_lines_be_counted(sandbox) -> None:
+    sandbox.write("app.py", "import logging\nlogging.warning('traced')\n")
+    command = (sys.executable, "-m", "trace", "--count", "--missing", "--coverdir", "covered", "app.py")
+    bare = sandbox.run(*command, launched=False)
+    assert bare.returncode == 0
+    watched = sandbox.run(*command)
+    assert (watched.returncode, watched.stdout, watched.stderr) == (0, bare.stdout, bare.stderr)
 
 
 def test_objects_as_messages_and_dicts_as_arguments(watching, log) -> None:

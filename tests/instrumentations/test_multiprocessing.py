@@ -63,6 +63,57 @@ def test_a_child_that_fails_is_one_event_from_the_child(sandbox, method, what) -
         assert event["tags"]["parent"] == "yes"
 
 
+HANDS_ITSELF = """
+import multiprocessing, sys, traceback
+
+class Own(multiprocessing.Process):
+    def helper(self):
+        print("helps", self.name, flush=True)
+        1 / 0
+
+    def run(self):
+        try:
+            child = multiprocessing.Process(target=self.helper)
+            child.start()
+            child.join()
+            print("exit code", child.exitcode, sorted(key for key in vars(self) if key[0] != "_"), flush=True)
+        except Exception:
+            traceback.print_exc()
+
+def instead():
+    print("run", callable(multiprocessing.current_process().run), flush=True)
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    for made in Own(name="own"), Own(name="run of its own"):
+        if made.name != "own":
+            made.run = instead
+        made.start()
+        made.join()
+        print("exit code", made.exitcode, flush=True)
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_child_can_be_handed_on_to_a_child_of_its_own(sandbox, method) -> None:
+    import sys
+
+    sandbox.write("app.py", HANDS_ITSELF)
+    bare = sandbox.run(sys.executable, "app.py", method, launched=False)
+    watched = sandbox.run(sys.executable, "app.py", method)
+    assert bare.stdout.splitlines() == [
+        "helps own",
+        "exit code 1 []",
+        "exit code 0",
+        "run True",
+        "exit code 0",
+    ]
+    assert watched.stdout == bare.stdout
+    if sys.version_info >= (3, 11):
+        assert watched.stderr == bare.stderr
+    assert main_exception(sandbox.event())["mechanism"]["type"] == "multiprocessing"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_what_a_child_captured_arrives_before_the_parent_ends(sandbox, method) -> None:
     from agent.sink import Sink

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import inspect
 import json
+import warnings
 
 import pytest
 
@@ -572,6 +573,30 @@ def test_a_coroutine_keeps_its_name(talk, server) -> None:
         await coroutine
 
     run(server, main)
+
+
+@pytest.mark.parametrize("end", ["close", "throw", "cancel", "forget", "await"])
+def test_a_coroutine_that_is_not_awaited_is_told_of_as_ever(talk, server, end: str) -> None:
+    async def main(client):
+        coroutine = client.chat.completions.create(model="ok", messages=MESSAGES)
+        if end == "close":
+            coroutine.close()
+        elif end == "throw":
+            with pytest.raises(KeyError):
+                coroutine.throw(KeyError())
+        elif end == "cancel":
+            task = asyncio.ensure_future(coroutine)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        elif end == "await":
+            await coroutine
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run(server, main)
+    told = [str(warning.message) for warning in caught if "never awaited" in str(warning.message)]
+    assert told == ["coroutine 'AsyncCompletions.create' was never awaited"] * (end == "forget")
 
 
 def test_switched_off_in_code(talk, client) -> None:

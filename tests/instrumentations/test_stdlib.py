@@ -161,6 +161,18 @@ except http.client.ResponseNotReady: pass
     assert [c["data"]["url"] for c in crumbs] == [answers.url + "/status/200"]
 
 
+def test_connection_that_refuses_attributes_is_seen_as_any(sandbox, answers: Answers) -> None:
+    code = """
+class Strict(http.client.HTTPConnection):
+    def __setattr__(self, name, value):
+        if "errtrack" in name: raise AttributeError(name)
+        super().__setattr__(name, value)
+print(ask(Strict("127.0.0.1", here.port), "/status/201"))
+"""
+    (crumb,) = crumbs_of(sandbox, CLIENT % (answers.port, code))
+    assert crumb["data"]["http.response.status_code"] == 201
+
+
 def test_put_request_without_url(sandbox, answers: Answers) -> None:
     bare = sandbox.python(
         "import http.client\nhttp.client.HTTPConnection('127.0.0.1', 1).putrequest('POST', None)",
@@ -382,6 +394,31 @@ print(sorted(eval(process.communicate()[0])))
 """
     done = sandbox.python(PROCESS % code)
     assert "['A', " in done.stdout and "SUBPROCESS_SENTRY_TRACE" in done.stdout, done.stderr
+
+
+ENVIRONMENTS = """
+import collections, subprocess, sys
+
+class Items:
+    def items(self):
+        return [("A", "items")]
+
+for env in (
+    [], [("A", "b")], (), 5, {"A": None}, {1: "b"}, {"A=": "b"}, {"A": "\\0"},
+    {b"A": b"bytes"}, collections.ChainMap({"A": "map"}), Items(),
+):
+    try:
+        print(subprocess.run(["/bin/sh", "-c", "echo $A"], env=env, stdout=subprocess.PIPE).stdout)
+    except Exception as error:
+        print(type(error), error)
+"""
+
+
+def test_environments_of_every_kind_are_taken_and_refused_as_ever(sandbox) -> None:
+    bare = sandbox.python(ENVIRONMENTS, launched=False)
+    assert bare.stdout.count("AttributeError") == 4 and "b'items\\n'" in bare.stdout
+    watched = sandbox.python(ENVIRONMENTS, ERRTRACK_DEBUG="1")
+    assert (watched.stdout, watched.stderr) == (bare.stdout, bare.stderr)
 
 
 @pytest.mark.parametrize("variable", ["ERRTRACK_SUBPROCESS_PROPAGATE_TRACE", "ERRTRACK_PROPAGATE"])

@@ -157,12 +157,13 @@ class Cleaner:
         """A dict with text for keys; values under a secret's name are filtered."""
         out: dict[str, Any] = {}
         scrubber = self.scrubber
-        for key, value in first(pairs, self.breadth):
+        pairs = first(pairs, self.breadth)
+        for key, value in pairs:
             if self.left <= 0:
                 break
             name = self.key(key)
             empty = value is None or (type(value) is str and not value)
-            if scrubber is not None and not empty and self._is_secret(key, name):
+            if scrubber is not None and not empty and self._is_secret(key, name, pairs):
                 out[name] = FILTERED
                 self.notes.filtered((*path, name))
                 self.left -= len(name) + 10
@@ -176,6 +177,11 @@ class Cleaner:
     def _list(self, head: Any, size: int, path: tuple[object, ...], depth: int) -> list[Any]:
         out: list[Any] = []
         scrubber = self.scrubber
+        if scrubber is not None and any(type(item) is str and item[:1] == "-" for item in head):
+            given, head = head, scrubber.argv(list(head))
+            for index, item in enumerate(given):
+                if head[index] is not item and type(item) is str and head[index] != item:
+                    self.notes.filtered((*path, index))
         for index, item in enumerate(head):
             if self.left <= 0:
                 break
@@ -194,13 +200,13 @@ class Cleaner:
             self.notes.add(path, {"len": size})
         return out
 
-    def _is_secret(self, key: Any, name: str) -> bool:
+    def _is_secret(self, key: Any, name: str, pairs: Any = ()) -> bool:
         scrubber = self.scrubber
         if scrubber is None:
             return False
         if type(key) is tuple or type(key) is frozenset:
             return any(type(part) is str and scrubber.key_is_sensitive(part) for part in first(key, 10))
-        return scrubber.key_is_sensitive(name)
+        return scrubber.is_secret_of(name, pairs)
 
     def key(self, key: Any) -> str:
         """A key as text of at most 200 characters."""
@@ -239,8 +245,3 @@ def pairs_of(value: Any, count: int) -> list[tuple[Any, Any]]:
         return []
     pairs = [item for item in value[:count] if type(item) is tuple or type(item) is list]
     return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
-
-
-def jsonable(value: Any, longest: int = 1024, scrubber: Scrubber | None = None) -> Any:
-    """*value* as a bounded tree of plain JSON values."""
-    return Cleaner(scrubber, Notes(), longest).tree(value, ())

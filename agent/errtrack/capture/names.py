@@ -33,7 +33,7 @@ WORD_STEMS: tuple[str, ...] = ("pwd", "passw")
 WORDS = frozenset(
     str.split("""
     auth authn authz sid sso creds cred otp totp cvv cvc cvv2 ssn iban dsn session pw passwort contrasena
-    ccnumber phpsessid
+    ccnumber phpsessid pswd
 """)
 )
 
@@ -41,13 +41,13 @@ WORDS = frozenset(
 KEY_OWNERS = frozenset(
     str.split("""
     api app application private access auth signing sign encryption encrypt crypto crypt decryption master
-    ssh license licence gpg pgp aes rsa dsa hmac client server service account storage shared deploy stripe
+    enc ssh license licence gpg pgp aes rsa dsa hmac client server service account storage shared deploy stripe
     aws azure gcp openai anthropic sentry sendgrid mailgun twilio webhook fernet jwt ssl tls pass root admin
     wallet recovery bearer
 """)
 )
 
-#: A last word "pass" is a password (``db_pass``), elsewhere it is not (``pass_count``).
+#: A last word "pass" is a password (``db_pass``, and ``pass`` alone), elsewhere it is not (``pass_count``).
 _LAST = frozenset(("pass",))
 
 #: One of these stands in each stem and friend, in "key" and in "token": a name without any is looked up in WORDS alone.
@@ -127,7 +127,7 @@ def is_secret(words: list[str], own_stems: Iterable[str] = ()) -> bool:
         return True
     last = len(words) - 1
     for position, word in enumerate(words):
-        if word in WORDS or (position == last and position and word in _LAST):
+        if word in WORDS or (position == last and word in _LAST):
             return True
         if word in ("key", "keys") and position and words[position - 1] in KEY_OWNERS:
             return True

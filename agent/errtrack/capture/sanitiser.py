@@ -14,6 +14,7 @@ import time
 from errtrack.capture import frames_given
 from errtrack.capture.jsonable import Cleaner, pairs_of
 from errtrack.capture.moments import level, moment, new_id, stamp
+from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.shapes import exact
 from errtrack.capture.wire import Fixed, Notes, utf8
 
@@ -121,8 +122,20 @@ def _logentry(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | 
     if not out:
         return None
     params = cleaner.tree(value.get("params"), (*path, "params"))
+    if type(params) is list and FILTERED in out.get("formatted", ""):
+        params = _unless_filtered(params, out["formatted"], cleaner, (*path, "params"))
     if type(params) is list or type(params) is dict:
         out["params"] = params
+    return out
+
+
+def _unless_filtered(params: list[Any], said: str, cleaner: Cleaner, path: tuple[object, ...]) -> list[Any]:
+    """*params* without the texts that were filtered where they stood in the message, which now *said* this."""
+    out = list(params)
+    for index, item in enumerate(params):
+        if type(item) is str and item[:100] not in said:
+            out[index] = FILTERED
+            cleaner.notes.filtered((*path, index))
     return out
 
 

@@ -9,10 +9,12 @@ are kept.
 
 from __future__ import annotations
 
+from errtrack.capture.cards import has_card_digits, is_card
 from errtrack.capture.names import PERSONAL, has_any, is_secret, words_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from errtrack.capture.wire import Notes
@@ -22,17 +24,35 @@ FILTERED = "[Filtered]"
 
 _REMEMBERED = 5000
 
-#: One of these stands in each name of a secret, however its words are joined; asked of texts that hold ``=`` or ``:``.
+#: Keys of what has a name and a value: headers, cookies, variables of an environment.
+VALUES = frozenset(("value", "val"))
+_NAMES = frozenset(("name", "key", "header", "variable"))
+
+#: One of these stands in each name of a secret, however its words are joined; asked of texts in which
+#: a name and a value may stand.
 _HINTS: tuple[str, ...] = (
     "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "jwt", "bearer", "dsn",
-    "ssn", "cvv", "cvc", "pw", "sid", "otp", "srf", "saml", "conn", "card", "iban", "sso", "phrase", "mnemonic",
+    "ssn", "cvv", "cvc", "pw", "pswd", "sid", "otp", "srf", "saml", "conn", "card", "iban", "sso", "phrase", "mnemonic",
     "contrase", "securi", "pincode", "pin_", "pin-", "ccn", "cc_", "cc-",
+    "identified", "curl", "mysql", "mariadb",  # in SQL and command lines, beside a password
 )  # fmt: skip
 
-
-#: Digits to 0, the rest as it is; with blanks and dashes deleted a card number is a run of zeros.
-_ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_RUN = b"0" * 13
+#: One of these stands in each token that is known by its look and has such a sign.
+_WITH_UNDERSCORE = (
+    "gh",
+    "k_live_",
+    "k_test_",
+    "whsec_",
+    "npm_",
+    "_pat_",
+    "hf_",
+    "gsk_",
+    "shp",
+    "lin_api_",
+    "sntry",
+    "dop_v1_",
+)
+_WITH_DASH = ("sk-", "xox", "-----BEGIN", "-----END", "glpat-", "pypi-", "xapp-", "GOCSPX-", "NRAK-")
 
 
 class Scrubber:
@@ -62,6 +82,24 @@ class Scrubber:
             self._known[name] = answer
         return answer
 
+    def is_secret_of(self, name: str, pairs: Iterable[tuple[Any, Any]]) -> bool:
+        """Whether the value under *name* must not leave; *pairs* are those it is one of, as in ``{"name": "password",
+        "value": "x"}``.
+        """
+        if self.key_is_sensitive(name):
+            return True
+        if name.lower() not in VALUES:
+            return False
+        for key, named in pairs:
+            if (
+                type(key) is str
+                and key.lower() in _NAMES
+                and type(named) is str
+                and self.key_is_sensitive(named)
+            ):
+                return True
+        return False
+
     def text(self, value: str) -> str:
         """*value* with the secrets that are recognised by their look replaced."""
         if len(value) < 8:
@@ -77,24 +115,22 @@ class Scrubber:
 
         *hints* are those of ours that may stand in *value*, where that is known.
         """
-        if "=" in value or ":" in value:
-            if "://" in value and ("@" in value or "?" in value or "#" in value or value.count(":") > 1):
+        if "=" in value or ":" in value or "'" in value or '"' in value or "--" in value or "</" in value:
+            if "://" in value and (
+                "@" in value or "?" in value or "#" in value or "ooks" in value or value.count(":") > 1
+            ):
                 return True
             if has_any(value.lower(), self._hints if hints is None else hints):
                 return True
-        if "_" in value and (
-            "gh" in value or "k_live_" in value or "k_test_" in value or "whsec_" in value or "npm_" in value
-        ):
+        if "_" in value and has_any(value, _WITH_UNDERSCORE):
             return True
-        if "-" in value and (
-            "sk-" in value or "xox" in value or "-----BEGIN" in value or "glpat-" in value or "pypi-" in value
-        ):
+        if "-" in value and has_any(value, _WITH_DASH):
             return True
         if " " in value and ("earer " in value or "EARER " in value or "asic " in value or "ASIC " in value):
             return True
         if "eyJ" in value or "AKIA" in value or "ASIA" in value or "AIza" in value:
             return True
-        if "." in value and ("ya29." in value or "SG." in value):
+        if "." in value and ("ya29." in value or "SG." in value or "hvs." in value):
             return True
         if " " in value and "oken " in value:
             return True
@@ -110,28 +146,39 @@ class Scrubber:
 
     def source_lines(self, lines: list[str]) -> list[str]:
         """Lines of source code with literal secrets replaced."""
-        literal = [line for line in lines if _has_literal(line)]
-        if not literal:
-            return lines
-        # What is not in all of them together is in none of them. Names are looked for where a value may follow.
-        low = "\n".join([line for line in literal if "=" in line or ":" in line]).lower()
-        hints = [hint for hint in self._hints if hint in low] if low else []
-        text = "\n".join(literal)
-        has_look = self.is_suspicious(text, [])
+        # What is not in all of them together is in none of them.
+        text = "\n".join(lines)
+        has_texts = '"""' in text or "'''" in text  # in which a line needs no quotes
+        if not has_texts:
+            literal = [line for line in lines if _has_literal(line)]
+            if not literal:
+                return lines
+            text = "\n".join(literal)
         has_digits = has_card_digits(text.encode("utf-8", "replace"))
-        if not (hints or has_look or has_digits):
+        low = text.lower() if "=" in text or ":" in text or "'" in text or '"' in text or "</" in text else ""
+        hints = [hint for hint in self._hints if hint in low]
+        if not (has_digits or self.is_suspicious(text, hints)):
             return lines
-        return [
-            self._source_line(line)
-            if _has_literal(line)
-            and (
-                (hints and ("=" in line or ":" in line) and has_any(line.lower(), hints))
-                or (has_look and self.is_suspicious(line, []))
-                or (has_digits and has_card_digits(line.encode("utf-8", "replace")))
-            )
-            else line
-            for line in lines
-        ]
+        from errtrack.capture import literals, patterns
+
+        if "PRIVATE KEY" in text:
+            lines = literals.without_keys(lines)
+        reader = literals.Reader(self.key_is_sensitive, self._scrub)
+        texts = literals.in_texts(lines) if has_texts else ()
+        out: list[str] = []
+        for index, line in enumerate(lines):
+            if texts and texts[index]:
+                line = self.text(line)
+            elif reader.is_hiding or (
+                _has_literal(line)
+                and (
+                    self.is_suspicious(line, hints)
+                    or (has_digits and has_card_digits(line.encode("utf-8", "replace")))
+                )
+            ):
+                line = reader.line(patterns.code(line, self.key_is_sensitive, self._own_key))
+            out.append(line)
+        return out
 
     def url(self, value: str) -> str:
         """A URL without its user information and with secret parameters filtered."""
@@ -149,25 +196,11 @@ class Scrubber:
             return filtered if value[:1] == "?" else filtered[1:]
         return self.data(value)
 
-    def argv(self, words: list[str]) -> list[str]:
-        """A command line with the values of secret options filtered: ``--password x``, ``--token=x``,
-        ``KEY=x``.
-        """
-        out: list[str] = []
-        hide_next = False
-        for word in words:
-            if hide_next and word[:1] != "-":
-                out.append(FILTERED)
-                hide_next = False
-                continue
-            hide_next = False
-            name, equals, value = word.partition("=")
-            if equals and value and self.key_is_sensitive(name):
-                out.append("%s=%s" % (name, FILTERED))
-                continue
-            hide_next = word[:1] == "-" and not equals and self.key_is_sensitive(word)
-            out.append(self.text(word))
-        return out
+    def argv(self, words: list[Any]) -> list[Any]:
+        """A command line with passwords filtered: ``--password x``, ``--token=x``, ``KEY=x``, ``mysql -px``."""
+        from errtrack.capture import commands
+
+        return commands.filtered(words, self.key_is_sensitive, self.text)
 
     def data(self, tree: Any, path: tuple[object, ...] = (), notes: Notes | None = None) -> Any:
         """A copy of a tree of plain JSON values with the secrets in it replaced, whatever the nesting.
@@ -184,7 +217,12 @@ class Scrubber:
         if kind is dict:
             out: dict[Any, Any] = {}
             for key, value in tree.items():
-                if value is not None and value != "" and type(key) is str and self.key_is_sensitive(key):
+                if (
+                    value is not None
+                    and value != ""
+                    and type(key) is str
+                    and self.is_secret_of(key, tree.items())
+                ):
                     out[key] = FILTERED
                     if notes is not None:
                         notes.filtered((*path, key))
@@ -206,11 +244,6 @@ class Scrubber:
             return FILTERED
         return tree
 
-    def _source_line(self, line: str) -> str:
-        from errtrack.capture import patterns
-
-        return patterns.source_line(line, self.key_is_sensitive, self._own_key)
-
     def _scrub(self, value: str) -> str:
         from errtrack.capture import patterns
 
@@ -218,37 +251,13 @@ class Scrubber:
 
 
 def _has_literal(line: str) -> bool:
-    """Whether *line* has a literal, a comment or the end of a key, where a secret may stand."""
-    return len(line) >= 8 and ("'" in line or '"' in line or "-" in line or "#" in line or "://" in line)
+    """Whether *line* has a literal, a comment or the end of a key, where a secret may stand, or goes on to one."""
+    return len(line) >= 8 and (
+        "'" in line or '"' in line or "-" in line or "#" in line or "://" in line or line[-1] in "([{=\\"
+    )
 
 
 def _own_key(dsn: str) -> str:
     """The public key in our own DSN: it lets anyone send events in our name."""
     key = dsn.partition("://")[2].rpartition("@")[0].partition(":")[0] if dsn else ""
     return key if len(key) >= 8 else ""
-
-
-def has_card_digits(data: bytes) -> bool:
-    """Whether 13 digits follow each other, blanks and dashes aside."""
-    return _RUN in data.translate(_ZEROS, b" -")
-
-
-def is_card(digits: str) -> bool:
-    """Whether *digits* is a payment card's number: known issuer, right length and check digit."""
-    length = len(digits)
-    two, four = int(digits[:2]), int(digits[:4])
-    known = (
-        (digits[0] == "4" and length in (13, 16, 19))
-        or (length == 16 and (51 <= two <= 55 or 2221 <= four <= 2720 or two in (35, 60, 62, 64, 65, 81)))
-        or (length == 15 and two in (34, 37))
-        or (length == 14 and two in (30, 36, 38, 39))
-    )
-    if not known:
-        return False
-    total = 0
-    for position, digit in enumerate(reversed(digits)):
-        number = ord(digit) - 48
-        if position % 2:
-            number = number * 2 - 9 if number > 4 else number * 2
-        total += number
-    return total % 10 == 0

@@ -174,14 +174,17 @@ class Describer(Words):
             head = base.__getitem__(value, _HEAD)
         return self._items(head, size, depth, left)
 
-    def _items(self, head: Iterable[Any], size: int, depth: int, left: int) -> str:
+    def _items(self, head: Iterable[Any], size: int, depth: int, left: int, is_command: bool = False) -> str:
         parts: list[str] = []
         below = depth + 1
         texts = self.texts
+        whole = left
         for item in head:
             if left <= 0:
                 break
             kind = type(item)
+            if kind is str and item[:1] == "-" and not is_command:
+                return self._items(self._scrubber.argv(list(head)), size, depth, whole, True)
             if kind is str and item in texts:
                 text = texts[item]
             elif kind is int and LOW < item < HIGH:
@@ -211,7 +214,7 @@ class Describer(Words):
         below = depth + 1
         prefixes, texts = self.prefixes, self.texts
         for name, item in pairs if left > 0 else ():
-            prefix = prefixes[name] if type(name) is str and name in prefixes else self.prefix(name)
+            prefix = prefixes[name] if type(name) is str and name in prefixes else self.prefix(name, pairs)
             kind = type(item)
             if prefix is None:
                 part = "%s:%s" % (quote(self._key_text(name)), _FILTERED)

@@ -342,13 +342,3 @@ def stacks_for(options: Options, scrubber: Scrubber) -> Stacks:
     made = Stacks(options, scrubber)
     _stacks[:] = [made]
     return made
-
-
-def frames_of_traceback(tb: TracebackType | None, options: Options, scrubber: Scrubber) -> list[Frame]:
-    """Frames of *tb*, oldest call first, the raising frame last."""
-    return stacks_for(options, scrubber).of_traceback(tb, Describer(options, scrubber), [2 * DETAILED])[0]
-
-
-def frames_of_stack(frame: FrameType | None, options: Options, scrubber: Scrubber) -> list[Frame]:
-    """Frames of a running stack, *frame* itself last."""
-    return stacks_for(options, scrubber).of_stack(frame, Describer(options, scrubber), [2 * DETAILED])[0]

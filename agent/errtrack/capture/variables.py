@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from errtrack.capture.scrubber import FILTERED, has_card_digits
+from errtrack.capture.cards import has_card_digits
+from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.shapes import CLASS, NAMED, shape_of
 from errtrack.capture.wire import dumps, quote, utf8
 from errtrack.capture.words import DEPTH, HIGH, LOW

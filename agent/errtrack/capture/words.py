@@ -7,6 +7,7 @@ As JSON text, without running the application's code, and without the secrets th
 from __future__ import annotations
 
 from errtrack.capture import shapes
+from errtrack.capture.scrubber import VALUES
 from errtrack.capture.shapes import BYTES, CLASS, ENUM, FLOAT, INT, NAMED, STR, first, shape_of, state_of
 from errtrack.capture.wire import quote
 
@@ -106,9 +107,12 @@ class Words:
         bits = int.bit_length(value)
         return self._leaf("<%s of %d bits>" % (shape.label, bits) if bits > 130 else int.__repr__(value))
 
-    def prefix(self, name: Any) -> str | None:
-        """``"name":`` for a key, or None where the name is a secret's."""
+    def prefix(self, name: Any, pairs: list[tuple[Any, Any]] | None = None) -> str | None:
+        """``"name":`` for a key, or None where the name is a secret's; where it is "value", as *pairs* tell whose."""
         if type(name) is str:
+            if name.lower() in VALUES:  # never remembered
+                secret = self._scrubber.is_secret_of(name, pairs or ())
+                return None if secret else quote(name) + ":"
             prefix = self.prefixes.get(name, "")
             if prefix == "":
                 prefix = None if self._sensitive(name) else quote(self._key_text(name)) + ":"

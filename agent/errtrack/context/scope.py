@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     Processor = Callable[[Event, Hint], Optional[Event]]
     Pair = tuple["Scope", Optional["Scope"]]
 
-#: The field's levels; other names (``critical``) are mapped when an event is finished.
-LEVELS = ("fatal", "error", "warning", "info", "debug")
-
 #: Feature flags kept in a scope; those evaluated longest ago go first.
 MOST_FLAGS = 100
 

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXITED, ERRORED, CRASHED, ABNORMAL = "exited", "errored", "crashed", "abnormal"
+EXITED, ERRORED, CRASHED = "exited", "errored", "crashed"
 
 
 class Session:

@@ -149,7 +149,7 @@ def make_reserve(folder: str, size: int) -> None:
         return
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor = segment.above_standard(os.open(path, flags, 0o600))
+        descriptor = places.out_of_the_way(os.open(path, flags, 0o600))
     except OSError:
         return
     try:

@@ -6,6 +6,7 @@ Only the sender imports this, and only when it sends: it loads urllib3, ssl and 
 
 from __future__ import annotations
 
+import _socket
 import os
 import socket
 import ssl
@@ -15,6 +16,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from errtrack.delivery import places
 from errtrack.delivery.sender import Aborted, BadTls
 
 TYPE_CHECKING = False
@@ -128,9 +130,9 @@ def tls_context(options: Options, environ: Mapping[str, str], socket_class: Any 
         try:
             context.load_cert_chain(options.cert_file, options.key_file or None)
         except (OSError, ssl.SSLError) as error:
-            raise BadTls(
-                "cert_file: cannot use %s (%s)" % (options.cert_file, error.strerror or error)
-            ) from error
+            key = " with key_file %s" % options.key_file if options.key_file else ""
+            told = "cert_file: cannot use %s%s (%s)" % (options.cert_file, key, error.strerror or error)
+            raise BadTls(told) from error
     return context
 
 
@@ -179,7 +181,8 @@ def _pool_classes(sender: Sender, plain: Any, connect_timeout: float) -> dict[st
         host = getattr(self, "_dns_host", self.host).strip("[]").rstrip(".")
         failure: OSError | None = None
         for family, kind, protocol, _, address in _addresses(host, self.port):
-            made = plain(family, kind, protocol)
+            raw = _socket.socket(family, kind, protocol)
+            made = plain(family, kind, protocol, fileno=places.out_of_the_way(raw.detach()))
             try:
                 made.settimeout(min(connect_timeout, _left(sender)))
                 _watch(sender, made)
@@ -227,8 +230,6 @@ def _addresses(host: str, port: int) -> Any:
     try:
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except RuntimeError:  # gevent's asks in a thread of its own, and from 3.12 on none is to be had at exit
-        import _socket
-
         return _socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
 
 

@@ -79,11 +79,7 @@ class CrashFile:
             self.path = os.path.join(
                 self._folder, "crash-%d-%d-%s.txt" % (time_ns(), os.getpid(), os.urandom(4).hex())
             )
-            descriptor = os.open(self.path, _NEW, 0o600)
-            if descriptor <= 2:
-                from errtrack.delivery.segment import above_standard
-
-                descriptor = above_standard(descriptor)
+            descriptor = places.out_of_the_way(os.open(self.path, _NEW, 0o600))
             try:
                 locked = _lock(descriptor)
                 break
@@ -180,7 +176,7 @@ def _claim(path: str, destination: str) -> Crash | None:
 
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor = segment.above_standard(os.open(path, flags | getattr(os, "O_NONBLOCK", 0)))
+        descriptor = places.out_of_the_way(os.open(path, flags | getattr(os, "O_NONBLOCK", 0)))
     except OSError:
         return None
     crash = None

@@ -138,7 +138,11 @@ class Drain:
                     return False
                 if self._store is None:
                     self._store = open_store(self._options, self._folder)
-                self._store.add(payloads)
+                try:
+                    self._store.add(payloads)
+                finally:
+                    # A daemon may close every number while nothing is written, and have them mean files of its own.
+                    self._store.close()
         except Exception as error:
             if not _is_of_the_disk(error):
                 return self._add_each(payloads, error)

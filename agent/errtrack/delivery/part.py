@@ -9,7 +9,7 @@ from errno import ENOSPC
 from time import monotonic, time_ns
 
 from errtrack.capture.wire import dumps, utf8
-from errtrack.delivery import claims, segment
+from errtrack.delivery import claims, places, segment
 from errtrack.delivery.segment import Reader
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ class Segment:
         #: True when something was written since the last :meth:`sync`.
         self.dirty = False
         self.writers: list[None] = []
-        self.opened_at = self.checked_at = monotonic()
+        self.opened_at = monotonic()
         # closefd=False: close() first looks whether the number still means our file.
         self.file = FileIO(descriptor, "ab", closefd=False)
 
@@ -62,7 +62,7 @@ def create(folder: str, header: dict[str, Any]) -> Segment:
     """
     name = "seg-%d-%d-%s.log" % (time_ns(), os.getpid(), os.urandom(4).hex())
     hidden, path = os.path.join(folder, "." + name), os.path.join(folder, name)
-    descriptor = segment.above_standard(os.open(hidden, _CREATE, 0o600))
+    descriptor = places.out_of_the_way(os.open(hidden, _CREATE, 0o600))
     reader = None
     try:
         claims.lock(descriptor)

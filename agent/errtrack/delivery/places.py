@@ -17,7 +17,7 @@ from errtrack import guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from errtrack.options import Options
 
@@ -37,6 +37,10 @@ _OPEN_FOLDER = (
     os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 )
 
+#: From where on descriptors of ours lie, the first that the system allows. Above 2 in any case: where stderr was
+#: closed, everybody writes to whatever file is number 2.
+_HIGH = (960, 192, 3)
+
 _told: set[str] = set()
 
 
@@ -54,7 +58,7 @@ def state_folders(options: Options, environ: Mapping[str, str] | None = None) ->
         user = os.path.join(home, ".local", "state") if home else ""
     if user:
         found.append(os.path.join(user, "errtrack"))
-    name = _private()
+    name = private()
     found.append(os.path.join("/var/tmp", name))
     temporary = environ.get("TMPDIR", "")
     found.append(os.path.join(temporary if os.path.isabs(temporary) else "/tmp", name))
@@ -95,14 +99,6 @@ def existing_spools(
         if all(distrust(level) is None for level in levels):
             found.append(levels[-1])
     return found
-
-
-def usable_folder(candidates: Iterable[str]) -> str | None:
-    """The first of *candidates* that exists or can be made (0700), can be written and can be trusted."""
-    for folder in candidates:
-        if why_unusable(folder) is None:
-            return folder
-    return None
 
 
 def why_unusable(folder: str) -> str | None:
@@ -180,11 +176,12 @@ def _asked_for(folder: str) -> list[str]:
         return [folder]
     is_folder = status.st_mode & 0o170000 == 0o040000  # no symbolic link
     if is_folder and hasattr(os, "geteuid") and (status.st_mode & 0o022 or status.st_uid != _uid()):
-        return [folder, os.path.join(folder, _private())]
+        return [folder, os.path.join(folder, private())]
     return [folder]
 
 
-def _private() -> str:
+def private() -> str:
+    """The name of this user's folder where everybody may have one."""
     return "errtrack-%d" % _uid()
 
 
@@ -236,3 +233,28 @@ def _home(environ: Mapping[str, str]) -> str:
 
 def _uid() -> int:
     return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def out_of_the_way(descriptor: int) -> int:
+    """*descriptor*, moved up: who closes all that it does not know, as daemons do, gets the low numbers back at once,
+    and what we write would be in the application's own file. Where no other number is left it stays, but not below
+    3: that raises ``OSError``.
+    """
+    try:
+        from fcntl import F_DUPFD_CLOEXEC, fcntl
+    except ImportError:  # Windows
+        return descriptor
+    for least in _HIGH:
+        if descriptor >= least:
+            return descriptor
+        try:
+            moved = fcntl(descriptor, F_DUPFD_CLOEXEC, least)
+        except OSError as error:
+            refusal = error
+        else:
+            os.close(descriptor)
+            return moved
+    if descriptor > 2:
+        return descriptor
+    os.close(descriptor)
+    raise refusal

@@ -340,10 +340,7 @@ class Post:
             return words + " Give the proxy's user and password in https_proxy or http_proxy"
         if answer.status:
             return words + " Redirects are not followed: put the server's final address into the DSN"
-        return (
-            words
-            + " Set ca_certs (ERRTRACK_CA_CERTS) to the file of the authority that the server is certified by"
-        )
+        return "%s %s" % (words, answer.tls_remedy[:1].upper() + answer.tls_remedy[1:])
 
     def _tell(self, topic: str, line: str) -> None:
         """One line a topic and hour."""

@@ -14,6 +14,8 @@ import os
 from stat import S_ISREG
 from zlib import compress, crc32, decompressobj
 
+from errtrack.delivery import places
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +25,8 @@ HEAD = 16
 
 PENDING, DONE, REFUSED = b"P", b"D", b"Q"
 
-#: Kinds of records. Only envelopes are delivered so far; the others are reserved.
-HEADER, ENVELOPE, COUNTS, REPORT, SESSION, FATAL = range(6)
+#: Kinds of records. Only envelopes are delivered; of others, which a later version may write, nothing is read.
+HEADER, ENVELOPE = range(2)
 
 #: Flags: the payload is compressed with zlib; it tells of what ended the process.
 ZLIB = 1
@@ -118,7 +120,7 @@ class Reader:
     @classmethod
     def open(cls, path: str, write: bool = True) -> Reader:
         """Open the file at *path*. Raises ``OSError``, also for what is no plain file of this user."""
-        descriptor = above_standard(os.open(path, (os.O_RDWR if write else os.O_RDONLY) | _NOFOLLOW))
+        descriptor = places.out_of_the_way(os.open(path, (os.O_RDWR if write else os.O_RDONLY) | _NOFOLLOW))
         try:
             status = os.fstat(descriptor)
             if not S_ISREG(status.st_mode) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid()):
@@ -211,18 +213,6 @@ class Reader:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0 and self.is_ours(descriptor):
             os.close(descriptor)
-
-
-def above_standard(descriptor: int) -> int:
-    """*descriptor*, moved above 2: where stderr was closed, everybody writes to whatever file is number 2."""
-    if descriptor > 2:
-        return descriptor
-    try:
-        from fcntl import F_DUPFD_CLOEXEC, fcntl
-
-        return fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
-    finally:
-        os.close(descriptor)
 
 
 def pread(descriptor: int, length: int, offset: int) -> bytes:

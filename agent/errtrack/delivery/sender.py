@@ -53,9 +53,12 @@ _MEANINGS = {
 
 
 class Answer:
-    """What came of a request: ``status`` (0: none), ``headers`` (lower case names), ``error`` for people."""
+    """What came of a request: ``status`` (0: none), ``headers`` (lower case names), ``error`` for people.
 
-    __slots__ = ("detail", "error", "headers", "is_tls", "status")
+    ``tls_remedy``: what to do about TLS; empty where that is not what failed.
+    """
+
+    __slots__ = ("detail", "error", "headers", "status", "tls_remedy")
 
     def __init__(
         self,
@@ -63,21 +66,21 @@ class Answer:
         headers: Mapping[str, str] | None = None,
         detail: str = "",
         error: str = "",
-        is_tls: bool = False,
+        tls_remedy: str = "",
     ) -> None:
         self.status = status
         self.headers: Mapping[str, str] = headers or {}
         #: The server's own words on a refusal: ``X-Sentry-Error`` or the beginning of the body.
         self.detail = detail
         self.error = error
-        self.is_tls = is_tls
+        self.tls_remedy = tls_remedy
 
     @property
     def meaning(self) -> str:
         """One of the words above, from ``DELIVERED`` to ``UNREACHABLE``."""
         status = self.status
         if status == 0:
-            return FORBIDDEN if self.is_tls else UNREACHABLE
+            return FORBIDDEN if self.tls_remedy else UNREACHABLE
         if 200 <= status < 300:
             return DELIVERED
         found = _MEANINGS.get(status)
@@ -223,11 +226,24 @@ class Sender:
         kind = type(root).__name__
         # A TLS handshake that broke off because of the network is a network fault; one that was refused is
         # not.
-        is_tls = "CertificateError" in kind or "CertVerification" in kind or isinstance(root, BadTls)
         words = getattr(root, "verify_message", "") or getattr(root, "strerror", "") or str(root) or kind
         if "Timeout" in kind or "timed out" in words:
             words = "no answer in time"
-        return Answer(error=" ".join(str(words).split())[:300], is_tls=is_tls)
+        remedy = ""
+        if isinstance(root, BadTls):
+            remedy = "correct that setting"
+        elif "CertificateError" in kind or "CertVerification" in kind:
+            remedy = _tls_remedy(words)
+        return Answer(error=" ".join(str(words).split())[:300], tls_remedy=remedy)
+
+
+def _tls_remedy(words: str) -> str:
+    """What to do about a certificate that is refused, by what OpenSSL or urllib3 says of it."""
+    if "match" in words:
+        return "put the host into the DSN that the server's certificate is for"
+    if "expired" in words:
+        return "renew the server's certificate"
+    return "set ca_certs (ERRTRACK_CA_CERTS) to the file of the authority that the server is certified by"
 
 
 class BadTls(Exception):

@@ -14,7 +14,7 @@ takes it out of service and then checks that nobody is signed in. One of the two
 from __future__ import annotations
 
 import os
-from errno import EDQUOT, EFBIG, ENOSPC
+from errno import EBADF, EDQUOT, EFBIG, ENOSPC
 from time import monotonic
 
 from errtrack.delivery import claims, places, segment
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 #: A segment is followed by a new one when it is larger (bytes) or older (seconds).
 MAX_SIZE = 1_000_000
 MAX_AGE = 600.0
-
-#: How often the current file's descriptor and name are checked, seconds.
-_CHECK_EVERY = 1.0
 
 #: Where no tally can be made, the next try is made after so long (seconds).
 _NO_TALLY_FOR = 60.0
@@ -89,7 +86,7 @@ class Spool:
     def _append(self, mine: _Mine, data: bytes, fatal: bool) -> bool:
         for _ in range(10):
             current = mine.current
-            if current is None or current.size > MAX_SIZE or not self._still_good(current):
+            if current is None or current.size > MAX_SIZE or not _still_good(current):
                 if self.is_over() and not fatal:
                     self.last_error = OSError(EDQUOT, "spool_max_size is reached")
                     return False
@@ -103,6 +100,10 @@ class Spool:
                 written = current.file.write(data)
             except OSError as error:
                 self.last_error = error
+                if error.errno == EBADF:  # the application has closed it since that was asked
+                    if mine.current is current:
+                        mine.current = None
+                    continue
                 if (
                     error.errno == EFBIG
                     and current.size + len(data) > MAX_SIZE // 8
@@ -190,7 +191,7 @@ class Spool:
         nameless = not current.reader.has_name()
         if nameless or now - current.opened_at > MAX_AGE or current.size > MAX_SIZE:
             mine.current = None
-        if nameless and not current.writers:
+        if nameless and not current.writers and current.is_sound():
             current.reader.look()
             for record in list(current.reader.pending.values()):
                 try:
@@ -273,14 +274,6 @@ class Spool:
                 self.after_fork_in_child()
         return mine
 
-    def _still_good(self, part: Segment) -> bool:
-        """True while the descriptor means our file; asked at most once a second."""
-        now = monotonic()
-        if now - part.checked_at < _CHECK_EVERY:
-            return True
-        part.checked_at = now
-        return not part.file.closed and part.reader.is_ours(part.file.fileno())
-
     def _begin(self, mine: _Mine) -> Segment | None:
         """Put a new segment into service. Two threads may do so at once: both segments are drained."""
         for _ in range(3):
@@ -301,3 +294,10 @@ class Spool:
             mine.segments.append(part)
             return part
         return None
+
+
+def _still_good(part: Segment) -> bool:
+    """True while the descriptor means our file, asked before each write: the number may be that of a file of the
+    application's by now, which would be damaged.
+    """
+    return not part.file.closed and part.reader.is_ours(part.file.fileno())

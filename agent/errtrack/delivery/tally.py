@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import os
 from errno import ENOLCK
-from time import monotonic, time_ns
+from time import time_ns
 from zlib import crc32
 
-from errtrack.delivery import claims, segment
+from errtrack.delivery import claims, places, segment
 from errtrack.delivery.part import header_text
 
 TYPE_CHECKING = False
@@ -54,7 +54,6 @@ _EVENT = _STATE + RING * _TICKET
 #: The longest JSON of an event that a slot has room for, bytes.
 LONGEST = _SLOT - _EVENT - 8
 
-_CHECK_EVERY = 1.0
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -106,11 +105,10 @@ class Tally:
     def __init__(self, folder: str, header: dict[str, Any]) -> None:
         self.writers: list[None] = []
         self._free: deque[int] = deque(range(SLOTS))
-        self._checked_at = monotonic()
         for _ in range(3):
             name = "%s%d-%d-%s%s" % (PREFIX, time_ns(), os.getpid(), os.urandom(4).hex(), SUFFIX)
             self._path = os.path.join(folder, name)
-            self.descriptor = segment.above_standard(os.open(self._path, _NEW, 0o600))
+            self.descriptor = places.out_of_the_way(os.open(self._path, _NEW, 0o600))
             try:
                 if not claims.lock(self.descriptor):
                     # Who lives could only be guessed, and a wrong guess would have counts told twice.
@@ -168,11 +166,8 @@ class Tally:
 
     def is_sound(self) -> bool:
         """False when it was closed, by us or by an application that closes what it does not know."""
-        now = monotonic()
-        if now - self._checked_at >= _CHECK_EVERY:
-            self._checked_at = now
-            if self.descriptor >= 0 and not self._is_ours(self.descriptor):
-                self.descriptor = -1
+        if self.descriptor >= 0 and not self._is_ours(self.descriptor):
+            self.descriptor = -1
         return self.descriptor >= 0
 
     def close(self) -> None:

@@ -60,7 +60,10 @@ def applies(options: Options, environ: Mapping[str, str] | None = None, root: st
 def _can_be_started() -> bool:
     # uWSGI and frozen programs give themselves for their Python.
     is_python = os.path.basename(sys.executable or "").lower().startswith(("python", "pypy"))
-    return is_python and not hasattr(sys, "frozen") and hasattr(os, "posix_spawn") and os.getpid() != 1
+    if not is_python or hasattr(sys, "frozen") or not hasattr(os, "posix_spawn") or os.getpid() == 1:
+        return False
+    # Where nothing can be sent, the program's own thread says so, and what to do.
+    return any(os.path.isdir(os.path.join(place, "urllib3")) for place in _places())
 
 
 def hand_over(options: Options, folder: str) -> bool:

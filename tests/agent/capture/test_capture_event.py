@@ -692,3 +692,15 @@ def test_capture_imports_nothing_heavy() -> None:
     heavy = {"re", "json", "typing", "dataclasses", "enum", "functools", "collections", "linecache", "tokenize",
              "traceback", "inspect", "logging", "datetime", "uuid", "threading", "random"}  # fmt: skip
     assert heavy.isdisjoint(done.stdout.split()), done.stdout
+
+
+def test_a_parameter_that_is_filtered_in_the_text_of_a_log_line_is_filtered_beside_it(capture) -> None:
+    entry = {
+        "message": "login of %s with password=%s and %s failed after %d",
+        "params": ["ann", "hunter2", {"token": "hunter2"}, 3],
+        "formatted": "login of ann with password=hunter2 and {'token': 'hunter2'} failed after 3",
+    }
+    event = capture.finished({"logentry": entry})
+    assert "hunter2" not in json.dumps(event)
+    assert event["logentry"]["params"] == ["ann", "[Filtered]", {"token": "[Filtered]"}, 3]
+    assert event["_meta"]["logentry"]["params"]["1"] == {"": {"rem": [["!config", "s"]]}}

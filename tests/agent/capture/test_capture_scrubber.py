@@ -100,6 +100,62 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVAT
         ("error: login(password=hunter2) failed", "error: login(password=[Filtered]) failed"),
         ("--token=hunter2", "--token=[Filtered]"),
         ("card 4111 1111 1111 1111 declined", "card [Filtered] declined"),
+        # What a secret's name stands beside, in the forms that Python, servers and databases write.
+        ("{'password': ['hunter2'], 'a': 1}", "{'password': [Filtered], 'a': 1}"),
+        ("<QueryDict: {'token': ['hunter2', ('x',)]}>", "<QueryDict: {'token': [Filtered]}>"),
+        ('{"password":{"old":"hunter2"},"a":1}', '{"password":[Filtered],"a":1}'),
+        ("Login(password=SecretText('hunter2'))", "Login(password=[Filtered])"),
+        ("Login(f(pw=x))", "Login(f(pw=[Filtered]))"),
+        ("ValueError: ('password', 'hunter2')", "ValueError: ('password', '[Filtered]')"),
+        ("[('X-Api-Key', 'hunter2'), ('a', 'b')]", "[('X-Api-Key', '[Filtered]'), ('a', 'b')]"),
+        ("{'name': 'DB_PASSWORD', 'value': 'hunter2'}", "{'name': 'DB_PASSWORD', 'value': '[Filtered]'}"),
+        ('<add key="ApiPassword" value="hunter2"/>', '<add key="ApiPassword" value="[Filtered]"/>'),
+        ("<a:Password Type='x'>hunter2</a:Password>", "<a:Password Type='x'>[Filtered]</a:Password>"),
+        ("<password><![CDATA[hunter2]]></password>", "<password>[Filtered]</password>"),
+        ('name="password"\r\n\r\nhunter2\r\n--x', 'name="password"\r\n\r\n[Filtered]\r\n--x'),
+        ("Key (email, token)=(a@b, hunter2) already exists", "Key (email, token)=[Filtered] already exists"),
+        (
+            "(1062, \"Duplicate entry 'hunter2' for key 'u.token'\")",
+            "(1062, \"Duplicate entry '[Filtered]' for key 'u.token'\")",
+        ),
+        ("CREATE USER a IDENTIFIED BY 'hunter2'", "CREATE USER a IDENTIFIED BY '[Filtered]'"),
+        ("ALTER ROLE a PASSWORD 'hunter2'", "ALTER ROLE a PASSWORD '[Filtered]'"),
+        ("UPDATE u SET `password`='hunter2'", "UPDATE u SET `password`='[Filtered]'"),
+        (
+            "1 error for S\napi_key\n  Bad [type=x, input_value='hunter2', input_type=str]",
+            "1 error for S\napi_key\n  Bad [type=x, input_value='[Filtered]', input_type=str]",
+        ),
+        ('Authorization: Digest username="u", response="hunter2"', "Authorization: [Filtered]"),
+        ("password = f'hunter2'", "password = f'[Filtered]'"),
+        # Command lines.
+        (
+            "Command '['mysql', '-u', 'root', '-phunter2']' returned",
+            "Command '['mysql', '-u', 'root', '-p[Filtered]']' returned",
+        ),
+        ("Command 'curl -u ann:hunter2 http://x'", "Command 'curl -u ann:[Filtered] http://x'"),
+        ("['x', '--password', 'hunter2', 'y']", "['x', '--password', '[Filtered]', 'y']"),
+        ("x --db-password hunter2 y", "x --db-password [Filtered] y"),
+        # URLs.
+        ("postgres://ann:hun/ter2@db/x", "postgres://[Filtered]:[Filtered]@db/x"),
+        ("postgres://ann:hun#ter?2@db/x", "postgres://[Filtered]:[Filtered]@db/x"),
+        ("GET /x?user%5Bpassword%5D=hunter2", "GET /x?user%5Bpassword%5D=[Filtered]"),
+        ("a=1 user%5Bpassword%5D=hunter2", "a=1 user%5Bpassword%5D=[Filtered]"),
+        (
+            "https://x/?next=%2Fl%3Ftoken%3Dhunter2%26a%3D1",
+            "https://x/?next=%2Fl%3Ftoken%3D[Filtered]%26a%3D1",
+        ),
+        ("https://x/?u=https%3A%2F%2Fann%3Ahunter2%40h", "https://x/?u=https%3A%2F%2F[Filtered]%40h"),
+        ("https://s3.test/x?X-Amz-Signature=hunter2&a=1", "https://s3.test/x?X-Amz-Signature=[Filtered]&a=1"),
+        # Tokens.
+        ("https://hooks.slack.com/services/T0/B0/hunter2", "https://hooks.slack.com/services/[Filtered]"),
+        ("xapp-1-A0123-hunter2", FILTERED),
+        ("hvs.CAESIJabcdefghijklmnop", FILTERED),
+        ("dckr_pat_abcdefghijklmnopqrst", FILTERED),
+        ("hf_abcdefghijklmnopqrstuvwxyz", FILTERED),
+        ("shpat_0123456789abcdef0123", FILTERED),
+        ("GOCSPX-abcdefghijklmnopqrst", FILTERED),
+        ("https://api.test/bot123456789:AA%s/send" % ("x" * 33), "https://api.test/[Filtered]/send"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nhunter2", FILTERED),
         ("4111-1111-1111-1111", FILTERED),
         ("amex 378282246310005", "amex " + FILTERED),
     ],
@@ -127,6 +183,17 @@ def test_secrets_are_known_by_their_look(text: str, clean: str) -> None:
         "-----BEGIN CERTIFICATE-----",
         "task-force sk-8 xoxo",
         "",
+        "Command '['ls', '-l', '/x']' returned non-zero exit status 2.",
+        "docker run -p 80:80 -u 1000:1000 x",
+        "got an unexpected keyword argument 'password'",
+        "module 'x' has no attribute 'token'",
+        "Key (email)=(a@b.test) already exists.",
+        "{'name': 'ann', 'value': 5}",
+        "<key>x</key>",
+        "http://[::1]:80/x@y",
+        "https://host:8080/path@x?y=1",
+        "https://x/?next=%2Flogin%3Fpage%3D2",
+        "fields ('password', 'email', 'name')",
     ],
 )
 def test_ordinary_texts_stay_as_they_are(text: str) -> None:
@@ -180,6 +247,24 @@ def test_command_lines() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "clean"),
+    [
+        ("mysql -u root -phunter2 db", "mysql -u root -p[Filtered] db"),
+        ("/usr/bin/mysqldump -p db", "/usr/bin/mysqldump -p db"),  # it asks; the next word is a database
+        ("sshpass -p hunter2 ssh -p 22 x", "sshpass -p [Filtered] ssh -p [Filtered] x"),
+        ("docker login -u ann -p hunter2", "docker login -u ann -p [Filtered]"),
+        ("docker run -p 80:80 -u 1:2 x", "docker run -p 80:80 -u 1:2 x"),
+        ("curl -u ann:hunter2 http://x", "curl -u ann:[Filtered] http://x"),
+        ("curl --user=ann:hunter2 -uann:hunter2", "curl --user=ann:[Filtered] -uann:[Filtered]"),
+        ("redis-cli -a hunter2 ping", "redis-cli -a [Filtered] ping"),
+        ("openssl rsa -passin pass:hunter2", "openssl rsa -passin pass:[Filtered]"),
+    ],
+)
+def test_short_options_of_programs_that_take_passwords(line: str, clean: str) -> None:
+    assert " ".join(scrubber().argv(line.split(" "))) == clean
+
+
 def test_trees_are_scrubbed_at_any_depth_and_say_where() -> None:
     from errtrack.capture.wire import Notes
 
@@ -216,6 +301,75 @@ def test_source_lines_lose_literal_secrets_and_keep_code() -> None:
     for between in ([], ["order = 1"], ["-", "", "return 'a' # b"]):  # in company as alone
         given = [text for line in lines for text in [*between, line]]
         assert own.source_lines(given) == [text for clean in lines.values() for text in [*between, clean]]
+
+
+@pytest.mark.parametrize(
+    ("line", "clean"),
+    [
+        ('connect("host=db password=hunter2 user=x")', 'connect("host=db password=[Filtered] user=x")'),
+        ('password: str = "hunter2"', 'password: str = "[Filtered]"'),
+        (
+            'def f(token: Optional[str] = "hunter2", a="b"):',
+            'def f(token: Optional[str] = "[Filtered]", a="b"):',
+        ),
+        ('h = {"X": "Bearer hunter2000"}', 'h = {"X": "Bearer [Filtered]"}'),
+        ("run('curl -H \"X-Api-Key: hunter2\"')", "run('curl -H \"X-Api-Key: [Filtered]\"')"),
+        ('os.environ.get("DB_PASSWORD", "hunter2")', 'os.environ.get("DB_PASSWORD", "[Filtered]")'),
+        ('cfg.set("db", "password", "hunter2")', 'cfg.set("db", "password", "[Filtered]")'),
+        ('headers = [("X-Api-Key", "hunter2")]', 'headers = [("X-Api-Key", "[Filtered]")]'),
+        ('get(url, auth=("ann", "hunter2"), a="b")', 'get(url, auth=("[Filtered]", "[Filtered]"), a="b")'),
+        ('API_KEYS = ["hunter2", "hunter3"]', 'API_KEYS = ["[Filtered]", "[Filtered]"]'),
+        ('password = SecretStr("hunter2")', 'password = SecretStr("[Filtered]")'),
+        ('password = given or "hunter2"', 'password = given or "[Filtered]"'),
+        ('if password == "hunter2": say("no")', 'if password == "[Filtered]": say("no")'),
+        ('password = """hunter2""" ', 'password = """[Filtered]""" '),
+        ('user.set_password("hunter2")', 'user.set_password("[Filtered]")'),
+        ('user, password = "ann", "hunter2"', 'user, password = "[Filtered]", "[Filtered]"'),
+        ('{"name": "DB_PASSWORD", "value": "hunter2"},', '{"name": "DB_PASSWORD", "value": "[Filtered]"},'),
+        ('run(["mysql", "-phunter2"])', 'run(["mysql", "-p[Filtered]"])'),
+        ("# password: hunter2", "# password: [Filtered]"),
+        ('token = request.headers["X-Token"]', 'token = request.headers["X-Token"]'),
+        ('token = request.GET.get("token")', 'token = request.GET.get("token")'),
+        ('key = b64encode(secret).decode("ascii")', 'key = b64encode(secret).decode("ascii")'),
+        ('fields = ["name", "email", "notes"]  # no key', 'fields = ["name", "email", "notes"]  # no key'),
+        ('session.execute("SELECT 1 AS key")', 'session.execute("SELECT 1 AS key")'),
+        ('return "http://%s:%s/session" % (a, b)', 'return "http://%s:%s/session" % (a, b)'),
+    ],
+)
+def test_literals_that_are_the_value_of_a_secrets_name(line: str, clean: str) -> None:
+    assert scrubber().source_lines([line]) == [clean]
+
+
+def test_a_secret_may_go_on_in_the_next_lines_of_source() -> None:
+    own = scrubber()
+    lines = ["password = (", '    "hunter2"', '    "hunter3"', ")", 'name = "ann"']
+    assert own.source_lines(lines) == [
+        "password = (",
+        '    "[Filtered]"',
+        '    "[Filtered]"',
+        ")",
+        'name = "ann"',
+    ]
+    lines = ['SETTINGS = """', "password: hunter2", '"""', "password = get()", 'say("a")']
+    assert own.source_lines(lines) == ['SETTINGS = """', "password: [Filtered]", *lines[2:]]
+    lines = ["password=hunter2", '"""', "password = get()", 'say("a")']
+    assert own.source_lines(lines) == ["password=[Filtered]", *lines[1:]]
+
+
+def test_of_a_private_key_in_the_source_no_line_is_shown_where_its_beginning_or_end_is_not() -> None:
+    own = scrubber()
+    body = ["MIIEpAIBAAKCAQEA7bqhunter2" + "x" * 38 for _ in range(4)]
+    begin, end = "-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----"
+    for lines in (
+        ['KEY = """' + begin, *body, "c2hvcnQ=", end + '"""', "load(KEY)"],
+        ['KEY = """' + begin, *body],
+        [*body, "c2hvcnQ=", end + '"""', "load(KEY)"],
+        ["KEY = (", '    "%s\\n"' % begin, *('    "%s\\n"' % line for line in body), '    "%s"' % end, ")"],
+    ):
+        clean = own.source_lines(lines)
+        assert len(clean) == len(lines)
+        assert not any(part in line for line in clean for part in ("hunter2", "c2hvcnQ"))
+        assert clean[-1] == lines[-1] or not lines[-1].startswith("load")
 
 
 def test_names_are_looked_at_closely_where_there_may_be_a_secret() -> None:
@@ -270,8 +424,22 @@ def test_patterns_do_not_blow_up_on_long_texts() -> None:
         "-" * 8000 + "key=",
         "token " * 1300,
         'password="' + "\\" * 8000,
+        "a:{" * 2700,
+        "password=[" + "[({" * 2600,
+        "a=b(" * 2000,
+        "('a', " * 1600,
+        "'--a', " * 1300,
+        "<a>" * 2700 + "</",
+        'name="a"\r\n' * 700,
+        "%3fa" * 2000,
+        "mysql " * 1300 + " -p",
+        "(a)=(" * 1600,
+        "x\n  input_value=" * 500,
+        "a://b:" + "c/" * 4000,
+        'Cookie: a="' * 700,
     ):
         assert min(timeit.repeat(lambda text=text: own.text(text), number=1, repeat=2)) < 0.25, text[:10]  # type: ignore[misc]
+        assert min(timeit.repeat(lambda text=text: own.source_lines([text]), number=1, repeat=2)) < 0.25  # type: ignore[misc]
 
 
 def test_an_ordinary_text_costs_next_to_nothing() -> None:

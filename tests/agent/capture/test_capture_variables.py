@@ -9,6 +9,7 @@ import datetime
 import decimal
 import enum
 import functools
+import http.cookiejar
 import json
 import pathlib
 import sys
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from errtrack.capture import jsonable
 from errtrack.capture.scrubber import Scrubber
 from errtrack.capture.serializer import Describer
 from errtrack.options import resolve
@@ -436,3 +438,66 @@ def test_secrets_in_locals_are_filtered_by_name_and_by_look(capture) -> None:
     assert shown["author"] == "'Ann'"
     assert shown["settings"]["host"] == "'db'"
     assert shown["form"]["user"] == "'ann'"
+
+
+class Header(NamedTuple):
+    name: str
+    value: str
+
+
+@dataclasses.dataclass
+class Variable:
+    name: str
+    value: str
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"name": "DB_PASSWORD", "value": "hunter2"},
+        [{"Key": "X-Api-Key", "Value": "hunter2"}],
+        Header("Authorization", "hunter2"),
+        Variable("DB_PASSWORD", "hunter2"),
+        http.cookiejar.Cookie(
+            0,
+            "sessionid",
+            "hunter2",
+            None,
+            False,
+            "h",
+            True,
+            False,
+            "/",
+            True,
+            False,
+            None,
+            False,
+            None,
+            None,
+            {},
+        ),
+        ["login", "--password", "hunter2", "x"],
+        ("mysql", "-u", "root", "-phunter2"),
+        ["curl", "-u", "ann:hunter2"],
+        json.dumps({"password": ["hunter2"]}),
+        ValueError("password", "hunter2"),
+    ],
+    ids=repr,
+)
+def test_values_are_filtered_by_the_names_beside_them_in_variables_and_in_what_is_attached(
+    value: Any,
+) -> None:
+    options = resolve({}, {})
+    scrubber = Scrubber(options)
+    shown = Describer(options, scrubber).describe(value, 4000)
+    attached = json.dumps(jsonable.jsonable({"given": value}, scrubber=scrubber))
+    for text in (shown, attached):
+        assert "hunter2" not in text and "[Filtered]" in text
+        assert "ann" in text or "curl" not in text
+
+
+def test_names_and_values_that_are_no_secrets_stay() -> None:
+    options = resolve({}, {})
+    value = [{"name": "color", "value": "blue"}, {"value": "green"}, ["ls", "-l", "--all", "home"]]
+    shown = Describer(options, Scrubber(options)).describe(value, 4000)
+    assert "[Filtered]" not in shown and "blue" in shown and "green" in shown and "home" in shown

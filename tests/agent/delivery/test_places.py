@@ -73,7 +73,8 @@ def test_spool_dir_has_its_own_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "fifo", "symlink", "writable by others"])
 def test_what_a_stranger_could_have_prepared_is_refused(tmp_path: Path, kind: str) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
+    first, second = tmp_path / "first" / "errtrack", tmp_path / "second" / "errtrack"
+    first.parent.mkdir()
     if kind == "file":
         first.write_text("")
     elif kind == "fifo":
@@ -84,7 +85,8 @@ def test_what_a_stranger_could_have_prepared_is_refused(tmp_path: Path, kind: st
     else:
         first.mkdir()
         first.chmod(0o777)
-    assert places.usable_folder([str(first), str(second)]) == str(second)
+    environ = {"STATE_DIRECTORY": str(first.parent), "XDG_STATE_HOME": str(second.parent)}
+    assert places.state_folder(Options(), environ) == str(second)
     assert mode(second) == 0o700
     assert places.why_unusable(str(first)) is not None
 

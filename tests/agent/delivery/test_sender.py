@@ -286,7 +286,7 @@ def test_our_own_requests_are_known_as_such(
 def test_an_untrusted_certificate_is_never_talked_to(options: Options) -> None:
     with Sink(CERTIFICATE) as sink:
         answer = Sender(options, Dsn.parse(sink.dsn), {}).send(event())
-        assert answer.is_tls and answer.meaning == "forbidden"
+        assert "set ca_certs" in answer.tls_remedy and answer.meaning == "forbidden"
         assert "self-signed" in answer.error or "self signed" in answer.error
         assert sink.requests == []
 
@@ -303,7 +303,8 @@ def test_a_ca_bundle_can_be_named(options: Options, where: str) -> None:
         assert [sender.send(event()).status for _ in range(2)] == [200, 200]
         assert sink.connections == 1
         wrong = Dsn.parse(sink.dsn.replace("127.0.0.1", "localhost"))
-        assert Sender(options, wrong, environ).send(event()).is_tls  # trusted, but another host's
+        told = Sender(options, wrong, environ).send(event()).tls_remedy  # trusted, but another host's
+        assert told == "put the host into the DSN that the server's certificate is for"
         sender.close()
 
 
@@ -311,7 +312,7 @@ def test_a_ca_bundle_can_be_named(options: Options, where: str) -> None:
 def test_a_bundle_that_cannot_be_read_is_named(options: Options, sink: Sink, setting: str) -> None:
     options.set(setting, "/nowhere/x.pem", "test")
     answer = Sender(options, Dsn.parse(sink.dsn.replace("http:", "https:")), {}).send(event())
-    assert answer.is_tls
+    assert answer.tls_remedy == "correct that setting"
     assert setting in answer.error and "/nowhere/x.pem" in answer.error and "No such file" in answer.error
 
 

@@ -250,6 +250,16 @@ transport = Transport(options, Dsn.parse(sys.argv[1]))
     assert has_imported and sorted(sink.event_ids()) == sorted(ids), "it delivered by itself"
 
 
+def test_where_nothing_can_be_sent_that_is_told(program: Child, sink: Sink) -> None:
+    code = """
+sys.path[:] = [entry for entry in sys.path if not os.path.isdir(os.path.join(entry, "urllib3"))]
+transport = Transport(options, Dsn.parse(sys.argv[1]))
+"""
+    done = program.run(code + END, sink.dsn)
+    assert "cannot send" in done.stderr and not list(program.folder.rglob("uploader"))
+    assert waiting(program.folder) == done.stdout.split()[:10]
+
+
 def test_what_no_disk_took_is_delivered_before_the_end(program: Child, sink: Sink) -> None:
     program.env["ERRTRACK_SHUTDOWN_TIMEOUT"] = "9"
     code = """

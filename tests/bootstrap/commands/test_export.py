@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from desk import Desk
 from houses import House, python_of
 
 VERSIONS = ("3.9", "3.13")
@@ -264,3 +265,15 @@ def test_what_is_no_supported_python_is_told(tmp_path: Path, python: str) -> Non
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("python", "told"),
+    [
+        ("no-such-python", "no-such-python cannot be started: No such file or directory"),
+        ("false", "false is no Python that can be started"),
+    ],
+)
+def test_a_python_that_is_none_is_told_in_one_line(desk: Desk, python: str, told: str) -> None:
+    result = desk.run("export", "folder", "--python", python)
+    assert (result.status, result.err) == (1, "errtrack: %s\n" % told)

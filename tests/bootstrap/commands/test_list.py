@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -106,3 +107,28 @@ os._exit(9)
     assert subprocess.run([sys.executable, "-c", code], env=child_environment()).returncode == 9
     assert [row["title"] for row in desk.run("list", "--json").json["issues"]] == ["left behind"]
     assert desk.run("show", "aaaa").status == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders have owners on Unix")
+def test_an_empty_list_tells_where_other_users_have_kept_something(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(desk.folder))
+    theirs = desk.folder / ("errtrack-%d" % (os.geteuid() + 1))
+    assert str(theirs) not in desk.run("list").out
+    for name in ("errtrack-%d" % (os.geteuid() + 1), "errtrack-%d" % os.geteuid(), "errtrack-x", "errtrack"):
+        (desk.folder / name).mkdir()
+    out = desk.run("list").out
+    assert str(theirs) in out
+    assert not any(str(desk.folder / name) in out for name in ("errtrack-%d" % os.geteuid(), "errtrack-x"))
+
+
+@pytest.mark.parametrize("command", ["list", "spool"])
+def test_a_spool_that_is_not_looked_into_is_told(desk: Desk, command: str) -> None:
+    desk.add(failure())
+    (desk.state / "spool").mkdir(mode=0o700)
+    assert desk.run(command).err == ""
+    (desk.state / "spool").chmod(0o777)
+    result = desk.run(command)
+    told = "errtrack: what waits in %s is not shown: others can write to it; look as" % (desk.state / "spool")
+    assert result.status == 0 and result.err.startswith(told) and result.err.count("\n") == 1

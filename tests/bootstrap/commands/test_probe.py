@@ -60,6 +60,16 @@ def test_without_a_dsn_the_test_event_is_kept_and_can_be_shown(desk: Desk) -> No
     assert "Test event of errtrack" in desk.run(*shown.group(1).split()).out
 
 
+def test_what_stands_in_the_way_of_tls_is_told_with_what_to_do(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ERRTRACK_CERT_FILE", "/no/such.pem")
+    result = desk.run("test", "--dsn", "https://key@127.0.0.1:9/1")
+    assert result.status == 1
+    assert "cert_file: cannot use /no/such.pem (No such file or directory)" in result.out
+    assert "It did not arrive: no trusted connection could be made; correct that setting." in result.out
+
+
 def test_a_malformed_dsn_is_not_tested_as_if_there_were_none(desk: Desk) -> None:
     result = desk.run("test", "--dsn", "https://no-key.example.test/1")
     assert result.status == 1

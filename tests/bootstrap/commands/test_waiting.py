@@ -92,12 +92,20 @@ def test_clear_wants_to_be_told_twice(sandbox: Any, sink: Sink) -> None:
     sandbox.python("import logging, os; os.abort()", ERRTRACK_DSN=sink.dsn)
     done = sandbox.errtrack("spool", "clear", ERRTRACK_DSN=sink.dsn)
     assert done.returncode == 2 and "--yes" in done.stderr
+    assert done.stderr.startswith("errtrack: 3 events and the stacks of a crash for ")
     assert shown(sandbox, sink)["waiting"] == 3
     done = sandbox.errtrack("spool", "clear", "--yes", ERRTRACK_DSN=sink.dsn)
     assert (done.returncode, done.stdout) == (0, "3 events cleared.\n")
     row = shown(sandbox, sink)
     assert (row["waiting"], row["crashes"]) == (0, 0)
     assert sink.event_ids() == []
+
+
+def test_clear_asks_nothing_where_there_is_nothing(sandbox: Any) -> None:
+    done = sandbox.errtrack("spool", "clear")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 events cleared.\n", "")
+    sandbox.python("import logging, os; os.abort()")
+    assert "0 events and the stacks of a crash" in sandbox.errtrack("spool", "clear").stderr
 
 
 def test_what_a_living_process_holds_is_left_to_it(sandbox: Any, sink: Sink) -> None:

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""Lines of source code without the secrets that are written in them; the code around them stays as it is.
+
+What stands in a literal or a comment is filtered as any text is. A literal that is the value of a secret's name goes
+whole: ``password: str = "x"``, ``auth=("user", "x")``, ``os.environ.get("DB_PASSWORD", "x")``.
+
+Loaded (with ``re``) only when the cheap test of :mod:`errtrack.capture.scrubber` finds a line worth reading.
+"""
+
+from __future__ import annotations
+
+import re
+
+from errtrack.capture.patterns import FILTERED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TOKEN = re.compile(
+    r"(?P<text>(?P<letters>[bBfFrRuU]{0,2})(?P<quote>'''|\"\"\"|'|\")(?P<body>(?:\\.|(?!(?P=quote)).)*)(?P<end>(?P=quote)?))"
+    r"|(?P<comment>\#.*)|(?P<name>[A-Za-z_](?:\w|-(?=\w))*)|(?P<sign>:=|[=!]=|[-+*/|&]?=|[\[({\])}:,;])"
+)
+_NAME = re.compile(r"-{0,2}[A-Za-z_][\w.-]*\Z")
+_LAST_OF_TWO = re.compile(r"\s*[bBfFrRuU]{0,2}(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\s*,?\s*[)\]]")
+_TAKES_ONE = re.compile(r"[a-z_]+_passw(?:or)?d\Z").match
+#: What says nothing: names of encodings and of schemes, and formats that hold nothing but what is filled in.
+_PLAIN = re.compile(r"(?:utf-?8|ascii|latin-?1|hex|basic|bearer|digest|token|\W|%[sdr]|\{[\w.]*\})*\Z", re.I)
+_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+_MARK = re.compile("\"\"\"|'''")
+
+
+class Reader:
+    """Reads lines one after the other: an open bracket, or a text in three quotes, goes on in the next."""
+
+    def __init__(self, is_secret: Callable[[str], bool], scrubbed: Callable[[str], str]) -> None:
+        self._is_secret = is_secret
+        self._scrubbed = scrubbed
+        #: The brackets that are open, and how many there were where a secret's value began; None outside of one.
+        self._open: list[str] = []
+        self._hiding: int | None = None
+
+    @property
+    def is_hiding(self) -> bool:
+        """Whether the next line goes on with a secret's value."""
+        return self._hiding is not None
+
+    def line(self, line: str) -> str:
+        """*line* without its secrets."""
+        if self._hiding is None:
+            self._open.clear()
+        out: list[str] = []
+        at = 0
+        name, annotated, is_text = "", "", False  # of what came last
+        previous = ""
+        for match in _TOKEN.finditer(line):
+            out.append(line[at : match.start()])
+            at = match.end()
+            token = match[0]
+            kind = match.lastgroup if match["text"] is None else "text"
+            if kind == "text":
+                body = match["body"]
+                is_name = _NAME.match(body) is not None
+                out.append(match["letters"] + match["quote"] + self._shown(body, is_name) + match["end"])
+                name, is_text = (body, True) if is_name else ("", False)
+            elif kind == "name":
+                out.append(token)
+                name, is_text = token, False
+            elif kind == "comment":
+                out.append(self._scrubbed(token))
+            else:
+                out.append(token)
+                if token in "[({":
+                    follows = bool(name) or previous in ("text", ")", "]")
+                    self._open.append({"(": "call", "[": "index"}.get(token, token) if follows else token)
+                    if token == "(" and self._hiding is None and not is_text and _TAKES_ONE(name):
+                        self._hiding = len(self._open)  # set_password("x")
+                    name = ""
+                elif token in "])}":
+                    if self._open:
+                        self._open.pop()
+                    if self._hiding is not None and len(self._open) < self._hiding:
+                        self._hiding = None
+                    if token != "]":
+                        name = ""
+                else:
+                    annotated = self._sign(token, name, is_text, annotated, line[at:])
+                    if token != ":":
+                        name = ""
+            previous = token if kind == "sign" else str(kind)
+        out.append(line[at:])
+        if self._hiding is not None and len(self._open) <= self._hiding and previous not in ("=", "(", "["):
+            self._hiding = None  # the value has ended with its line
+        return "".join(out)
+
+    def _sign(self, token: str, name: str, is_text: bool, annotated: str, rest: str) -> str:
+        """Take note of a sign behind *name*; return the secret's name whose annotation has begun."""
+        depth = len(self._open)
+        inner = self._open[-1] if self._open else ""
+        if token == ",":
+            if self._hiding == depth and depth:
+                self._hiding = None
+            is_named = is_text and self._hiding is None and self._is_secret(name)
+            if is_named and (name[0] == "-" or inner == "call" or (inner and _LAST_OF_TWO.match(rest))):
+                self._hiding = depth
+            return ""
+        if token == ";" or (token == ":" and self._hiding == depth and inner not in ("{", "index")):
+            self._hiding = None
+            return ""
+        if not name or not self._is_secret(name):
+            if token == "=" and annotated:
+                self._hiding = depth
+            return annotated if token == ":" else ""
+        if token != ":" or is_text or inner == "{":
+            if self._hiding is None:
+                self._hiding = depth
+            return ""
+        return name
+
+    def _shown(self, body: str, is_name: bool) -> str:
+        """What is shown of a literal."""
+        if self._hiding is None:
+            return self._scrubbed(body)
+        if _PLAIN.match(body):
+            return body
+        # request.form["password"]; get("DB_PASSWORD"): where it is found, not what it is.
+        if len(self._open) > self._hiding and (
+            self._open[-1] == "index" or (is_name and self._is_secret(body))
+        ):
+            return self._scrubbed(body)
+        return FILTERED
+
+
+def without_keys(lines: list[str]) -> list[str]:
+    """*lines* without those of private keys, whose beginning or end may lie beyond what is shown."""
+    out = list(lines)
+    inside = False
+    for index, line in enumerate(lines):
+        if "PRIVATE KEY" in line and "-----END" in line:
+            before = index - 1
+            while not inside and before >= 0 and _is_of_key(lines[before], 1 if before == index - 1 else 20):
+                out[before] = FILTERED
+                before -= 1
+            if inside and index and _is_of_key(lines[index - 1], 1):
+                out[index - 1] = FILTERED
+            inside = False
+        elif "PRIVATE KEY" in line and "-----BEGIN" in line:
+            inside = True
+        elif inside and _is_of_key(line, 20):
+            out[index] = FILTERED
+    return out
+
+
+def _is_of_key(line: str, least: int) -> bool:
+    core = line.strip(" \t\r'\"(),+\\")
+    core = core[:-2] if core[-2:] == "\\n" else core.rstrip("n\\") if core.endswith("\\n") else core
+    return len(core) >= least and _BASE64.issuperset(core)
+
+
+def in_texts(lines: list[str]) -> list[bool]:
+    """Of each line, whether it begins within a text in three quotes, as far as the lines tell."""
+    found = [(index, mark) for index, line in enumerate(lines) for mark in _MARK.findall(line)]
+    mark = ""
+    if len(found) % 2:
+        # The first ends a text that began above, or the last begins one that goes on below.
+        line = lines[found[0][0]].strip()
+        before = line.partition(found[0][1])[0].rstrip()
+        if line == found[0][1] or (before and before[-1] not in "=(,[{:+bBfFrRuU"):
+            mark = found[0][1]
+    out: list[bool] = []
+    for index in range(len(lines)):
+        out.append(bool(mark))
+        for at, one in found:
+            if at == index and mark in ("", one):
+                mark = "" if mark else one
+    return out
