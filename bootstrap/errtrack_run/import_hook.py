@@ -82,8 +82,6 @@ class OwnLoader(SourceFileLoader):
         if self.whole is not None:
             self.whole = None
             return
-        if self.name == CLIENT:
-            load_ahead(["errtrack." + part for part in PARTS.split()])
         super().exec_module(module)
 
     def get_code(self, fullname: str) -> "CodeType | None":
@@ -261,11 +259,16 @@ def watch(finder: "Finder", spec: "Any") -> None:
             del loader.exec_module
         else:
             loader.exec_module = previous
+        if spec.name == CLIENT:
+            load_ahead(["errtrack." + part for part in PARTS.split()])
         try:
             loader.exec_module(module)
         except BaseException as error:
             leave_no_frame(error)
             raise
+        if spec.name == CLIENT:
+            files = [file for file in finder.hooks[CLIENT].split(",") if file and file not in finder.off]
+            load_ahead(["errtrack_instrumentations." + file for file in files])
         executed(finder, spec.name, module)
 
     exec_module.errtrack_finder = finder  # type: ignore[attr-defined]
