@@ -10,7 +10,6 @@ No messages: they may hold what an application would not want on disk.
 from __future__ import annotations
 
 import os
-import sys
 from time import time
 
 from errtrack.delivery import places
@@ -35,7 +34,7 @@ def note(options: Options, name: str, why: str) -> None:
 
     Or that the setting *name* has cost *why*. Raises ``OSError``.
     """
-    if "_pytest" in sys.modules and not options.pytest:
+    if options.is_quiet:
         return
     folder = places.state_folder(options)
     if folder is None:

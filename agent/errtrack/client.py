@@ -7,7 +7,6 @@ The order: active? dedupe, ignore, sample, cap → build → scopes → the pipe
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
@@ -23,7 +22,7 @@ from errtrack.context.merge import apply_scopes
 from errtrack.delivery import envelope
 from errtrack.delivery.transport import Transport
 from errtrack.dsn import Dsn
-from errtrack.pipeline import Pipeline, hook_of
+from errtrack.pipeline import Pipeline, hook_of, is_drawn, is_prefix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ class Client:
     @property
     def is_active(self) -> bool:
         """Whether this process captures at all. The one place that says so."""
-        return self.options.enabled and (self.options.pytest or "_pytest" not in sys.modules)
+        return self.options.enabled and not self.options.is_quiet
 
     def capture_exception(
         self,
@@ -314,7 +313,7 @@ class Client:
                 if rule is cls:
                     return True
                 # Comparing a class with a text would ask its metaclass.
-                if type(rule) is str and (rule in (short, name, full) or _is_prefix(rule, full)):
+                if type(rule) is str and (rule in (short, name, full) or is_prefix(rule, full)):
                     return True
         return False
 
@@ -359,8 +358,7 @@ class Client:
     def _sampled(self) -> bool:
         if self._pipeline.error_sampler is not None:
             return True  # it decides, once there is an event to show it
-        rate: float = self.options.sample_rate
-        return rate >= 1.0 or int.from_bytes(os.urandom(4), "big") < rate * 2**32
+        return is_drawn(self.options.sample_rate)
 
     def _process(
         self,
@@ -460,7 +458,3 @@ class Client:
             self.transport.lost("internal_sdk_error", "error")
         except Exception as error:
             guard.fault("transport.lost", error)
-
-
-def _is_prefix(rule: str, full: str) -> bool:
-    return rule.endswith("*") and full.startswith(rule[:-1])

@@ -10,6 +10,7 @@ at boot. A wrong value is told in one line with key, source and remedy, and the 
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -523,6 +524,11 @@ class Options:
         if not self.enabled or instrumentation in self.disable:
             return True
         return opt_in and instrumentation not in self.enable
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether this is inside of pytest, where nothing is captured unless it is asked for. The one place that says so."""
+        return not self.pytest and "_pytest" in sys.modules
 
     @property
     def traces(self) -> bool:

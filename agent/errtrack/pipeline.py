@@ -41,6 +41,16 @@ def hook_of(name: str, place: Any, may_fail: bool = False) -> Hook | None:
     return hooks.Hook(name, place, hooks.IGNORED if may_fail else hooks.DROPPED)
 
 
+def is_drawn(share: float) -> bool:
+    """Whether this one is of the *share* (0 to 1) that is kept."""
+    return share >= 1 or int.from_bytes(os.urandom(4), "big") < share * 2**32
+
+
+def is_prefix(rule: str, name: str) -> bool:
+    """Whether *rule* ends with ``*`` and *name* begins with the rest of it."""
+    return rule.endswith("*") and name.startswith(rule[:-1])
+
+
 class Pipeline:
     """What one client does to each event. *lose* is told of what was dropped, *count_error* of errors' mechanisms."""
 
@@ -130,10 +140,7 @@ class Pipeline:
 
     def _is_ignored(self, event: Event) -> bool:
         name = str(event.get("transaction"))
-        return any(
-            name.startswith(rule[:-1]) if rule.endswith("*") else name == rule
-            for rule in self._options.ignore_transactions
-        )
+        return any(name == rule or is_prefix(rule, name) for rule in self._options.ignore_transactions)
 
     def _run_processors(
         self, event: Event, hint: Hint, processors: Iterable[scopes.Processor]
@@ -249,6 +256,6 @@ def _keeps(sampler: Hook, event: Event, hint: Hint) -> bool:
     if share is True or share is False:
         return bool(share)
     if (type(share) is float or type(share) is int) and 0 <= share <= 1:
-        return int.from_bytes(os.urandom(4), "big") < share * 2**32
+        return is_drawn(share)
     sampler.complain("it must return a number from 0 to 1, true or false")
     return True

@@ -196,8 +196,6 @@ def command_text(command: Any, scrubber: Scrubber) -> str:
         return repr(" ".join(scrubber.argv(text.split(" "))))[:_LONGEST]
     if kind in (list, tuple):
         words = scrubber.argv([_word(word) for word in command[:1000]])
-        # A word may be a command line itself: sh -c "..."
-        words = [" ".join(scrubber.argv(word.split(" "))) if " " in word else word for word in words]
         return (" ".join(words) if len(command) < _MOST_WORDS else repr(words))[:_LONGEST]
     # An iterator must not be used up, and a repr() may be the application's code.
     return _word(command)

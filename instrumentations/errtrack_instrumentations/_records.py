@@ -21,6 +21,8 @@ _OWN = frozenset((
     "stack_info", "taskName", "thread", "threadName",
 ))  # fmt: skip
 
+_FILTERED = "[Filtered]"
+
 #: How many of these a record has at least.
 FEWEST = len(_OWN) - (2 if sys.version_info >= (3, 12) else 3)
 
@@ -45,6 +47,14 @@ def text_of(record: Any) -> str:
         if not record.args and type(message) is str:
             return message
         with guard.Inside():  # what a __str__ logs that is called for our sake is not the program's doing
+            if type(record.args) is dict and type(message) is str:
+                from . import _outgoing
+
+                # The template says what is what: "%(password)s".
+                is_secret = _outgoing.settings().scrubber.key_is_sensitive
+                hidden = {k: _FILTERED for k in record.args if type(k) is str and is_secret(k)}
+                if hidden:
+                    return message % {**record.args, **hidden}
             return str(record.getMessage())
     except Exception:
         return message if type(message) is str else str(type(message))

@@ -35,8 +35,7 @@ def install(ours: ModuleType) -> None:
     if getattr(getattr(sys.modules.get("sitecustomize"), "__spec__", None), "_initializing", False):
         return
     now = options.current()
-    in_pytest = "_pytest" in sys.modules and not now.pytest  # it enables faulthandler for itself
-    if _is_ours or faulthandler.is_enabled() or in_pytest:
+    if _is_ours or faulthandler.is_enabled() or now.is_quiet:  # pytest enables faulthandler for itself
         return
     from errtrack.delivery.crash_file import open_crash_file
 

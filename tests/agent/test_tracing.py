@@ -174,6 +174,20 @@ def test_incoming_trace_is_continued(running: Running, sink: Sink) -> None:
     assert baggage == "sentry-sample_rate=0.25,sentry-trace_id=" + TRACE
 
 
+@pytest.mark.parametrize(
+    ("name", "is_told"), [("job", True), ("/reset?token=hunter2", False), ("a:b@c", False)]
+)
+def test_name_that_may_hold_a_secret_is_not_told_to_whoever_is_called(
+    running: Running, sink: Sink, name: str, is_told: bool
+) -> None:
+    running.send_to(sink, traces_sample_rate=1.0)
+    with errtrack.start_transaction(op="task", name=name):
+        _, baggage = trace.outgoing_headers()
+    assert ("sentry-transaction=" in baggage) is is_told and "hunter2" not in baggage
+    assert running.items(sink, "transaction")
+    assert not any(b"hunter2" in request.body for request in sink.requests)
+
+
 def test_decision_of_the_head_is_kept_whatever_the_rate(running: Running, sink: Sink) -> None:
     running.send_to(sink, traces_sample_rate=1.0)
     unit = Unit("http.server", "x", "route", "test", ("%s-%s-0" % (TRACE, PARENT), "", ""))

@@ -101,12 +101,15 @@ def test_event_captured_in_a_callback_of_the_application_at_exit(sandbox, health
     assert len(bodies) == 1
 
 
-def test_disabled_by_name_leaves_events_on_disk(sandbox, healthy) -> None:
-    dsn, bodies = healthy
-    code = "import os, errtrack\nerrtrack.capture_message('x')\nos._exit(0)"
-    sandbox.python(code, ERRTRACK_DSN=dsn, ERRTRACK_DISABLE="atexit")
-    segments = [p for p in sandbox.store.rglob("seg-*") if p.stat().st_size]
-    assert segments or len(bodies) == 1
+@pytest.mark.parametrize("disabled", ["atexit", ""])
+def test_disabled_by_name_nobody_waits_and_events_are_left_on_disk(
+    sandbox, hanging: str, disabled: str
+) -> None:
+    note = sandbox.folder / "note"
+    env = {"ERRTRACK_SHUTDOWN_TIMEOUT": "2", "ERRTRACK_DISABLE": disabled}
+    assert sandbox.python(watched(MESSAGES, note), ERRTRACK_DSN=hanging, **env).returncode == 0
+    assert (seconds(note) < 1) is bool(disabled)
+    assert [path for path in sandbox.store.rglob("seg-*") if path.stat().st_size]
 
 
 def test_embedded_store_needs_no_wait(sandbox) -> None:

@@ -150,7 +150,7 @@ def test_transactions_slow_queries_and_methods_by_option(plain: Story, story: St
 
 def test_caches_are_spans_with_hits(story: Story) -> None:
     reads, writes = story.spans("cache", "cache.get"), story.spans("cache", "cache.put")
-    assert names(reads) == ["k", "k", "a, b"] or names(reads)[:2] == ["k", "k"]
+    assert names(reads)[:2] == ["k", "k"]
     assert [span["data"]["cache.hit"] for span in reads[:2]] == [False, True]
     assert "cache.item_size" not in reads[0]["data"]
     assert reads[1]["data"]["cache.item_size"] == 5

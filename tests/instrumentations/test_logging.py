@@ -524,3 +524,13 @@ def test_a_line_keeps_nothing_alive(watching, log) -> None:
     assert gone() is None
     log.error("x")
     assert crumbs(watching.event())[0]["message"] == "order 7"
+
+
+def test_a_password_is_filtered_where_the_template_calls_it_one(watching, log) -> None:
+    watching("logging")
+    log.info("login of %(user)s with %(password)s", {"user": "ann", "password": "hunter2"})
+    log.error("login of %(user)s with %(password)s", {"user": "ann", "password": "hunter2"})
+    event = watching.event()
+    assert crumbs(event)[0]["message"] == "login of ann with [Filtered]"
+    assert event["logentry"]["formatted"] == "login of ann with [Filtered]"
+    assert event["logentry"]["params"] == {"user": "ann", "password": "[Filtered]"}

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 FILTERED = "[Filtered]"
 
+_LONGEST = 4096
+
 #: Program -> its options with a password, in the same word or, where a blank is written, in the next one as well.
 #: Behind a colon: of "user:password" the second.
 _OPTIONS: dict[str, tuple[str, ...]] = {
@@ -39,6 +41,9 @@ def filtered(words: list[Any], is_secret: Callable[[str], bool], scrubbed: Calla
             hide = None
             continue
         hide = None
+        if len(word) > _LONGEST:  # whoever shows it cuts and filters it
+            out.append(word)
+            continue
         options = _OPTIONS.get(word.rpartition("/")[2], options)
         option = next((option for option in options if word.startswith(option.rstrip(" :"))), "")
         name = option.rstrip(" :")
@@ -59,6 +64,8 @@ def filtered(words: list[Any], is_secret: Callable[[str], bool], scrubbed: Calla
             continue
         if word[:1] == "-" and not equals and is_secret(word):
             hide = _all
+        if " " in word:  # a command line in a command line: sh -c "..."
+            word = " ".join(filtered(word.split(" "), is_secret, scrubbed))
         out.append("pass:" + FILTERED if word[:5] == "pass:" else scrubbed(word))  # as openssl takes it
     return out
 

@@ -21,13 +21,11 @@ _TOKEN = re.compile(
     r"(?P<text>(?P<letters>[bBfFrRuU]{0,2})(?P<quote>'''|\"\"\"|'|\")(?P<body>(?:\\.|(?!(?P=quote)).)*)(?P<end>(?P=quote)?))"
     r"|(?P<comment>\#.*)|(?P<name>[A-Za-z_](?:\w|-(?=\w))*)|(?P<sign>:=|[=!]=|[-+*/|&]?=|[\[({\])}:,;])"
 )
-_NAME = re.compile(r"-{0,2}[A-Za-z_][\w.-]*\Z")
-_LAST_OF_TWO = re.compile(r"\s*[bBfFrRuU]{0,2}(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\s*,?\s*[)\]]")
-_TAKES_ONE = re.compile(r"[a-z_]+_passw(?:or)?d\Z").match
-#: What says nothing: names of encodings and of schemes, and formats that hold nothing but what is filled in.
-_PLAIN = re.compile(r"(?:utf-?8|ascii|latin-?1|hex|basic|bearer|digest|token|\W|%[sdr]|\{[\w.]*\})*\Z", re.I)
+#: What says nothing: names of encodings and of schemes.
+_NOTHING = frozenset(
+    ("utf-8", "utf8", "ascii", "latin-1", "latin1", "hex", "basic", "bearer", "digest", "token")
+)
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
-_MARK = re.compile("\"\"\"|'''")
 
 
 class Reader:
@@ -60,7 +58,7 @@ class Reader:
             kind = match.lastgroup if match["text"] is None else "text"
             if kind == "text":
                 body = match["body"]
-                is_name = _NAME.match(body) is not None
+                is_name = body.strip("-").replace("-", "_").replace(".", "_").isidentifier()
                 out.append(match["letters"] + match["quote"] + self._shown(body, is_name) + match["end"])
                 name, is_text = (body, True) if is_name else ("", False)
             elif kind == "name":
@@ -73,7 +71,12 @@ class Reader:
                 if token in "[({":
                     follows = bool(name) or previous in ("text", ")", "]")
                     self._open.append({"(": "call", "[": "index"}.get(token, token) if follows else token)
-                    if token == "(" and self._hiding is None and not is_text and _TAKES_ONE(name):
+                    if (
+                        token == "("
+                        and self._hiding is None
+                        and not is_text
+                        and name.endswith(("_password", "_passwd"))
+                    ):
                         self._hiding = len(self._open)  # set_password("x")
                     name = ""
                 elif token in "])}":
@@ -101,7 +104,7 @@ class Reader:
             if self._hiding == depth and depth:
                 self._hiding = None
             is_named = is_text and self._hiding is None and self._is_secret(name)
-            if is_named and (name[0] == "-" or inner == "call" or (inner and _LAST_OF_TWO.match(rest))):
+            if is_named and (name[0] == "-" or inner == "call" or (inner and _is_last(rest))):
                 self._hiding = depth
             return ""
         if token == ";" or (token == ":" and self._hiding == depth and inner not in ("{", "index")):
@@ -121,7 +124,7 @@ class Reader:
         """What is shown of a literal."""
         if self._hiding is None:
             return self._scrubbed(body)
-        if _PLAIN.match(body):
+        if _says_nothing(body):
             return body
         # request.form["password"]; get("DB_PASSWORD"): where it is found, not what it is.
         if len(self._open) > self._hiding and (
@@ -129,6 +132,24 @@ class Reader:
         ):
             return self._scrubbed(body)
         return FILTERED
+
+
+def _is_last(rest: str) -> bool:
+    """Whether *rest* is one literal, and the end of a bracket."""
+    match = _TOKEN.match(rest.lstrip())
+    return (
+        match is not None
+        and bool(match["end"])
+        and rest.lstrip()[match.end() :].lstrip(", ")[:1] in ("]", ")")
+    )
+
+
+def _says_nothing(body: str) -> bool:
+    """Whether *body* is an encoding, or holds nothing but what is filled in: ``"%s:%s"``."""
+    for filled in ("%s", "%d", "%r"):
+        body = body.replace(filled, " ")
+    words = "".join([sign if sign.isalnum() or sign == "-" else " " for sign in body.lower()]).split()
+    return _NOTHING.issuperset(words)
 
 
 def without_keys(lines: list[str]) -> list[str]:
@@ -155,22 +176,3 @@ def _is_of_key(line: str, least: int) -> bool:
     core = line.strip(" \t\r'\"(),+\\")
     core = core[:-2] if core[-2:] == "\\n" else core.rstrip("n\\") if core.endswith("\\n") else core
     return len(core) >= least and _BASE64.issuperset(core)
-
-
-def in_texts(lines: list[str]) -> list[bool]:
-    """Of each line, whether it begins within a text in three quotes, as far as the lines tell."""
-    found = [(index, mark) for index, line in enumerate(lines) for mark in _MARK.findall(line)]
-    mark = ""
-    if len(found) % 2:
-        # The first ends a text that began above, or the last begins one that goes on below.
-        line = lines[found[0][0]].strip()
-        before = line.partition(found[0][1])[0].rstrip()
-        if line == found[0][1] or (before and before[-1] not in "=(,[{:+bBfFrRuU"):
-            mark = found[0][1]
-    out: list[bool] = []
-    for index in range(len(lines)):
-        out.append(bool(mark))
-        for at, one in found:
-            if at == index and mark in ("", one):
-                mark = "" if mark else one
-    return out

@@ -68,6 +68,19 @@ PERSONAL: tuple[str, ...] = (
     "remoteaddr",
     "clientip",
     "forwardedfor",
+    # of proxies and of what asks for a name before the application does
+    "connectingip",
+    "connectionip",
+    "socketip",
+    "userip",
+    "remoteip",
+    "originatingip",
+    "externaladdress",
+    "remoteuser",
+    "forwardeduser",
+    "forwardedemail",
+    "preferredusername",
+    "oidcidentity",
 )
 
 #: Beginnings of words that only look like a stem.

@@ -9,91 +9,145 @@ from __future__ import annotations
 
 import re
 
-from errtrack.capture.cards import is_card
+from errtrack.capture.cards import has_card_digits, is_card
+from errtrack.capture.names import has_any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Union
+
+    Replacement = Union[str, Callable[[re.Match[str]], str]]
 
 FILTERED = "[Filtered]"
 
-_PEM = re.compile(
+
+class Late:
+    """A pattern that is compiled with the first text that holds one of *signs*: to compile all at the first event would
+    be the half of what that costs. The signs are in lower case where the pattern does not tell cases apart.
+    """
+
+    __slots__ = ("_compiled", "_flags", "_pattern", "_signs")
+
+    def __init__(self, signs: tuple[str, ...], pattern: str, flags: int = 0) -> None:
+        self._signs = signs
+        self._pattern = pattern
+        self._flags = flags
+        self._compiled: re.Pattern[str] | None = None
+
+    def sub(self, replacement: Replacement, text: str) -> str:
+        """*text* with *replacement* in place of what the pattern finds."""
+        if not has_any(text.lower() if self._flags & re.I else text, self._signs):
+            return text
+        if self._compiled is None:
+            self._compiled = re.compile(self._pattern, self._flags)
+        return self._compiled.sub(replacement, text)
+
+
+_PEM = Late(
+    ("PRIVATE KEY",),
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.S,
 )
-
-_TOKENS = re.compile(
+_TOKENS = Late(
+    ("eyJ", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "k_live_",
+     "k_test_", "whsec_", "sk-", "AIza", "ya29.", "SG.", "npm_", "pypi-"),
     r"eyJ[\w-]{6,}(?:\.[\w-]*){0,4}"  # JSON web tokens
     r"|(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{12,}"  # AWS
     r"|(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,})"
-    r"|(?<![A-Za-z0-9])(?:xox[a-z]|xapp)-[\w-]{8,}"  # Slack
-    r"|(?<=hooks\.slack\.com/services/)[\w/-]+|(?<=/api/webhooks/)[\w/-]+"  # Slack, Discord
+    r"|(?<![A-Za-z0-9])xox[a-z]-[\w-]{8,}"  # Slack
     r"|(?<![A-Za-z0-9])[srp]k_(?:live|test)_\w{8,}|(?<![A-Za-z0-9])whsec_\w{8,}"  # Stripe
     r"|(?<![A-Za-z0-9])sk-[\w-]{16,}"  # OpenAI, Anthropic
-    r"|(?<![A-Za-z0-9])(?:AIza[\w-]{30,}|ya29\.[\w-]{16,}|GOCSPX-[\w-]{16,})"  # Google
-    r"|(?<![A-Za-z0-9])(?:SG\.[\w-]{16,}(?:\.[\w-]*)?|npm_\w{30,}|pypi-[\w-]{16,}|hvs\.[\w-]{16,}|dckr_pat_[\w-]{16,})"
-    r"|(?<![A-Za-z0-9])(?:hf_\w{20,}|gsk_\w{20,}|shp(?:at|ca|pa|ss)_\w{16,}|lin_api_\w{16,}|sntry[su]_[\w+/=-]{16,})"
-    r"|(?<![A-Za-z0-9])(?:do[opr]_v1_\w{16,}|NRAK-\w{16,}|(?:bot)?\d{8,12}:AA[\w-]{30,})"  # the last is Telegram's
+    r"|(?<![A-Za-z0-9])(?:AIza[\w-]{30,}|ya29\.[\w-]{16,}|SG\.[\w-]{16,}(?:\.[\w-]*)?|npm_\w{30,}|pypi-[\w-]{16,})",
+)  # fmt: skip
+_RARE_TOKENS = Late(
+    ("hooks.slack.com/", "/api/webhooks/", "xapp-", "GOCSPX-", "hvs.", "dckr_pat_", "hf_", "gsk_", "shpat_", "shpca_",
+     "shppa_", "shpss_", "lin_api_", "sntry", "_v1_", "NRAK-", ":AA"),
+    r"(?<=hooks\.slack\.com/services/)[\w/-]+|(?<=/api/webhooks/)[\w/-]+"  # Slack, Discord
+    r"|(?<![A-Za-z0-9])(?:xapp-[\w-]{8,}|(?:GOCSPX-|hvs\.|dckr_pat_)[\w-]{16,}|(?:hf|gsk)_\w{20,}"
+    r"|(?:shp(?:at|ca|pa|ss)_|lin_api_|do[opr]_v1_|NRAK-)\w{16,}|sntry[su]_[\w+/=-]{16,}|(?:bot)?\d{8,12}:AA[\w-]{30,})",
+)  # fmt: skip
+_BEARER = Late(
+    ("bearer", "token "), r"\b(bearer|token)(\s+)(?=[\w.~+/-]*[0-9]|[\w.~+/-]{20})[\w.~+/=-]{6,}", re.I
 )
-_BEARER = re.compile(r"\b(bearer|token)(\s+)(?=[\w.~+/-]*[0-9]|[\w.~+/-]{20})[\w.~+/=-]{6,}", re.I)
-_BASIC = re.compile(r"\b(basic)(\s+)([A-Za-z0-9+/_-]{6,}={0,2})", re.I)
-_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>]*)@")
+_BASIC = Late(("basic",), r"\b(basic)(\s+)([A-Za-z0-9+/_-]{6,}={0,2})", re.I)
+_USERINFO = Late(("@",), r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>]*)@")
 #: A password with signs in it that should have been escaped; not the port of a host.
-_USERINFO_ODD = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>@:\[]*:(?!\d{1,5}[/?#]|\[Filtered\])[^\s'\"<>@/?#]*[/?#][^\s'\"<>@]*)@"
+_USERINFO_ODD = Late(
+    ("@",),
+    r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>@:\[]*:(?!\d{1,5}[/?#]|\[Filtered\])[^\s'\"<>@/?#]*[/?#][^\s'\"<>@]*)@",
 )
-_USERINFO_CUT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@:'\"]+:(?!\d{1,5}$|[%{])[^/\s@:'\"]+$")
-_PARAMETER = re.compile(r"(?<=[?&;#])([^=&;#\s\"'<>]{1,100})=([^&;#\s\"'<>]*)")
+_USERINFO_CUT = Late(("://",), r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@:'\"]+:(?!\d{1,5}$|[%{])[^/\s@:'\"]+$")
+_PARAMETER = Late(("?", "&", ";", "#"), r"(?<=[?&;#])([^=&;#\s\"'<>]{1,100})=([^&;#\s\"'<>]*)")
 #: A URL that is the parameter of another one.
-_ENCODED = re.compile(
-    r"(%(?:25)*(?:3f|26))((?:[\w.-]|%(?:25)*5[bd]){1,100})(%(?:25)*3d)(?!\[Filtered)((?:(?!%(?:25)*(?:26|23))[^&;#\s\"'<>])*)",
+_ENCODED = Late(
+    ("%3d", "%253d"),
+    r"(%(?:25)*(?:3f|26))((?:[\w.-]|%(?:25)*5[bd]){1,100})(%(?:25)*3d)(?!\[Filtered)"
+    r"((?:(?!%(?:25)*(?:26|23))[^&;#\s\"'<>])*)",
     re.I,
 )
-_ENCODED_USERINFO = re.compile(
-    r"(%(?:25)*3a(?:%(?:25)*2f){2})(?:(?!%(?:25)*(?:2f|40))[^&;#\s\"'<>])*(%(?:25)*40)", re.I
+_ENCODED_USERINFO = Late(
+    ("%40", "%2540"),
+    r"(%(?:25)*3a(?:%(?:25)*2f){2})(?:(?!%(?:25)*(?:2f|40))[^&;#\s\"'<>])*(%(?:25)*40)",
+    re.I,
 )
-_HEADER = re.compile(
+_HEADER = Late(
+    ("authorization", "cookie"),
     r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*:\s*)(?!\[Filtered\])"
     r"(?:[^\r\n'\"=]|=(?:\"[^\"\r\n,;\s][^\"\r\n]*\")?)+",
     re.I,
 )
 _QUOTED = r"\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)"
 _LETTERS = r"(?:[bBfFrRuU]{1,2}(?=[\"']))?"
-_FLAT = r"[^\[\](){}]"
-_GROUP = r"[\[({](?:%s|[\[({](?:%s|[\[({]%s*[\])}]?)*[\])}]?)*[\])}]?" % (_FLAT, _FLAT, _FLAT)
 _PAIR = re.compile(
     r"(?P<key>[A-Za-z_][\w.-]{0,80}|(?<=--)[A-Za-z][\w-]{0,80})"
-    r"(?P<middle>\\*[\"'`]?(?:\]|%%5[Dd])?\s*(?:=>|:=|[:=](?!//|=))\s*%s)"
-    r"(?P<value>\\+[\"'][^\"'\\]*(?:\\+[\"']|\Z)|%s|%s|[^\s,;&'\"(){}\[\]<>]+(?:%s)?)"
-    % (_LETTERS, _QUOTED, _GROUP, _GROUP)
+    r"(?P<middle>\\*[\"'`]?(?:\]|%%5[Dd])?\s*(?:=>|:=|[:=](?!//|=))\s*"
+    r"(?:[\w.]+(?:\[[^\]\n]{0,100}\])?\s*=\s*(?=[bBfFrRuU]{0,2}[\"']))?%s)"  # the type of an annotated name
+    r"(?P<value>\\+[\"'][^\"'\\]*(?:\\+[\"']|\Z)|%s|[^\s,;&'\"(){}\[\]<>]*[\[({]|[^\s,;&'\"(){}\[\]<>]+)"
+    % (_LETTERS, _QUOTED)
 )
+_BRACKET = re.compile(r"[\[({\])}]|" + _QUOTED)
+_CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w.-]*\d)")
+
 #: ``("password", "x")``, and words of a command line in a list: ``'--password', 'x'``.
-_LISTED = re.compile(
-    r"([(\[]\s*%s([\"'])([A-Za-z_][\w.-]{0,80})\2,\s*%s)(%s)(?=\s*,?\s*[)\]])" % (_LETTERS, _LETTERS, _QUOTED)
+_LISTED = Late(
+    ("',", '",'),
+    r"([(\[]\s*%s([\"'])([A-Za-z_][\w.-]{0,80})\2,\s*%s)(%s)(?=\s*,?\s*[)\]])"
+    % (_LETTERS, _LETTERS, _QUOTED),
 )
-_OPTION = re.compile(r"(([\"'])(--?[A-Za-z][\w-]{0,80})\2,\s*)(?!.-)(%s)" % _QUOTED)
-_OPTION_IN_LINE = re.compile(r"(()(--[A-Za-z][\w-]{0,80})\s+)(?!-)(%s|[^\s'\"]+)" % _QUOTED)
-_PROGRAM = re.compile(
-    r"((?:mysql\w*|mariadb[\w-]*)\b[^\n;|]{0,300}?[\s'\"]-p|curl\b[^\n;|]{0,300}?[\s'\"](?:-u|--user)[\s'\",=]{1,4}[^\s:'\"]+:)"
-    r"[^\s'\"]+"
+_OPTION = Late(("'-", '"-'), r"(([\"'])(--?[A-Za-z][\w-]{0,80})\2,\s*)(?!.-)(%s)" % _QUOTED)
+_OPTION_IN_LINE = Late(("--",), r"(()(--[A-Za-z][\w-]{0,80})\s+)(?!-)(%s|[^\s'\"]+)" % _QUOTED)
+_PROGRAM = Late(
+    ("mysql", "mariadb", "curl"),
+    r"((?:mysql\w*|mariadb[\w-]*)\b[^\n;|]{0,300}?[\s'\"]-p"
+    r"|curl\b[^\n;|]{0,300}?[\s'\"](?:-u|--user)[\s'\",=]{1,4}[^\s:'\"]+:)[^\s'\"]+",
 )
 #: What has a name and a value: a header, an element of XML, a part of a form, a column of a row that is there already.
-_NAMED = re.compile(
+_NAMED = Late(
+    ("value", "val'", 'val"'),
     r"(()[\"']?\b(?:name|key)[\"']?\s*[:=]\s*[\"']([\w.-]{1,100})[\"'][\s,]+[\"']?val(?:ue)?[\"']?\s*[:=]\s*%s)(%s)"
     % (_LETTERS, _QUOTED),
     re.I,
 )
-_ELEMENT = re.compile(
-    r"(<()((?:[\w.-]+:)?[\w.-]{1,100})(?:\s[^<>]*)?>)(<!\[CDATA\[.*?\]\]>|[^<]+)(?=</)", re.S
+_ELEMENT = Late(
+    ("</",), r"(<()((?:[\w.-]+:)?[\w.-]{1,100})(?:\s[^<>]*)?>)(<!\[CDATA\[.*?\]\]>|[^<]+)(?=</)", re.S
 )
-_PART = re.compile(
-    r"(\bname=([\"])([^\"\r\n]{1,100})\2[^\r\n]*(?:\r?\n[^\r\n]+)*\r?\n\r?\n)(.*?)(?=\r?\n--|\Z)", re.S
+_PART = Late(
+    ('name="',),
+    r"(\bname=([\"])([^\"\r\n]{1,100})\2[^\r\n]*(?:\r?\n[^\r\n]+)*\r?\n\r?\n)(.*?)(?=\r?\n--|\Z)",
+    re.S,
 )
-_COLUMN = re.compile(r"(()\(([^()\n]{1,200})\)=)(\([^\n]*?\))(?= |\n|\.|\Z)")
-_INPUT = re.compile(r"((^)([\w.]{1,100})\n +[^\n]*?\binput_value=)(.*?)(?=, input_type)", re.M)
-_ENTRY = re.compile(r"(Duplicate entry )('.*?')( for key '([^']*)')")
-_SQL = re.compile(r"\b(identified\s+(?:with\s+\S+\s+)?by|password)(\s+)('[^']*(?:'|\Z))", re.I)
-_CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w.-]*\d)")
+_COLUMN = Late((")=(",), r"(()\(([^()\n]{1,200})\)=)(\([^\n]*?\))(?= |\n|\.|\Z)")
+_INPUT = Late(("input_value=",), r"((^)([\w.]{1,100})\n +[^\n]*?\binput_value=)(.*?)(?=, input_type)", re.M)
+_ENTRY = Late(("Duplicate entry",), r"(Duplicate entry )('.*?')( for key '([^']*)')")
+_SQL = Late(
+    ("identified", "password '"), r"\b(identified\s+(?:with\s+\S+\s+)?by|password)(\s+)('[^']*(?:'|\Z))", re.I
+)
+#: Of a password with signs in it that should have been escaped, Python takes the beginning for a port.
+_PORT = Late(
+    ("nonnumeric port", "cast to integer", "base 10: '"),
+    r"((?:nonnumeric port: |cast to integer value as |with base 10: (?='[^']*@))')[^']*",
+)
 
 #: Parameters of a URL that is signed: whoever has them may do what it says.
 _SIGNATURES = frozenset(("sig", "signature", "x-amz-signature", "x-goog-signature"))
@@ -103,44 +157,46 @@ def scrub(text: str, is_secret: Callable[[str], bool], own_key: str = "") -> str
     """*text* with every secret replaced by ``[Filtered]``."""
     text = _by_look(text, is_secret, own_key)
     if "=" in text or ":" in text:
-        text = _HEADER.sub(r"\1\2" + FILTERED, text)
-        text = _PAIR.sub(lambda match: _pair(match, is_secret), text)
-    return _CARD.sub(_card, by_name(text, is_secret))
+        text = _pairs(_HEADER.sub(r"\1\2" + FILTERED, text), is_secret)
+    return _without_cards(_by_name(text, is_secret))
+
+
+def code(line: str, is_secret: Callable[[str], bool], own_key: str = "") -> str:
+    """A line of source code without what is recognised by its look."""
+    line = _PROGRAM.sub(r"\1" + FILTERED, _by_look(line, is_secret, own_key))
+    return _without_cards(_NAMED.sub(lambda match: _beside(match, is_secret), line))
 
 
 def _by_look(text: str, is_secret: Callable[[str], bool], own_key: str) -> str:
     if own_key and own_key in text:
         text = text.replace(own_key, FILTERED)
-    if "PRIVATE KEY" in text:
-        text = _PEM.sub(FILTERED, text)
-    text = _TOKENS.sub(FILTERED, text)
+    for pattern in (_PEM, _TOKENS, _RARE_TOKENS):
+        text = pattern.sub(FILTERED, text)
     text = _BASIC.sub(_basic, text)
     text = _BEARER.sub(r"\1\2" + FILTERED, text)
-    return url_parts(text, is_secret) if "://" in text else parameters(text, is_secret)
+    if "://" in text:
+        text = _USERINFO.sub(_userinfo, text)
+        if "@" in text.replace(FILTERED + "@", ""):
+            text = _USERINFO_ODD.sub(_userinfo, text)
+        last = text.rpartition("://")[2]
+        if ":" in last and "/" not in last and "@" not in last:
+            text = _USERINFO_CUT.sub(r"\1" + FILTERED, text)
+        return parameters(text, is_secret)
+    return parameters(text, is_secret) if "?" in text or "&" in text else text
 
 
-def by_name(text: str, is_secret: Callable[[str], bool]) -> str:
+def _by_name(text: str, is_secret: Callable[[str], bool]) -> str:
     """Filter what stands beside a secret's name, where no sign of equality is between the two."""
 
     def replaced(match: re.Match[str]) -> str:
         return _beside(match, is_secret)
 
-    if "'" in text or '"' in text:
-        for pattern in (_LISTED, _OPTION, _NAMED, _PART):
-            text = pattern.sub(replaced, text)
-        text = _SQL.sub(r"\1\2'%s'" % FILTERED, text)
-        text = _ENTRY.sub(lambda m: "%s'%s'%s" % (m[1], FILTERED, m[3]) if is_secret(m[4]) else m[0], text)
-    if "--" in text:
-        text = _OPTION_IN_LINE.sub(replaced, text)
-    if "</" in text:
-        text = _ELEMENT.sub(replaced, text)
-    if ")=(" in text:
-        text = _COLUMN.sub(replaced, text)
-    if "input_value=" in text:  # of pydantic's errors
-        text = _INPUT.sub(replaced, text)
-    if " -" in text or "'-" in text:
-        text = _PROGRAM.sub(r"\1" + FILTERED, text)
-    return text
+    for pattern in (_LISTED, _OPTION, _OPTION_IN_LINE, _NAMED, _PART, _ELEMENT, _COLUMN, _INPUT):
+        text = pattern.sub(replaced, text)
+    text = _PORT.sub(r"\1" + FILTERED, text)
+    text = _SQL.sub(r"\1\2'%s'" % FILTERED, text)
+    text = _ENTRY.sub(lambda m: "%s'%s'%s" % (m[1], FILTERED, m[3]) if is_secret(m[4]) else m[0], text)
+    return _PROGRAM.sub(r"\1" + FILTERED, text)
 
 
 def _beside(match: re.Match[str], is_secret: Callable[[str], bool]) -> str:
@@ -148,14 +204,6 @@ def _beside(match: re.Match[str], is_secret: Callable[[str], bool]) -> str:
         return match[0]
     mark = match[4][0] if match[4][0] in "'\"" else ""
     return match[1] + mark + FILTERED + mark
-
-
-def url_parts(text: str, is_secret: Callable[[str], bool]) -> str:
-    """Filter the user information and the secret parameters of the URLs in *text*."""
-    text = _USERINFO.sub(_userinfo, text)
-    text = _USERINFO_ODD.sub(_userinfo, text)
-    text = _USERINFO_CUT.sub(r"\1" + FILTERED, text)
-    return parameters(text, is_secret)
 
 
 def parameters(text: str, is_secret: Callable[[str], bool]) -> str:
@@ -167,11 +215,8 @@ def parameters(text: str, is_secret: Callable[[str], bool]) -> str:
     return text
 
 
-def code(line: str, is_secret: Callable[[str], bool], own_key: str = "") -> str:
-    """What is recognised by its look in a line of source code."""
-    line = _PROGRAM.sub(r"\1" + FILTERED, _by_look(line, is_secret, own_key))
-    line = _NAMED.sub(lambda match: _beside(match, is_secret), line)
-    return _CARD.sub(_card, line)
+def _without_cards(text: str) -> str:
+    return _CARD.sub(_card, text) if has_card_digits(text.encode("utf-8", "replace")) else text
 
 
 def _basic(match: re.Match[str]) -> str:
@@ -200,22 +245,51 @@ def _encoded(match: re.Match[str], is_secret: Callable[[str], bool]) -> str:
     return match[1] + match[2] + match[3] + FILTERED if is_secret(unquote(match[2])) else match[0]
 
 
-def _pair(match: re.Match[str], is_secret: Callable[[str], bool]) -> str:
-    value = match["value"]
-    bare = value.lstrip("\\")
-    quoted = bare[:1] in ("'", '"')
-    if not is_secret(match["key"]):
-        # The value may hold pairs of its own: "error: password=x" or a JSON text in a JSON text.
-        if len(value) > 3 and ("=" in value or ":" in value):
-            lead = value[: len(value) - len(bare) + quoted]
-            inner = _PAIR.sub(lambda m: _pair(m, is_secret), value[len(lead) :])
-            return match["key"] + match["middle"] + lead + inner
-        return match[0]
-    if quoted:
-        lead = value[: len(value) - len(bare) + 1]
-        tail = lead if len(value) > len(lead) and value.endswith(bare[0]) else ""
-        return match["key"] + match["middle"] + lead + FILTERED + tail
-    return match[0] if bare.startswith("[Filtered") else match["key"] + match["middle"] + FILTERED
+def _pairs(text: str, is_secret: Callable[[str], bool]) -> str:
+    """Filter ``name=value`` and ``name: value`` by their names."""
+    out: list[str] = []
+    at = 0
+    while True:
+        match = _PAIR.search(text, at)
+        if match is None:
+            out.append(text[at:])
+            return "".join(out)
+        start, end = match.span("value")
+        value = match["value"]
+        bare = value.lstrip("\\")
+        out.append(text[at:start])
+        at = end
+        if not is_secret(match["key"]):
+            if bare[:1] in ("'", '"'):
+                # It may hold pairs of its own: "error: password=x" or a JSON text in a JSON text.
+                lead = value[: len(value) - len(bare) + 1]
+                inner = value[len(lead) :]
+                out.append(lead + (_pairs(inner, is_secret) if "=" in inner or ":" in inner else inner))
+            else:
+                at = start  # so may this
+        elif bare[:1] in ("'", '"'):
+            lead = value[: len(value) - len(bare) + 1]
+            tail = lead if len(value) > len(lead) and value.endswith(bare[0]) else ""
+            out.append(lead + FILTERED + tail)
+        elif bare.startswith("[Filtered") or text.startswith("Filtered]", end):
+            out.append(value)
+        else:
+            if bare[-1:] in ("[", "(", "{"):
+                at = _end_of(text, end - 1)
+            out.append(FILTERED)
+
+
+def _end_of(text: str, start: int) -> int:
+    """Where the bracket at *start* is closed; the end of *text* where it is not."""
+    depth = 0
+    for match in _BRACKET.finditer(text, start):
+        if match[0] in "[({":
+            depth += 1
+        elif match[0] in "])}":
+            depth -= 1
+            if depth == 0:
+                return match.end()
+    return len(text)
 
 
 def _card(match: re.Match[str]) -> str:

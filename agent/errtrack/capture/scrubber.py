@@ -9,6 +9,7 @@ are kept.
 
 from __future__ import annotations
 
+from errtrack.capture import source
 from errtrack.capture.cards import has_card_digits, is_card
 from errtrack.capture.names import PERSONAL, has_any, is_secret, words_of
 
@@ -26,7 +27,7 @@ _REMEMBERED = 5000
 
 #: Keys of what has a name and a value: headers, cookies, variables of an environment.
 VALUES = frozenset(("value", "val"))
-_NAMES = frozenset(("name", "key", "header", "variable"))
+_NAMES = frozenset(("name", "key", "header", "variable", "field", "path"))
 
 #: One of these stands in each name of a secret, however its words are joined; asked of texts in which
 #: a name and a value may stand.
@@ -35,7 +36,12 @@ _HINTS: tuple[str, ...] = (
     "ssn", "cvv", "cvc", "pw", "pswd", "sid", "otp", "srf", "saml", "conn", "card", "iban", "sso", "phrase", "mnemonic",
     "contrase", "securi", "pincode", "pin_", "pin-", "ccn", "cc_", "cc-",
     "identified", "curl", "mysql", "mariadb",  # in SQL and command lines, beside a password
+    "nonnumeric", "cast to integer", "base 10: ",  # of a password that was taken for a port
 )  # fmt: skip
+
+#: Signs between a name and a value, where it is none of equality: ``"a", "b"``, ``set_password("x")``, ``by 'x'``,
+#: ``--a b``, ``<a>b</a>``.
+_BESIDE = ("',", '",', " '", "d('", 'd("', " -", "</")
 
 #: One of these stands in each token that is known by its look and has such a sign.
 _WITH_UNDERSCORE = (
@@ -115,7 +121,7 @@ class Scrubber:
 
         *hints* are those of ours that may stand in *value*, where that is known.
         """
-        if "=" in value or ":" in value or "'" in value or '"' in value or "--" in value or "</" in value:
+        if "=" in value or ":" in value or has_any(value, _BESIDE):
             if "://" in value and (
                 "@" in value or "?" in value or "#" in value or "ooks" in value or value.count(":") > 1
             ):
@@ -146,36 +152,40 @@ class Scrubber:
 
     def source_lines(self, lines: list[str]) -> list[str]:
         """Lines of source code with literal secrets replaced."""
-        # What is not in all of them together is in none of them.
         text = "\n".join(lines)
-        has_texts = '"""' in text or "'''" in text  # in which a line needs no quotes
-        if not has_texts:
-            literal = [line for line in lines if _has_literal(line)]
-            if not literal:
-                return lines
-            text = "\n".join(literal)
+        within: list[bool] = []  # a text in three quotes, where a line needs no quotes of its own
+        if '"""' in text or "'''" in text:
+            within = source.in_texts(lines)
+        literal = [
+            index for index, line in enumerate(lines) if _has_literal(line) or (within and within[index])
+        ]
+        if not literal:
+            return lines
+        # What is not in all of them together is in none of them.
+        text = "\n".join([lines[index] for index in literal])
         has_digits = has_card_digits(text.encode("utf-8", "replace"))
-        low = text.lower() if "=" in text or ":" in text or "'" in text or '"' in text or "</" in text else ""
+        low = text.lower()
         hints = [hint for hint in self._hints if hint in low]
         if not (has_digits or self.is_suspicious(text, hints)):
+            return lines
+        suspects = [
+            index
+            for index in literal
+            if self.is_suspicious(lines[index], hints)
+            or (has_digits and has_card_digits(lines[index].encode("utf-8", "replace")))
+        ]
+        if not suspects:
             return lines
         from errtrack.capture import literals, patterns
 
         if "PRIVATE KEY" in text:
             lines = literals.without_keys(lines)
         reader = literals.Reader(self.key_is_sensitive, self._scrub)
-        texts = literals.in_texts(lines) if has_texts else ()
         out: list[str] = []
         for index, line in enumerate(lines):
-            if texts and texts[index]:
+            if within and within[index]:
                 line = self.text(line)
-            elif reader.is_hiding or (
-                _has_literal(line)
-                and (
-                    self.is_suspicious(line, hints)
-                    or (has_digits and has_card_digits(line.encode("utf-8", "replace")))
-                )
-            ):
+            elif reader.is_hiding or index in suspects:
                 line = reader.line(patterns.code(line, self.key_is_sensitive, self._own_key))
             out.append(line)
         return out

@@ -21,6 +21,7 @@ AROUND = 5
 _LINE = 512
 _LARGEST_FILE = 4_000_000
 _FILES = 24
+_MARKS = ('"""', "'''")
 
 # Path -> (lines as bytes, encoding). Bounded; what a frame shows is remembered elsewhere.
 _files: dict[str, tuple[list[bytes], str]] = {}
@@ -137,6 +138,25 @@ def _from_loader(module: str | None, namespace: Any) -> tuple[list[Any], str] | 
     if type(text) is not str or len(text) > _LARGEST_FILE:
         return None
     return text.replace("\r\n", "\n").split("\n"), "utf-8"
+
+
+def in_texts(lines: list[str]) -> list[bool]:
+    """Of each line, whether it begins within a text in three quotes, as far as the lines tell."""
+    found = [(at, mark) for at, line in enumerate(lines) for mark in _MARKS for _ in range(line.count(mark))]
+    mark = ""
+    if len(found) % 2:
+        # The first ends a text that began above, or the last begins one that goes on below.
+        line = lines[found[0][0]].strip()
+        before = line.partition(found[0][1])[0].rstrip()
+        if line == found[0][1] or (before and before[-1] not in "=(,[{:+bBfFrRuU"):
+            mark = found[0][1]
+    out: list[bool] = []
+    for index in range(len(lines)):
+        out.append(bool(mark))
+        for at, one in found:
+            if at == index and mark in ("", one):
+                mark = "" if mark else one
+    return out
 
 
 def forget() -> None:

@@ -66,7 +66,7 @@ def outgoing_headers(span: Span | None = None) -> tuple[str, str]:
     for none.
     """
     options = settings.current()
-    # Inside of pytest the agent is off, and so are its traces.
+    # Inside of pytest the agent is off, and so are its traces: options.is_quiet, written out for each request's sake.
     if not options.pytest and "_pytest" in sys.modules:
         return NO_HEADERS
     scope = scopes.get_isolation_scope()
@@ -84,6 +84,9 @@ def traceparent_of(header: str) -> str:
     return "00-%s-%s-%s" % (trace_id, span_id, "01" if flag == ["1"] else "00")
 
 
+_OF_ADDRESSES = frozenset("=?@")
+
+
 def dynamic_context(scope: Scope, options: Options, freeze: bool = True) -> dict[str, str]:
     """What servers sample the trace of *scope* by, as its head has said; a head says it here, and for good if
     *freeze*.
@@ -97,7 +100,8 @@ def dynamic_context(scope: Scope, options: Options, freeze: bool = True) -> dict
         values["sample_rand"] = "%.6f" % carried.sample_rand
         values["sampled"] = "true" if carried.sampled else "false"
         name = scope.span.transaction.name_in(scope) if scope.span is not None else None
-        if name is not None:
+        # It goes to whoever is called; with a query or a password in it, it names no route.
+        if name is not None and not _OF_ADDRESSES.intersection(name):
             values["transaction"] = name
     if not freeze:
         return values

@@ -57,7 +57,18 @@ def test_settings_add_and_allow_names() -> None:
 
 
 def test_client_addresses_are_filtered_unless_personal_data_is_sent() -> None:
-    for name in ("X-Forwarded-For", "REMOTE_ADDR", "x_real_ip", "ip_address"):
+    for name in (
+        *(
+            "X-Forwarded-For",
+            "REMOTE_ADDR",
+            "x_real_ip",
+            "ip_address",
+            "CF-Connecting-IP",
+            "DO-Connecting-IP",
+        ),
+        *("True-Client-IP", "X-Azure-SocketIP", "X-Appengine-User-IP", "X-Nf-Client-Connection-Ip"),
+        *("X-Remote-User", "X-Forwarded-User", "X-Forwarded-Email", "X-Preferred-Username"),
+    ):
         assert scrubber().key_is_sensitive(name)
         assert not scrubber(send_default_pii=True).key_is_sensitive(name)
 
@@ -258,11 +269,20 @@ def test_command_lines() -> None:
         ("curl -u ann:hunter2 http://x", "curl -u ann:[Filtered] http://x"),
         ("curl --user=ann:hunter2 -uann:hunter2", "curl --user=ann:[Filtered] -uann:[Filtered]"),
         ("redis-cli -a hunter2 ping", "redis-cli -a [Filtered] ping"),
+        ("a --b-secret hunter2", "a --b-secret [Filtered]"),
         ("openssl rsa -passin pass:hunter2", "openssl rsa -passin pass:[Filtered]"),
     ],
 )
 def test_short_options_of_programs_that_take_passwords(line: str, clean: str) -> None:
     assert " ".join(scrubber().argv(line.split(" "))) == clean
+
+
+def test_a_word_may_be_a_command_line_itself_and_long_ones_are_left_to_whoever_cuts_them() -> None:
+    own = scrubber()
+    assert own.argv(["sh", "-c", "sleep 1; mysql -phunter2"]) == ["sh", "-c", "sleep 1; mysql -p[Filtered]"]
+    long = "a - " * 3_000_000
+    assert min(timeit.repeat(lambda: own.argv(["x", long, "--token", long]), number=1, repeat=3)) < 0.05
+    assert own.argv(["x", long, "--token", long])[3] == FILTERED
 
 
 def test_trees_are_scrubbed_at_any_depth_and_say_where() -> None:

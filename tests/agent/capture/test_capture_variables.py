@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from errtrack.capture import jsonable
+from errtrack.capture.jsonable import Cleaner
 from errtrack.capture.scrubber import Scrubber
 from errtrack.capture.serializer import Describer
+from errtrack.capture.wire import Notes
 from errtrack.options import resolve
 
 CALLS: list[str] = []
@@ -456,6 +457,7 @@ class Variable:
     [
         {"name": "DB_PASSWORD", "value": "hunter2"},
         [{"Key": "X-Api-Key", "Value": "hunter2"}],
+        [{"op": "replace", "path": "/password", "value": "hunter2"}],
         Header("Authorization", "hunter2"),
         Variable("DB_PASSWORD", "hunter2"),
         http.cookiejar.Cookie(
@@ -490,7 +492,7 @@ def test_values_are_filtered_by_the_names_beside_them_in_variables_and_in_what_i
     options = resolve({}, {})
     scrubber = Scrubber(options)
     shown = Describer(options, scrubber).describe(value, 4000)
-    attached = json.dumps(jsonable.jsonable({"given": value}, scrubber=scrubber))
+    attached = json.dumps(Cleaner(scrubber, Notes(), 1024).tree({"given": value}, ()))
     for text in (shown, attached):
         assert "hunter2" not in text and "[Filtered]" in text
         assert "ann" in text or "curl" not in text
