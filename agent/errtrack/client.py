@@ -22,8 +22,7 @@ from errtrack.context.merge import apply_scopes
 from errtrack.delivery import envelope
 from errtrack.delivery.transport import Transport
 from errtrack.dsn import Dsn
-from errtrack.hooks import Hook, HookFailed
-from errtrack.pipeline import Pipeline, is_drawn, is_prefix
+from errtrack.pipeline import Pipeline, hook_of, is_drawn, is_prefix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class Client:
 
             self.tracer = Tracer(self)
         self._pipeline = Pipeline(options, self.scrubber, self.dsn, self._lose, self._count_error)
-        self._before_breadcrumb = Hook("before_breadcrumb", options.before_breadcrumb)
+        self._before_breadcrumb = hook_of("before_breadcrumb", options.before_breadcrumb)
         self.transport.recover = self.take_over
         self._storms = storms.Storms(
             options.max_events_per_minute, options.max_events_burst, self.transport.tally
@@ -255,11 +254,12 @@ class Client:
         maximum = self.options.max_breadcrumbs
         if not maximum or guard.is_inside():
             return
-        if self._before_breadcrumb:
+        before = self._before_breadcrumb
+        if before is not None:
             with guard.Inside():
                 try:
-                    kept: Any = self._before_breadcrumb(crumb, hint or {})
-                except HookFailed:
+                    kept: Any = before(crumb, hint or {})
+                except before.Failed:
                     return
             if not isinstance(kept, dict):
                 return  # the hook dropped it
@@ -359,7 +359,7 @@ class Client:
             span.transaction.has_failed = True
 
     def _sampled(self) -> bool:
-        if self._pipeline.error_sampler:
+        if self._pipeline.error_sampler is not None:
             return True  # it decides, once there is an event to show it
         return is_drawn(self.options.sample_rate)
 

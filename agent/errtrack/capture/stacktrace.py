@@ -65,7 +65,8 @@ class Place:
         self.code = code
         self.module = module
         self.is_own = paths.is_own(module)
-        self.hide_names = tuple(name for name in variables.HIDDEN_BY if name in code.co_varnames)
+        named = code.co_varnames  # made anew each time
+        self.hide_names = [name for name in variables.HIDDEN_BY if name in named]
         self.loaded = False
         self.in_app: bool | None = None
         self.shown: dict[str, Any] = {}

@@ -156,9 +156,10 @@ def names_in_order(code: CodeType, line: str) -> tuple[tuple[str, ...], int]:
         everything = code.co_names
         parameters = 0
     known = dict.fromkeys(everything)
-    # ".0" and the like are the compiler's own.
-    for name in [*HIDDEN_BY, *[name for name in everything if name[:1] == "."]]:
+    for name in HIDDEN_BY:
         known.pop(name, None)
+    if "." in "".join(everything):  # ".0" and the like are the compiler's own
+        known = {name: None for name in known if name[0] != "."}
     first = dict.fromkeys([name for name in [*on_line, *everything[:parameters]] if name in known])
     if not code.co_flags & OPTIMIZED:
         return tuple(first), len(first)
