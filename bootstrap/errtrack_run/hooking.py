@@ -51,6 +51,7 @@ def withdraw(at_exit: "Callable[[], None]") -> None:
             setattr(sys, name, value.errtrack_previous)
     if "atexit" in sys.modules:
         sys.modules["atexit"].unregister(at_exit)
+    sys.modules["errtrack_run.boot"].finder = None  # type: ignore[attr-defined]
 
 
 def load(file: str) -> "Any":
@@ -134,7 +135,7 @@ def touch(place: str, file: str, previous: "Callable[..., Any]", args: "tuple[An
 
 def at_exit(finder: "Finder") -> None:
     """The interpreter ends, and the client was loaded."""
-    for file in _wanted(finder, finder.at_exit):
+    for file in _wanted(finder, finder.hooks.get("atexit._run_exitfuncs", "")):
         try:
             load(file).at_exit()
         except Exception as error:

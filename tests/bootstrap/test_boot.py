@@ -75,8 +75,8 @@ def test_rows_are_disabled_at_boot(tmp_path: Path, plain_python: str) -> None:
         tmp_path,
         {"json": ["talker", "other"], "wsgiref": ["talker"]},
         {"talker": TALKER, "other": TALKER.replace("hook", "other")},
-        WIRES={"sys.excepthook": "talker"},
-        AT_EXIT="talker",
+        wires={"sys.excepthook": "talker"},
+        at_exit="talker",
     )
     code = (
         "import json, wsgiref, sys\n"
@@ -212,7 +212,7 @@ def test_a_fault_at_any_statement_of_boot_leaves_the_application_alone(
         tmp_path,
         {"json": ["talker"], "sys": ["talker"]},
         {"talker": talker},
-        WIRES={"sys.excepthook": "talker"},
+        wires={"sys.excepthook": "talker"},
     )
     house.module("app.py", APP)
     path = house.run / file
@@ -236,7 +236,7 @@ def test_a_fault_at_any_statement_of_boot_leaves_the_application_alone(
 
 
 def test_a_fault_at_boot_is_told_when_debug_is_on(tmp_path: Path, plain_python: str) -> None:
-    house = build(tmp_path, {}, {}, WIRES={"sys.no_such_attribute": "talker"})
+    house = build(tmp_path, {}, {}, wires={"sys.no_such_attribute": "talker"})
     done = house.launch(plain_python, "-c", "print('ran')", options=["--debug"])
     assert done.stdout == "ran\n"
     assert done.stderr.count("\n") == 1
@@ -278,7 +278,7 @@ CRASH = "import sys\ndef f(): return 1/0\nprint('before')\nf()\n"
 )
 def test_the_traceback_is_printed_once_and_as_ever(tmp_path: Path, any_python: str, talker: str) -> None:
     """82, 91"""
-    house = build(tmp_path, {}, {"talker": talker}, WIRES={"sys.excepthook": "talker"})
+    house = build(tmp_path, {}, {"talker": talker}, wires={"sys.excepthook": "talker"})
     house.module("app.py", CRASH)
     bare = house.bare([any_python, "app.py"])
     ours = house.launch(any_python, "app.py")
@@ -290,7 +290,7 @@ def test_the_traceback_is_printed_once_and_as_ever(tmp_path: Path, any_python: s
 def test_a_hook_that_was_there_before_us_is_called_once_with_the_same_arguments(
     tmp_path: Path, plain_python: str
 ) -> None:
-    house = build(tmp_path, {}, {"talker": TALKER}, WIRES={"sys.excepthook": "talker"})
+    house = build(tmp_path, {}, {"talker": TALKER}, wires={"sys.excepthook": "talker"})
     code = (
         "import sys\ndef theirs(*args): print('theirs', args[0].__name__, args[1].args, bool(args[2]))\n"
         "wire = sys.excepthook; wire.errtrack_previous = theirs\nraise KeyError(1)"
@@ -301,7 +301,7 @@ def test_a_hook_that_was_there_before_us_is_called_once_with_the_same_arguments(
 
 
 def test_what_the_previous_hook_raises_is_its_own_affair(tmp_path: Path, plain_python: str) -> None:
-    house = build(tmp_path, {}, {"talker": TALKER}, WIRES={"sys.excepthook": "talker"})
+    house = build(tmp_path, {}, {"talker": TALKER}, wires={"sys.excepthook": "talker"})
     code = (
         "import sys\ndef theirs(*args): print('theirs'); raise OSError('from theirs')\n"
         "sys.excepthook.errtrack_previous = theirs\nraise KeyError(1)"
@@ -331,7 +331,7 @@ def test_a_program_that_does_not_crash_loads_nothing_more(house: House, any_pyth
 
 
 def test_at_exit_runs_last_and_only_where_the_client_was_loaded(tmp_path: Path, plain_python: str) -> None:
-    house = build(tmp_path, {}, {"talker": TALKER}, AT_EXIT="talker")
+    house = build(tmp_path, {}, {"talker": TALKER}, at_exit="talker")
     code = "import atexit; atexit.register(print, 'theirs')"
     assert house.launch(plain_python, "-c", code).stdout == "theirs\n"
     loaded = code + "\nimport sys; sys.modules['errtrack.client'] = sys"
