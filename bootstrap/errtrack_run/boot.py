@@ -14,6 +14,7 @@ forks need in ``forks``.
 import atexit
 import sys
 
+from errtrack_run import __loader__ as loader  # type: ignore[attr-defined]
 from errtrack_run import beside
 
 TYPE_CHECKING = False
@@ -91,9 +92,9 @@ def _lay(inject):  # type: (str | None) -> None
     wing = root + "/errtrack_instrumentations"
     if not os.path.exists(wing):  # a checkout
         wing = os.path.dirname(root) + "/instrumentations/errtrack_instrumentations"
-    with open(wing + "/catalogue.txt", encoding="utf-8") as file:
-        _, rows, opt_in = file.read().split("\n\n")
-    hooks = dict(map(str.split, rows.splitlines()))
+    _, rows, opt_in = loader.get_data(wing + "/catalogue.txt").decode().split("----")
+    words = rows.split()
+    hooks = dict(zip(words[::2], words[1::2]))
     finder = Finder(root, hooks)
     sys.meta_path.insert(0, finder)
     for place in hooks:
@@ -117,8 +118,7 @@ def lay_wire(place, file):  # type: (str, str) -> None
 
     def wire(*args):  # type: (Any) -> Any
         touch = at_hand("hooking", "touch")
-        previous = wire.errtrack_previous  # type: ignore[attr-defined]
-        return touch(place, file, previous, args) if touch else previous(*args)
+        return touch(wire, file, args) if touch else wire.errtrack_previous(*args)  # type: ignore[attr-defined]
 
     wire.errtrack_place = place  # type: ignore[attr-defined]
     wire.errtrack_previous = getattr(sys, place[4:])  # type: ignore[attr-defined]

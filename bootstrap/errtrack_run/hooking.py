@@ -112,9 +112,9 @@ def prepare(finder: "Finder", name: str) -> None:
         pass
 
 
-def touch(place: str, file: str, previous: "Callable[..., Any]", args: "tuple[Any, ...]") -> "Any":
-    """The wire at *place* was touched: call *previous*, once, with the instrumentation around it."""
-    called = False
+def touch(wire: "Any", file: str, args: "tuple[Any, ...]") -> "Any":
+    """*wire* was touched: call what was there before it, once, with the instrumentation *file* around it."""
+    place, previous, called = wire.errtrack_place, wire.errtrack_previous, False
     reserves = sys.modules.get("errtrack.reserves")
     if reserves is not None and place == "sys.excepthook":
         reserves.free()  # memory and descriptors may be what the program ends for

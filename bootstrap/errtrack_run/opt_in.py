@@ -21,7 +21,8 @@ _MOST = 200_000
 
 def heed(finder: "Finder", opt_in: str) -> None:
     """Have *finder* and the wires look after what the user has chosen; *opt_in* are rows that are off unless chosen."""
-    rows = [*finder.hooks.items(), *map(str.split, opt_in.splitlines())]
+    words = opt_in.split()
+    rows = [*finder.hooks.items(), *zip(words[::2], words[1::2])]
     off = _switched_off(file for _, files in rows[len(finder.hooks) :] for file in files.split(","))
     chosen: dict[str, list[str]] = {}
     for module in _modules_of_functions() if "tracing" not in off else ():

@@ -154,8 +154,10 @@ def build(
         [(name, [file for file in files.split(",") if (file in opt_in) == is_off]) for name, files in rows]
         for is_off in (False, True)
     )
-    parts = ("\n".join("%s %s" % (name, ",".join(files)) for name, files in part if files) for part in (on, off))
-    (wing / "catalogue.txt").write_text("\n\n".join(["The contents page.", *parts]) + "\n")
+    parts = (
+        "\n".join("%s %s" % (name, ",".join(files)) for name, files in part if files) for part in (on, off)
+    )
+    (wing / "catalogue.txt").write_text("\n----\n".join(["The contents page.", *parts]) + "\n")
     for name, source in files.items():
         (wing / (name + ".py")).write_text(source)
     return House(folder, packages)

@@ -18,7 +18,6 @@ pytest.importorskip("hatchling", reason="builds the wheel")
 
 #: What any start reads, and what the standard library has it read further.
 AT_START = {"errtrack_run/inject/sitecustomize", "errtrack_run/__init__", "errtrack_run/boot"}
-AT_START |= {"errtrack_instrumentations/catalogue"}
 STDLIB = (
     "import asyncio, http.client, logging, multiprocessing, subprocess, threading, wsgiref.simple_server\n"
 )

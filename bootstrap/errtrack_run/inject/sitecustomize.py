@@ -12,8 +12,8 @@ import sys
 def start(inject):
     path = sys.path[:]
     try:
-        sys.path.append(os.path.dirname(os.path.dirname(inject)))  # an environment's own copy comes first
         try:
+            sys.path.append(os.path.dirname(os.path.dirname(inject)))  # an environment's own copy comes first
             import errtrack_run
         finally:
             sys.path[:] = path
