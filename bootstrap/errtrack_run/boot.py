@@ -6,9 +6,9 @@ for what is still to be sent. The client is loaded when the first of them is tou
 no socket, no file, no signal handler.
 
 Every instrumented Python reads this file as it starts; where nothing can be compiled in advance, each line of it is
-compiled each time. So here is what any Python needs: what a hooked name asks for is in ``import_hook``, what comes
-after it and what faults need in ``hooking``, what only some starts need in ``circumstances``, and what only some
-forks need in ``forks``.
+compiled each time. So here is what any Python needs: what a hooked name asks for is in ``import_hook``, and what forks
+need once it was read; what comes after it and what faults need in ``hooking``, what only some starts need in
+``circumstances``. For the same reason the catalogue is no Python, and types are comments.
 """
 
 import atexit
