@@ -87,7 +87,7 @@ def test_code_from_compiled_files_says_where_it_lies(unpacked: Path, any_python:
         "        found |= files(each) if isinstance(each, types.CodeType) else set()\n"
         "    return found\n"
         "from errtrack_run import boot\n"
-        "print(*files(boot.Finder.find_spec.__code__) | files(boot._lay_wire.__code__))\n"
+        "print(*files(boot.Finder.find_spec.__code__) | files(boot.lay_wire.__code__))\n"
     )
     assert Start(any_python, unpacked, code).stdout == "%s\n" % (unpacked / "errtrack_run" / "boot.py")
 
