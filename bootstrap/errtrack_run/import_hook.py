@@ -116,6 +116,12 @@ _PER_SPEC = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader, OwnLoa
 #: costs ten times as much as the reading.
 _LARGEST = 100_000
 
+#: What the client is told by, even if every instrumentation of it is switched off.
+_CLIENT = "errtrack.client"
+
+#: Thread and name of each search under way.
+_searching: "set[tuple[int, str]]" = set()
+
 #: How the name of a compiled file goes on behind that of its module; the empty text where they lie elsewhere.
 _tails: "list[str]" = []
 
@@ -123,9 +129,8 @@ _tails: "list[str]" = []
 def find(finder: "Finder", name: str, path: "Any", target: "ModuleType | None") -> "Any":
     """Return the spec that the finders behind *finder* have for the hooked *name*, watched; None without one."""
     if name in OWN:
-        type(finder).own = OwnPath
         return own_spec(finder.root, name)
-    is_watched = name in finder.hooks or bool(finder.unfinished)
+    is_watched = name in finder.hooks or name == _CLIENT or bool(finder.unfinished)
     own = submodule(name, path)
     if own is not None:
         shown = sys.modules.get(name) if target is None else None
@@ -140,9 +145,9 @@ def find(finder: "Finder", name: str, path: "Any", target: "ModuleType | None") 
     if not is_watched:
         return None
     key = (get_ident(), name)
-    if key in finder.searching:  # another finder asked for the same name in its turn
+    if key in _searching:  # another finder asked for the same name in its turn
         return None
-    finder.searching.add(key)
+    _searching.add(key)
     try:
         finders = list(sys.meta_path)
         # Those in front of us have been asked already, and had nothing.
@@ -153,7 +158,7 @@ def find(finder: "Finder", name: str, path: "Any", target: "ModuleType | None") 
                 watch(finder, spec)
                 return spec
     finally:
-        finder.searching.discard(key)
+        _searching.discard(key)
     return None
 
 
@@ -292,3 +297,21 @@ def leave_no_frame(error: BaseException) -> None:
     while tb is not None and (tb.tb_frame.f_globals.get("__name__") or "").startswith("errtrack_run."):
         tb = tb.tb_next
     error.__traceback__ = tb
+
+
+def _before_fork() -> None:
+    """Take importlib's lock until the fork is done; let other threads finish first what they import for us."""
+    acquire_lock()
+    if sys.modules["_frozen_importlib"]._module_locks:
+        try:
+            from errtrack_run import beside
+
+            wait = beside("forks").wait
+        except Exception:  # damaged, taken from disk since boot, or out of descriptors
+            return
+        wait()
+
+
+# Whatever is imported for us, this file was read before it.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=release_lock, after_in_child=release_lock)

@@ -428,7 +428,13 @@ def test_every_row_of_the_catalogue_has_its_file_and_its_line_of_text() -> None:
     folder = Path(catalogue.__file__).parent
     assert all((folder / (file + ".py")).is_file() for file in files)
     shown = subprocess.run(
-        [PY, "-I", "-c", "import sys; exec(open(%r).read()); print(len(sys.modules))" % catalogue.__file__],
+        [
+            PY,
+            "-I",
+            "-c",
+            "import sys; __file__ = %r; exec(open(__file__).read()); print(len(sys.modules))"
+            % catalogue.__file__,
+        ],
         capture_output=True,
         text=True,
         check=True,
