@@ -15,8 +15,6 @@ from errtrack.instrumentation import Instrumentation, Late, LateSteps, Patch, St
 
 from ._late import _breadcrumbs, _http_client, _outgoing, _processes
 
-_attribute = object.__getattribute__
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -33,7 +31,7 @@ def request_of(connection: Any) -> Any:
     Not by its ``__dict__``: to ask for that makes every later access to the connection slower.
     """
     try:
-        return _attribute(connection, "_errtrack_request")
+        return connection._errtrack_request
     except AttributeError:
         return None
 
