@@ -16,7 +16,7 @@ one that was about to tell some has had its id already. So nobody counts twice, 
 from __future__ import annotations
 
 import os
-from errno import ENOLCK
+from errno import EBADF, ENOLCK
 from time import time_ns
 from zlib import crc32
 
@@ -191,8 +191,8 @@ class Tally:
     def _is_ours(self, descriptor: int) -> bool:
         try:
             status = os.fstat(descriptor)
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno != EBADF  # a disk that does not answer has not closed it
         return (status.st_dev, status.st_ino) == self._identity
 
 
