@@ -149,7 +149,7 @@ if not TYPE_CHECKING:  # or a checker would take any name for known
                     reserves.free(2)  # it may be descriptors or memory that there are none of
             return _StandIn(name)
         if name == "__version__":
-            from errtrack.version import VERSION
+            from errtrack.delivery.envelope import VERSION
 
             return VERSION
         raise AttributeError("module 'errtrack' has no attribute %r" % name)

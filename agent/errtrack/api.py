@@ -118,7 +118,8 @@ def capture_exception(
     if client is None:
         return None
     tb = None
-    if isinstance(error, tuple) and len(error) == 3:
+    # isinstance() alone would ask the exception.
+    if issubclass(type(error), tuple) and isinstance(error, tuple) and len(error) == 3:
         _, error, tb = error
     if error is None:
         error = sys.exc_info()[1]

@@ -22,8 +22,7 @@ from errtrack.context.merge import apply_scopes
 from errtrack.delivery import envelope
 from errtrack.delivery.transport import Transport
 from errtrack.dsn import Dsn
-from errtrack.hooks import Hook, HookFailed
-from errtrack.pipeline import Pipeline, is_drawn, is_prefix
+from errtrack.pipeline import Pipeline, hook_of, is_drawn, is_prefix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
     from errtrack.tracer import Tracer
 
     ErrorFilter = Callable[[BaseException, Optional[TracebackType], str], bool]
+
+#: As the interpreter keeps it: an exception's class may have something else under that name.
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
 
 #: Set by the import hook of the launcher: the client then starts by itself at its first use.
 launched = False
@@ -110,7 +112,7 @@ class Client:
 
             self.tracer = Tracer(self)
         self._pipeline = Pipeline(options, self.scrubber, self.dsn, self._lose, self._count_error)
-        self._before_breadcrumb = Hook("before_breadcrumb", options.before_breadcrumb)
+        self._before_breadcrumb = hook_of("before_breadcrumb", options.before_breadcrumb)
         self.transport.recover = self.take_over
         self._storms = storms.Storms(
             options.max_events_per_minute, options.max_events_burst, self.transport.tally
@@ -142,7 +144,7 @@ class Client:
         with guard.Inside():
             try:
                 if tb is None:
-                    tb = error.__traceback__
+                    tb = _traceback_of(error)
                 event_id = events.new_id()
                 if self._is_ignored(error) or any(f(error, tb, event_id) for f in _error_filters):
                     return None
@@ -179,7 +181,7 @@ class Client:
         """Take *error* for one that was captured: later layers are then asked in vain. Never raises ``Exception``."""
         with guard.Inside():
             try:
-                any(f(error, error.__traceback__, "") for f in _error_filters)
+                any(f(error, _traceback_of(error), "") for f in _error_filters)
             except Exception as fault:
                 guard.fault("client", fault)
 
@@ -252,11 +254,12 @@ class Client:
         maximum = self.options.max_breadcrumbs
         if not maximum or guard.is_inside():
             return
-        if self._before_breadcrumb:
+        before = self._before_breadcrumb
+        if before is not None:
             with guard.Inside():
                 try:
-                    kept: Any = self._before_breadcrumb(crumb, hint or {})
-                except HookFailed:
+                    kept: Any = before(crumb, hint or {})
+                except before.Failed:
                     return
             if not isinstance(kept, dict):
                 return  # the hook dropped it
@@ -356,7 +359,7 @@ class Client:
             span.transaction.has_failed = True
 
     def _sampled(self) -> bool:
-        if self._pipeline.error_sampler:
+        if self._pipeline.error_sampler is not None:
             return True  # it decides, once there is an event to show it
         return is_drawn(self.options.sample_rate)
 

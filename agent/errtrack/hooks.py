@@ -33,6 +33,9 @@ class Hook:
 
     __slots__ = ("_function", "_outcome", "_told_at", "_where", "name")
 
+    #: For those who have a hook, and import this module for none.
+    Failed = HookFailed
+
     def __init__(self, name: str, value: Any, outcome: str = DROPPED) -> None:
         self.name = name
         self._where = value if isinstance(value, str) else ""

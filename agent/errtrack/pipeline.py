@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 import sys
 
-from errtrack import guard, hooks, instrumentation, process, storms
+from errtrack import guard, instrumentation, process, storms
 from errtrack.capture import event as events
 from errtrack.capture.wire import Fixed, Notes
 from errtrack.context import trace as tracing
-from errtrack.hooks import Hook, HookFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +24,21 @@ if TYPE_CHECKING:
     from errtrack.context import scope as scopes
     from errtrack.context.scope import Event, Hint, Scope
     from errtrack.dsn import Dsn
+    from errtrack.hooks import Hook
     from errtrack.options import Options
 
 
 #: Attributes that are cleaned once, and not at each event.
 _MADE_ONCE = ("contexts", "sdk")
+
+
+def hook_of(name: str, place: Any, may_fail: bool = False) -> Hook | None:
+    """The user's function that the option *name* names; mostly there is none, and nothing is loaded for it."""
+    if place is None:
+        return None
+    from errtrack import hooks
+
+    return hooks.Hook(name, place, hooks.IGNORED if may_fail else hooks.DROPPED)
 
 
 def is_drawn(share: float) -> bool:
@@ -58,10 +67,14 @@ class Pipeline:
         self._dsn = dsn
         self._lose = lose
         self._count_error = count_error
-        self._before_send = Hook("before_send", options.before_send)
-        self._before_send_transaction = Hook("before_send_transaction", options.before_send_transaction)
-        self.error_sampler = Hook("error_sampler", options.error_sampler, hooks.IGNORED)
-        self._own_processors = hooks.processors(options.processors)
+        self._before_send = hook_of("before_send", options.before_send)
+        self._before_send_transaction = hook_of("before_send_transaction", options.before_send_transaction)
+        self.error_sampler = hook_of("error_sampler", options.error_sampler, may_fail=True)
+        self._own_processors: tuple[Hook, ...] = ()
+        if options.processors:
+            from errtrack import hooks
+
+            self._own_processors = hooks.processors(options.processors)
         self._static: dict[str, Any] | None = None
         self._cleaned: tuple[dict[str, Any], int, Event] | None = None
         self._integrations: tuple[str, ...] = ()
@@ -100,16 +113,17 @@ class Pipeline:
         events.finish(event, self._options, self._scrubber)
         self._add_cleaned(event, own)
         trace = self._trace_of(event, chain) if self._dsn is not None else None
-        if self.error_sampler and not is_transaction and not self._sampler_keeps(event, hint):
+        sampler = self.error_sampler
+        if sampler is not None and not is_transaction and not _keeps(sampler, event, hint):
             self._count_errors_of(event)
             self._lose("sample_rate", event)
             return None
         before = self._before_send_transaction if is_transaction else self._before_send
-        if before:
+        if before is not None:
             given = event
             try:
                 returned: Any = before(events.plain(event), hint)
-            except HookFailed:
+            except before.Failed:
                 self._lose("callback_error", given)
                 return None
             if not isinstance(returned, dict):
@@ -146,7 +160,7 @@ class Pipeline:
         for own in self._own_processors:
             try:
                 answer: Any = own(events.plain(event), hint)
-            except HookFailed:
+            except own.Failed:
                 self._lose("callback_error", event)
                 return None
             if not isinstance(answer, dict):
@@ -154,19 +168,6 @@ class Pipeline:
                 return None
             event = answer
         return event
-
-    def _sampler_keeps(self, event: Event, hint: Hint) -> bool:
-        """What ``error_sampler`` decides; one that fails or answers something else keeps the event."""
-        try:
-            share: Any = self.error_sampler(events.plain(event), hint)
-        except HookFailed:
-            return True
-        if share is True or share is False:
-            return bool(share)
-        if (type(share) is float or type(share) is int) and 0 <= share <= 1:
-            return is_drawn(share)
-        self.error_sampler.complain("it must return a number from 0 to 1, true or false")
-        return True
 
     def _count_errors_of(self, event: Event) -> None:
         exception = event.get("exception")
@@ -244,3 +245,17 @@ class Pipeline:
             static = self._static = process.describe(self._options, integrations)
             self._integrations = integrations
         return static
+
+
+def _keeps(sampler: Hook, event: Event, hint: Hint) -> bool:
+    """What ``error_sampler`` decides; one that fails or answers something else keeps the event."""
+    try:
+        share: Any = sampler(events.plain(event), hint)
+    except sampler.Failed:
+        return True
+    if share is True or share is False:
+        return bool(share)
+    if (type(share) is float or type(share) is int) and 0 <= share <= 1:
+        return is_drawn(share)
+    sampler.complain("it must return a number from 0 to 1, true or false")
+    return True

@@ -12,7 +12,6 @@ import sys
 from errtrack import release as releases
 from errtrack import surroundings
 from errtrack.delivery import envelope
-from errtrack.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +29,9 @@ def describe(options: Options, integrations: tuple[str, ...]) -> dict[str, Any]:
         "contexts": _contexts(),
         "sdk": {
             "name": envelope.SDK_NAME,
-            "version": VERSION,
+            "version": envelope.VERSION,
             "integrations": sorted(integrations),
-            "packages": [{"name": "pypi:errtrack-run", "version": VERSION}],
+            "packages": [{"name": "pypi:errtrack-run", "version": envelope.VERSION}],
         },
     }
     release = release_of(options)

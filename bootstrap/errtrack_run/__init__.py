@@ -23,14 +23,8 @@ def beside(name):  # type: (str) -> Any
     full = "errtrack_run." + name
     module = sys.modules.get(full)
     if module is None:
-        module = globals()[name] = sys.modules.setdefault(full, read(full, __path__[0]))
-    return module
-
-
-def read(name, folder):  # type: (str, str) -> Any
-    """Return a new module *name*, whose file lies in *folder*."""
-    path = "%s/%s.py" % (folder, name.rpartition(".")[2])
-    module = type(sys)(name)
-    module.__file__ = path
-    exec(SourceFileLoader(name, path).get_code(name), vars(module))  # type: ignore[arg-type]
+        module = type(sys)(full)
+        module.__file__ = path = "%s/%s.py" % (__path__[0], name)
+        SourceFileLoader(full, path).exec_module(module)
+        module = globals()[name] = sys.modules.setdefault(full, module)
     return module

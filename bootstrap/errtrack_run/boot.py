@@ -6,25 +6,23 @@ for what is still to be sent. The client is loaded when the first of them is tou
 no socket, no file, no signal handler.
 
 Every instrumented Python reads this file as it starts; where nothing can be compiled in advance, each line of it is
-compiled each time. So here is what any Python needs: what a hooked name asks for is in ``import_hook``, what comes
-after it and what faults need in ``hooking``, what only some starts need in ``circumstances``, and what only some
-forks need in ``forks``.
+compiled each time. So here is what any Python needs: what a hooked name asks for is in ``import_hook``, and what forks
+need once it was read; what comes after it and what faults need in ``hooking``, what only some starts need in
+``circumstances``. For the same reason the catalogue is no Python, and types are comments.
 """
 
-import _imp
 import atexit
 import sys
 
-from errtrack_run import beside, read
+from errtrack_run import __loader__ as loader  # type: ignore[attr-defined]
+from errtrack_run import beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any  # noqa: F401  # in comments, which nothing compiles
 
-#: Waited for whatever the catalogue says: our packages, and the client, which is told how it was started.
-_OWN = "errtrack errtrack_instrumentations errtrack_run errtrack.client"
-#: Variables that may switch instrumentations on or off.
-_CHOICES = "ERRTRACK_ENABLE ERRTRACK_DISABLE ERRTRACK_CONFIG ERRTRACK_FUNCTIONS_TO_TRACE"
+#: Variables that make a start one of the few that ``circumstances`` is for.
+_CHOICES = "ERRTRACK_ENABLE ERRTRACK_DISABLE ERRTRACK_CONFIG ERRTRACK_FUNCTIONS_TO_TRACE ERRTRACK_PROPAGATE"
 
 #: The finder of this interpreter, once booted.
 finder = None  # type: Any
@@ -40,23 +38,17 @@ class Finder:
 
     #: Files that are switched off.
     off = frozenset()  # type: frozenset[str]
-    #: Files that have something to do as the interpreter ends.
-    at_exit = ""
-    #: The type of the ``__path__`` of our own packages, once there is one.
-    own = None  # type: Any
 
-    def __init__(self, root):  # type: (str) -> None
+    def __init__(self, root, hooks):  # type: (str, dict[str, str]) -> None
         self.root = root
         #: Import name -> instrumentation files, with commas between. They stay after they ran: modules are reloaded.
-        self.hooks = dict.fromkeys(_OWN.split(), "")
+        self.hooks = hooks
         #: Hooked modules that were half-way through their import when their hooks were registered.
         self.unfinished = []  # type: list[str]
-        #: Thread and name of each search under way.
-        self.searching = set()  # type: set[tuple[int, str]]
 
     def find_spec(self, name, path=None, target=None):  # type: (str, Any, Any) -> Any
         """Return the spec of a hooked *name*, and of our own modules; None for any other name."""
-        if name not in self.hooks and type(path) is not self.own and not self.unfinished:
+        if name not in self.hooks and name[:8] != "errtrack" and not self.unfinished:
             return None
         find = at_hand("import_hook", "find")
         try:
@@ -81,14 +73,11 @@ def boot(inject=None):  # type: (str | None) -> None
     tracker, in which nothing of the application runs: it tells by its command line. Where something fails that the
     rest depends on, nothing is left behind, and it is raised.
     """
-    global finder
-    words = "\n".join(getattr(sys, "orig_argv", ()))
-    if finder is None and "\nfrom multiprocessing.resource_tracker import main;" not in words:
+    arguments = str(getattr(sys, "orig_argv", ""))
+    if finder is None and "'from multiprocessing.resource_tracker import main;" not in arguments:
         try:
             _lay(inject)
         except BaseException:
-            sys.meta_path[:] = [other for other in sys.meta_path if other is not finder]
-            finder = None
             beside("hooking").withdraw(_at_exit)
             raise
 
@@ -100,40 +89,27 @@ def _lay(inject):  # type: (str | None) -> None
 
     global finder
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    finder = Finder(root)
-    name = "errtrack_instrumentations"
-    try:
-        catalogue = read(name + ".catalogue", os.path.join(root, name))
-    except OSError:  # a checkout
-        catalogue = read(name + ".catalogue", os.path.join(os.path.dirname(root), "instrumentations", name))
-    hooks, off = catalogue.HOOKS, frozenset(catalogue.OPT_IN)
-    for variable in _CHOICES.split():
-        if variable in os.environ:
-            off = beside("opt_in").chosen(hooks, off)
-            break
-    finder.off = off
-    finder.at_exit = catalogue.AT_EXIT
-    hooks = {name: files for name, files in hooks.items() if files not in off}
-    early = hooks.keys() & sys.modules.keys()
-    for own in finder.hooks:
-        hooks.setdefault(own, "")
-    finder.hooks = hooks
+    wing = root + "/errtrack_instrumentations"
+    if not os.path.exists(wing):  # a checkout
+        wing = os.path.dirname(root) + "/instrumentations/errtrack_instrumentations"
+    _, rows, opt_in = loader.get_data(wing + "/catalogue.txt").decode().split("----")
+    words = rows.split()
+    hooks = dict(zip(words[::2], words[1::2]))
+    finder = Finder(root, hooks)
     sys.meta_path.insert(0, finder)
-    for place, file in catalogue.WIRES.items():
-        if file not in off:
+    for place in hooks:
+        if place[:4] == "sys.":
             try:
-                _lay_wire(place, file)
+                lay_wire(place, hooks[place])
             except Exception as error:
                 beside("hooking").fault("wire at " + place, error)
     atexit.register(_at_exit)  # registered first, so it runs last
-    if hasattr(os, "register_at_fork"):
-        free = _imp.release_lock
-        os.register_at_fork(before=_before_fork, after_in_parent=free, after_in_child=free)
-    if early or "uwsgi" in (sys.executable or "") or "ERRTRACK_PROPAGATE" in os.environ:
-        beside("circumstances").heed(finder, early, inject)
+    choices = [name for name in _CHOICES.split() if name in os.environ]
+    if choices or hooks.keys() & sys.modules.keys() or "uwsgi" in str(sys.executable):
+        beside("circumstances").heed(finder, opt_in, inject)
 
 
-def _lay_wire(place, file):  # type: (str, str) -> None
+def lay_wire(place, file):  # type: (str, str) -> None
     """Put a wire in front of *place*, an attribute of sys, which loads the instrumentation at its first touch.
 
     It carries nothing of the previous hook's name: the exceptiongroup backport asks hooks by name who they
@@ -142,8 +118,7 @@ def _lay_wire(place, file):  # type: (str, str) -> None
 
     def wire(*args):  # type: (Any) -> Any
         touch = at_hand("hooking", "touch")
-        previous = wire.errtrack_previous  # type: ignore[attr-defined]
-        return touch(place, file, previous, args) if touch else previous(*args)
+        return touch(wire, file, args) if touch else wire.errtrack_previous(*args)  # type: ignore[attr-defined]
 
     wire.errtrack_place = place  # type: ignore[attr-defined]
     wire.errtrack_previous = getattr(sys, place[4:])  # type: ignore[attr-defined]
@@ -153,12 +128,3 @@ def _lay_wire(place, file):  # type: (str, str) -> None
 def _at_exit():  # type: () -> None
     if "errtrack.client" in sys.modules:
         beside("hooking").at_exit(finder)
-
-
-def _before_fork():  # type: () -> None
-    """Take importlib's lock until the fork is done; let other threads finish first what they import for us."""
-    _imp.acquire_lock()
-    if sys.modules["_frozen_importlib"]._module_locks:
-        wait = at_hand("forks", "wait")
-        if wait:
-            wait()

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What boot does in few Pythons: modules that were there before it, uWSGI, children that are to be left alone.
+"""What boot does in few Pythons: choices of the user's, modules that were there before it, uWSGI, children that are to
+be left alone.
 
-Each step that fails leaves its part of the interpreter as it was, and the others go on.
+Each step that fails leaves its part of the interpreter as it was, and the others go on; but where a choice cannot be
+known, nothing is to be instrumented.
 """
 
 import os
@@ -11,15 +13,19 @@ from errtrack_run import beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container
     from typing import Any
 
     from errtrack_run.boot import Finder
 
+_CHOICES = ("ERRTRACK_ENABLE", "ERRTRACK_DISABLE", "ERRTRACK_CONFIG", "ERRTRACK_FUNCTIONS_TO_TRACE")
 
-def heed(finder: "Finder", early: "Container[str]", inject: "str | None") -> None:
-    """Take the steps that this start asks for; *early* are the hooked modules that a ``.pth`` file has imported."""
-    for name in [name for name in finder.hooks if name in early]:  # in the order of the catalogue
+
+def heed(finder: "Finder", opt_in: str, inject: "str | None") -> None:
+    """Take the steps that this start asks for; *opt_in* are the rows of the catalogue that are off unless chosen."""
+    if any(variable in os.environ for variable in _CHOICES):
+        beside("opt_in").heed(finder, opt_in)
+    # Hooked modules that a .pth file has imported, in the order of the catalogue.
+    for name in [name for name in finder.hooks if name in sys.modules]:
         _attempt("hook on " + name, "early", "meet", finder, name)
     if "uwsgi" in (sys.executable or ""):
         _attempt("uwsgi", "uwsgi_door", "open_door", finder)

@@ -154,7 +154,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    from errtrack.version import VERSION
+    from errtrack.delivery.envelope import VERSION
 
     parser = _Parser(
         prog="errtrack",

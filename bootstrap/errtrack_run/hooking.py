@@ -7,7 +7,13 @@ Loaded at the first touch, in whatever program: so nothing is imported here that
 import os
 import sys
 
-from errtrack_run.import_hook import OWN, own_spec, watch
+from errtrack_run import beside
+
+beside(
+    "import_hook"
+)  # without importlib's lock of it, which a fork could leave locked: it is this file that sees to forks
+
+from errtrack_run.import_hook import OWN, own_spec, watch  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +58,7 @@ def withdraw(at_exit: "Callable[[], None]") -> None:
             setattr(sys, name, value.errtrack_previous)
     if "atexit" in sys.modules:
         sys.modules["atexit"].unregister(at_exit)
+    sys.modules["errtrack_run.boot"].finder = None  # type: ignore[attr-defined]
 
 
 def load(file: str) -> "Any":
@@ -112,9 +119,9 @@ def prepare(finder: "Finder", name: str) -> None:
         pass
 
 
-def touch(place: str, file: str, previous: "Callable[..., Any]", args: "tuple[Any, ...]") -> "Any":
-    """The wire at *place* was touched: call *previous*, once, with the instrumentation around it."""
-    called = False
+def touch(wire: "Any", file: str, args: "tuple[Any, ...]") -> "Any":
+    """*wire* was touched: call what was there before it, once, with the instrumentation *file* around it."""
+    place, previous, called = wire.errtrack_place, wire.errtrack_previous, False
     reserves = sys.modules.get("errtrack.reserves")
     if reserves is not None and place == "sys.excepthook":
         reserves.free()  # memory and descriptors may be what the program ends for
@@ -135,7 +142,7 @@ def touch(place: str, file: str, previous: "Callable[..., Any]", args: "tuple[An
 
 def at_exit(finder: "Finder") -> None:
     """The interpreter ends, and the client was loaded."""
-    for file in _wanted(finder, finder.at_exit):
+    for file in _wanted(finder, finder.hooks.get("atexit._run_exitfuncs", "")):
         try:
             load(file).at_exit()
         except Exception as error:

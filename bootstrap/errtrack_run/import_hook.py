@@ -9,7 +9,7 @@ imported here that is not imported already (not even our package by this file it
 Errtrack's own three packages are found here as well, all in the one place that boot came from, so that versions are
 never mixed and the application may do with ``sys.path`` what it likes. What they consist of is loaded on the shortest
 way: a first event needs dozens of small modules, and to find each of them as any module is found would be half of
-what they cost.
+what they cost. Those of the client are even loaded past importlib (:func:`load_ahead`).
 """
 
 import os
@@ -23,7 +23,13 @@ from _frozen_importlib_external import (
     cache_from_source,
     spec_from_file_location,
 )
-from _imp import _fix_co_filename, check_hash_based_pycs, source_hash  # type: ignore[attr-defined]
+from _imp import (  # type: ignore[attr-defined]
+    _fix_co_filename,
+    acquire_lock,
+    check_hash_based_pycs,
+    release_lock,
+    source_hash,
+)
 from _thread import get_ident
 from marshal import loads
 
@@ -37,6 +43,20 @@ if TYPE_CHECKING:
 #: Our packages, and the folder of a checkout that each one lies in.
 OWN = {"errtrack": "agent", "errtrack_instrumentations": "instrumentations", "errtrack_run": "bootstrap"}
 
+CLIENT = "errtrack.client"
+#: What that imports of ours, but for what is hooked, each after what it needs itself. Checked by a test.
+PARTS = """
+guard driver capture capture.wire capture.shapes capture.exception_text capture.cards capture.names capture.scrubber
+capture.words capture.serializer capture.paths capture.source capture.variables capture.stacktrace
+capture.exceptions capture.jsonable context context.ids capture.moments capture.frames_given capture.sanitiser
+capture.event storms options capture.budget context.propagation context.scope context.trace context.merge
+delivery delivery.envelope delivery.away delivery.forks delivery.places delivery.segment delivery.claims
+delivery.part delivery.spool delivery.worker delivery.transport dsn release surroundings process pipeline
+"""
+
+#: Modules of ours that importlib has asked for; written with its global lock in hand.
+_asked: "set[str]" = set()
+
 
 class OwnPath(list):  # type: ignore[type-arg]
     """The ``__path__`` of a package of ours: what lies below it is found by us, and told by this."""
@@ -46,13 +66,23 @@ class OwnLoader(SourceFileLoader):
     """Loads a module of ours: from its compiled file where that is right, else as its base class does."""
 
     compiled, made_of = "", 0
+    #: The module itself, where that is there already.
+    whole: "ModuleType | None" = None
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType":
+        if self.whole is not None:
+            return self.whole
         # importlib asks a module first for what it sets then, and each time makes an error of that there is none.
         module = type(sys)(spec.name)
         module.__file__ = self.path
         module.__cached__ = self.compiled  # type: ignore[attr-defined]
         return module
+
+    def exec_module(self, module: "ModuleType") -> None:
+        if self.whole is not None:
+            self.whole = None
+            return
+        super().exec_module(module)
 
     def get_code(self, fullname: str) -> "CodeType | None":
         try:
@@ -86,6 +116,12 @@ _PER_SPEC = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader, OwnLoa
 #: costs ten times as much as the reading.
 _LARGEST = 100_000
 
+#: What the client is told by, even if every instrumentation of it is switched off.
+_CLIENT = "errtrack.client"
+
+#: Thread and name of each search under way.
+_searching: "set[tuple[int, str]]" = set()
+
 #: How the name of a compiled file goes on behind that of its module; the empty text where they lie elsewhere.
 _tails: "list[str]" = []
 
@@ -93,18 +129,25 @@ _tails: "list[str]" = []
 def find(finder: "Finder", name: str, path: "Any", target: "ModuleType | None") -> "Any":
     """Return the spec that the finders behind *finder* have for the hooked *name*, watched; None without one."""
     if name in OWN:
-        type(finder).own = OwnPath
         return own_spec(finder.root, name)
-    is_watched = name in finder.hooks or bool(finder.unfinished)
+    is_watched = name in finder.hooks or name == _CLIENT or bool(finder.unfinished)
     own = submodule(name, path)
-    if own is not None and is_watched:
-        watch(finder, own)
-    if own is not None or not is_watched:
+    if own is not None:
+        shown = sys.modules.get(name) if target is None else None
+        if shown is not None:  # by another thread, since importlib looked
+            own = shown.__spec__
+            own.loader.whole = shown  # type: ignore[union-attr]
+            return own
+        _asked.add(name)
+        if is_watched:
+            watch(finder, own)
         return own
-    key = (get_ident(), name)
-    if key in finder.searching:  # another finder asked for the same name in its turn
+    if not is_watched:
         return None
-    finder.searching.add(key)
+    key = (get_ident(), name)
+    if key in _searching:  # another finder asked for the same name in its turn
+        return None
+    _searching.add(key)
     try:
         finders = list(sys.meta_path)
         # Those in front of us have been asked already, and had nothing.
@@ -115,7 +158,7 @@ def find(finder: "Finder", name: str, path: "Any", target: "ModuleType | None") 
                 watch(finder, spec)
                 return spec
     finally:
-        finder.searching.discard(key)
+        _searching.discard(key)
     return None
 
 
@@ -164,6 +207,41 @@ def submodule(name: str, path: "Any") -> "ModuleSpec | None":
     return spec
 
 
+def load_ahead(names: "list[str]") -> None:
+    """Load modules of ours before they are imported, past importlib, whose own work is half of what each would cost.
+
+    Each is shown to others when it is whole, and only if importlib has not asked for it, which is decided with its
+    global lock in hand: so nobody has to wait, and there are never two. What fails here, importlib will try.
+    """
+    modules = sys.modules
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        if name in modules or name in _asked or parent not in modules:
+            continue
+        spec = submodule(name, getattr(modules[parent], "__path__", None))
+        if spec is None:
+            return
+        loader: Any = spec.loader
+        spec._initializing = False  # type: ignore[attr-defined]  # what importlib and each import ask for
+        module = loader.create_module(spec)
+        module.__spec__, module.__loader__ = spec, loader
+        if spec.submodule_search_locations is None:
+            module.__package__ = parent
+        else:
+            module.__package__, module.__path__ = name, spec.submodule_search_locations
+        try:
+            exec(loader.get_code(name), vars(module))
+        except Exception:
+            return
+        acquire_lock()
+        try:
+            is_first = name not in _asked and modules.setdefault(name, module) is module
+        finally:
+            release_lock()
+        if is_first:
+            setattr(modules[parent], child, module)
+
+
 def watch(finder: "Finder", spec: "Any") -> None:
     """Arrange that the hooks of *spec*'s module run once it has been executed. Never raises."""
     loader = spec.loader
@@ -186,11 +264,16 @@ def watch(finder: "Finder", spec: "Any") -> None:
             del loader.exec_module
         else:
             loader.exec_module = previous
+        if spec.name == CLIENT:
+            load_ahead(["errtrack." + part for part in PARTS.split()])
         try:
             loader.exec_module(module)
         except BaseException as error:
             leave_no_frame(error)
             raise
+        if spec.name == CLIENT:
+            files = [file for file in finder.hooks[CLIENT].split(",") if file and file not in finder.off]
+            load_ahead(["errtrack_instrumentations." + file for file in files])
         executed(finder, spec.name, module)
 
     exec_module.errtrack_finder = finder  # type: ignore[attr-defined]
@@ -214,3 +297,21 @@ def leave_no_frame(error: BaseException) -> None:
     while tb is not None and (tb.tb_frame.f_globals.get("__name__") or "").startswith("errtrack_run."):
         tb = tb.tb_next
     error.__traceback__ = tb
+
+
+def _before_fork() -> None:
+    """Take importlib's lock until the fork is done; let other threads finish first what they import for us."""
+    acquire_lock()
+    if sys.modules["_frozen_importlib"]._module_locks:
+        try:
+            from errtrack_run import beside
+
+            wait = beside("forks").wait
+        except Exception:  # damaged, taken from disk since boot, or out of descriptors
+            return
+        wait()
+
+
+# Whatever is imported for us, this file was read before it.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=release_lock, after_in_child=release_lock)

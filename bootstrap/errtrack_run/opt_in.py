@@ -6,23 +6,49 @@ look at one setting needs none. What it finds too many the core refuses; boot re
 """
 
 import os
+import sys
+
+from errtrack_run import beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from errtrack_run.boot import Finder
+
 _MOST = 200_000
 
 
-def chosen(hooks: "dict[str, str]", opt_in: "Iterable[str]") -> "frozenset[str]":
-    """The files that are off; *hooks* then has rows for the modules of the functions that are to be traced."""
-    off = switched_off(opt_in)
+def heed(finder: "Finder", opt_in: str) -> None:
+    """Have *finder* and the wires look after what the user has chosen; *opt_in* are rows that are off unless chosen."""
+    words = opt_in.split()
+    rows = [*finder.hooks.items(), *zip(words[::2], words[1::2])]
+    off = _switched_off(file for _, files in rows[len(finder.hooks) :] for file in files.split(","))
+    chosen: dict[str, list[str]] = {}
     for module in _modules_of_functions() if "tracing" not in off else ():
-        hooks[module] = "tracing," + hooks[module] if module in hooks else "tracing"
-    return off
+        chosen[module] = ["tracing"]
+    for name, files in rows:
+        wanted = [file for file in files.split(",") if file not in off]
+        if wanted:
+            chosen[name] = chosen.get(name, []) + wanted
+    for place in {name for name, _ in rows if name.startswith("sys.")}:
+        _lay_or_take_away(place, chosen.get(place))
+    if "threading" in off:  # threads may come before anything hooked, and forks among them
+        beside("import_hook")
+    finder.off = off
+    finder.hooks = {name: ",".join(files) for name, files in chosen.items()}
 
 
-def switched_off(opt_in: "Iterable[str]") -> "frozenset[str]":
+def _lay_or_take_away(place: str, files: "list[str] | None") -> None:
+    present = getattr(sys, place[4:], None)
+    is_laid = getattr(present, "errtrack_place", None) is not None
+    if files and not is_laid:
+        beside("boot").lay_wire(place, files[0])
+    elif is_laid and not files:
+        setattr(sys, place[4:], present.errtrack_previous)  # type: ignore[union-attr]
+
+
+def _switched_off(opt_in: "Iterable[str]") -> "frozenset[str]":
     """The files that the environment disables, and those of *opt_in* that nobody enables."""
     enabled = _names("ERRTRACK_ENABLE") or named_in(os.environ.get("ERRTRACK_CONFIG", ""))
     return frozenset(_names("ERRTRACK_DISABLE")).union(file for file in opt_in if file not in enabled)

@@ -55,7 +55,6 @@ def test_event(settings: Settings) -> dict[str, Any]:
     import socket
 
     from errtrack.delivery import envelope
-    from errtrack.version import VERSION
 
     options = settings.options
     host = options.server_name or socket.gethostname()
@@ -67,8 +66,8 @@ def test_event(settings: Settings) -> dict[str, Any]:
         "logger": "errtrack.test",
         "logentry": {
             "message": "Test event of errtrack %s on %s",
-            "params": [VERSION, host],
-            "formatted": "Test event of errtrack %s on %s" % (VERSION, host),
+            "params": [envelope.VERSION, host],
+            "formatted": "Test event of errtrack %s on %s" % (envelope.VERSION, host),
         },
         "fingerprint": ["errtrack-test-event"],
         "environment": options.environment,
@@ -77,7 +76,7 @@ def test_event(settings: Settings) -> dict[str, Any]:
         "contexts": {
             "runtime": {"name": platform.python_implementation(), "version": platform.python_version()}
         },
-        "sdk": {"name": envelope.SDK_NAME, "version": VERSION},
+        "sdk": {"name": envelope.SDK_NAME, "version": envelope.VERSION},
     }
     for name in ("release", "dist"):
         if getattr(options, name):

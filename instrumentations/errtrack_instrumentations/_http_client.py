@@ -38,7 +38,7 @@ def send(args: Any, kwargs: Any) -> Any:
     line, own = lines[0], settings.own
     if (
         own is not None
-        and (connection.port == own[1] or connection._tunnel_host or b"://" in line)
+        and (connection.host == own[0] or connection._tunnel_host or line.find(b"://") >= 0)
         and _outgoing.is_to(own, connection, _outgoing.split(line)[1])
     ):
         return None

@@ -34,6 +34,17 @@ def breadcrumb(
     }
 
 
+def without_secrets(text: str, extra: dict[str, Any]) -> str:
+    """*text* without what of *extra* is a secret by its name: it may have been filled into the template."""
+    from . import _outgoing
+
+    is_secret = _outgoing.settings().scrubber.key_is_sensitive
+    for key, value in extra.items():
+        if type(value) is str and len(value) > 3 and value in text and type(key) is str and is_secret(key):
+            text = text.replace(value, "[Filtered]")
+    return text
+
+
 def note(name: str, levelno: int, text: str, created: float, extra: dict[str, Any], record: Any) -> None:
     """Keep a log line as a breadcrumb; of *extra*, what is no plain value is named by its type."""
     crumb = breadcrumb(name, levelno, text, (), created)

@@ -39,6 +39,8 @@ def take(record: dict[str, Any]) -> None:
         return
     text = record["message"]
     extra = dict(record["extra"])
+    if extra:
+        text = _logs.without_secrets(text, extra)
     if levelno % 5:
         extra["level_name"] = record["level"].name
     if uses >= loggers.EVENT:

@@ -11,7 +11,7 @@ import os
 import sys
 from _thread import allocate_lock
 
-from errtrack import distributions, guard
+from errtrack import guard
 from errtrack.instrumentation import Instrumentation, OnImport
 
 TYPE_CHECKING = False
@@ -52,6 +52,8 @@ class Scan:
     def _run(self) -> None:
         with guard.Inside():
             try:
+                from errtrack import distributions  # here, in the thread: the capture does not need it
+
                 self.found = fixed(distributions.installed())
             except Exception as error:
                 guard.fault("modules", error)

@@ -411,3 +411,26 @@ def test_guard_marks_this_thread_only() -> None:
         thread.join()
         assert seen == [False]
     assert not guard.is_inside()
+
+
+def test_exceptions_that_answer_no_question_are_captured_and_nothing_of_theirs_comes_back(
+    running: Running,
+) -> None:
+    class Silent(Exception):
+        def __getattribute__(self, name: str) -> Any:
+            raise LookupError(name)
+
+    class Covered(Exception):
+        @property
+        def __traceback__(self) -> Any:  # type: ignore[override]
+            raise LookupError
+
+    running.start()
+    for error in (Silent("a"), Covered("b")):
+        try:
+            raise error
+        except Exception as caught:
+            assert errtrack.capture_exception(caught)
+    first, second = running.events()
+    assert first["exception"]["values"][-1]["stacktrace"]["frames"][-1]["lineno"]
+    assert second["exception"]["values"][-1]["stacktrace"]["frames"][-1]["lineno"]

@@ -12,7 +12,7 @@ from running import Running
 from sink import Sink
 
 import errtrack
-from errtrack.version import VERSION
+from errtrack.delivery.envelope import VERSION
 
 KEY = "d45fd436a6294e4f8b6d5ef4a4f0d1c3"
 

@@ -132,7 +132,12 @@ INSTRUMENTATION = Talker()
 
 
 def build(
-    folder: Path, hooks: Mapping[str, Sequence[str]], files: Mapping[str, str], **data: object
+    folder: Path,
+    hooks: Mapping[str, Sequence[str]],
+    files: Mapping[str, str],
+    wires: Mapping[str, str] = {},
+    at_exit: str = "",
+    opt_in: Sequence[str] = (),
 ) -> House:
     """errtrack as a wheel leaves it in some site-packages, with instrumentations of the test's own."""
     packages = folder / "elsewhere"
@@ -142,14 +147,17 @@ def build(
     wing = packages / "errtrack_instrumentations"
     wing.mkdir()
     (wing / "__init__.py").write_text("")
-    rows = {
-        "HOOKS": {k: ",".join(v) for k, v in hooks.items()},
-        "WIRES": {},
-        "AT_EXIT": "",
-        "OPT_IN": (),
-        **data,
-    }
-    (wing / "catalogue.py").write_text("".join("%s = %r\n" % row for row in rows.items()))
+    rows = [*wires.items(), *((name, ",".join(files)) for name, files in hooks.items())]
+    if at_exit:
+        rows.append(("atexit._run_exitfuncs", at_exit))
+    on, off = (
+        [(name, [file for file in files.split(",") if (file in opt_in) == is_off]) for name, files in rows]
+        for is_off in (False, True)
+    )
+    parts = (
+        "\n".join("%s %s" % (name, ",".join(files)) for name, files in part if files) for part in (on, off)
+    )
+    (wing / "catalogue.txt").write_text("\n----\n".join(["The contents page.", *parts]) + "\n")
     for name, source in files.items():
         (wing / (name + ".py")).write_text(source)
     return House(folder, packages)

@@ -333,7 +333,7 @@ def test_an_upgrade_while_the_program_runs_does_it_no_harm(
         tmp_path,
         {},
         {"excepthook": "raise SyntaxError('of a later version')"},
-        WIRES={"sys.excepthook": "excepthook"},
+        wires={"sys.excepthook": "excepthook"},
     )
     house.module("app.py", BEFORE_THE_UPGRADE)
     bare = house.bare([any_python, "app.py"])

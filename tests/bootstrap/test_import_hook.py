@@ -428,7 +428,13 @@ def test_every_row_of_the_catalogue_has_its_file_and_its_line_of_text() -> None:
     folder = Path(catalogue.__file__).parent
     assert all((folder / (file + ".py")).is_file() for file in files)
     shown = subprocess.run(
-        [PY, "-I", "-c", "import sys; exec(open(%r).read()); print(len(sys.modules))" % catalogue.__file__],
+        [
+            PY,
+            "-I",
+            "-c",
+            "import sys; __file__ = %r; exec(open(__file__).read()); print(len(sys.modules))"
+            % catalogue.__file__,
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -583,3 +589,185 @@ def test_each_of_our_own_compiled_files_is_read_at_once() -> None:
     for source in sources:
         size = len(marshal.dumps(compile(source.read_bytes(), str(source), "exec")))
         assert size + 16 < import_hook._LARGEST, "importlib would have to read it again: %s" % source
+
+
+#: What each of the parts is, and that nobody holds another copy of it.
+WHAT_THEY_ARE = """
+def told():
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("errtrack."):
+            spec = module.__spec__
+            parent, _, child = name.rpartition(".")
+            assert getattr(sys.modules[parent], child) is module is sys.modules[spec.name], name
+            assert module.__name__ == spec.name and not spec._initializing
+            yield (name, module.__package__, module.__file__, module.__cached__, getattr(module, "__path__", None),
+                type(module.__loader__).__name__, spec.loader.path, spec.parent, spec.origin, spec.cached,
+                spec.has_location, spec.submodule_search_locations)
+def check():
+    for name, module in list(sys.modules.items()):
+        if name.startswith("errtrack."):
+            for value in list(vars(module).values()):
+                of = value.__name__ if type(value) is type(sys) else getattr(value, "__module__", None)
+                if type(of) is str and of.startswith("errtrack.") and hasattr(value, "__name__"):
+                    now = sys.modules[of]
+                    assert value is now or getattr(now, value.__name__, value) is value, (name, value)
+"""
+
+
+def run_alone(house: House, python: str, code: str) -> str:
+    """Run *code* without the instrumentations that the client brings with it."""
+    house.module("app.py", code)
+    off = "faulthandler,backlog,atexit,argv,modules,dedupe"
+    done = house.launch(python, "app.py", env=house.environ(ERRTRACK_DISABLE=off))
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
+def test_the_parts_of_the_client_are_what_it_imports(house: House, any_python: str) -> None:
+    code = """
+import sys
+import errtrack_run.import_hook as hook
+listed, hook.PARTS = hook.PARTS.split(), ""
+loaded, exec_module = [], hook.OwnLoader.exec_module
+def noting(loader, module):
+    exec_module(loader, module)
+    if loader.name not in sys.meta_path[0].hooks: loaded.append(loader.name.partition(".")[2])
+hook.OwnLoader.exec_module = noting
+import errtrack.client
+assert listed == loaded, "PARTS are to be: " + " ".join(loaded)
+"""
+    assert run_alone(house, any_python, code) == ""
+
+
+def test_parts_that_are_loaded_ahead_are_what_importlib_would_make_of_them(
+    house: House, any_python: str
+) -> None:
+    code = """
+import sys, importlib
+import errtrack_run.import_hook as hook
+if %r: hook.PARTS = ""
+import errtrack.client
+for row in told(): print(row)
+check()
+import errtrack.capture.wire as wire
+wire.MARK = spec = wire.__spec__
+del wire.quote
+assert importlib.reload(wire) is wire and wire.MARK is spec and wire.quote("a") == '"a"'
+del sys.modules["errtrack.capture.wire"]
+import errtrack.capture.wire as anew
+assert anew is not wire and not hasattr(anew, "MARK")
+"""
+    runs = [run_alone(house, any_python, WHAT_THEY_ARE + code % without) for without in (False, True)]
+    assert runs[0] == runs[1]
+    assert runs[0].count("errtrack.delivery") > 10
+
+
+@pytest.mark.parametrize("how_far", ["asked for", "whole"])
+def test_a_part_that_another_thread_imports_meanwhile_is_there_once(
+    house: House, any_python: str, how_far: str
+) -> None:
+    code = """
+import _thread, sys, time
+import errtrack_run.import_hook as hook
+started, waited, create_module = [], {}, hook.OwnLoader.create_module
+parts = ["errtrack." + part for part in hook.PARTS.split()]
+me, get_code, imported = _thread.get_ident(), hook.OwnLoader.get_code, {}
+def import_it(name, done):
+    try:
+        __import__(name)
+        imported[name] = sys.modules[name]
+    finally:
+        if done.locked(): done.release()
+def create(loader, spec):
+    module = create_module(loader, spec)
+    if _thread.get_ident() != me and spec.name in waited:
+        waited.pop(spec.name).release()  # importlib has asked, and not yet shown what it makes
+        time.sleep(0.02)
+    return module
+def meanwhile(loader, name):
+    if _thread.get_ident() == me and name in parts[%d::2] and name not in sys.modules:
+        done = _thread.allocate_lock()
+        done.acquire()
+        started.append(name)
+        if %r: waited[name] = done
+        _thread.start_new_thread(import_it, (name, done))
+        assert done.acquire(True, 30)
+    return get_code(loader, name)
+hook.OwnLoader.get_code, hook.OwnLoader.create_module = meanwhile, create
+import errtrack.client
+end = time.monotonic() + 20
+while len(imported) < len(started) and time.monotonic() < end: time.sleep(0.01)
+assert len(imported) == len(started) > 5, started
+assert all(sys.modules[name] is module for name, module in imported.items())
+list(told()), check()
+"""
+    for first in (0, 1):
+        assert run_alone(house, any_python, WHAT_THEY_ARE + code % (first, how_far == "asked for")) == ""
+
+
+@pytest.mark.parametrize("since", ["it looked", "it looked twice"])
+def test_importlib_is_given_the_part_that_was_shown_since(house: House, any_python: str, since: str) -> None:
+    code = """
+import sys, importlib._bootstrap as bootstrap
+import errtrack.client
+name = "errtrack.capture.wire"
+wire = sys.modules[name]
+quote = wire.quote
+class Showing:
+    def find_spec(self, asked, path=None, target=None):
+        if asked == name: sys.modules[name] = wire
+if %r == "it looked":  # it looks twice before it asks finders, and once more behind them
+    del sys.modules[name]
+    sys.meta_path.insert(0, Showing())
+found = bootstrap._find_and_load_unlocked(name, __import__)
+assert found is wire is sys.modules[name]
+assert wire.quote is quote and wire.dumps is errtrack.client.events.dumps
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder) is not Showing]
+list(told()), check()
+import importlib
+assert importlib.reload(wire) is wire and wire.quote is quote and wire.Fixed is not errtrack.client.events.Fixed
+"""
+    assert run_alone(house, any_python, WHAT_THEY_ARE + code % since) == ""
+
+
+def test_threads_that_load_the_client_and_its_parts_at_once_get_the_same(
+    house: House, any_python: str
+) -> None:
+    code = """
+import _thread, sys, time
+import errtrack_run.import_hook as hook
+names = ["errtrack." + part for part in hook.PARTS.split()]
+sys.setswitchinterval(1e-6)
+ended = []
+def work(names):
+    try:
+        for name in names: __import__(name)
+    finally:
+        ended.append(1)
+for some in (["errtrack.client"], names[::-1], names[5:], names[30:]):
+    _thread.start_new_thread(work, (some,))
+end = time.monotonic() + 60
+while len(ended) < 4 and time.monotonic() < end: time.sleep(0.001)
+assert len(ended) == 4
+list(told()), check()
+"""
+    for _ in range(5):
+        assert run_alone(house, any_python, WHAT_THEY_ARE + code) == ""
+
+
+def test_a_part_that_cannot_be_loaded_ahead_is_imported(house: House, any_python: str) -> None:
+    code = """
+import sys
+import errtrack_run.import_hook as hook
+get_code, failed = hook.OwnLoader.get_code, []
+def failing(loader, name):
+    if name == "errtrack.capture.words" and not failed:
+        failed.append(1)
+        raise MemoryError
+    return get_code(loader, name)
+hook.OwnLoader.get_code = failing
+import errtrack.client
+assert failed
+list(told()), check()
+"""
+    assert run_alone(house, any_python, WHAT_THEY_ARE + code) == ""

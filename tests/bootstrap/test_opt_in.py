@@ -17,8 +17,8 @@ def house(folder: Path):
         folder,
         {"json.tool": ("talker",)},
         {"talker": TALKER},
-        WIRES={"sys.exit": "talker"},
-        OPT_IN=("talker",),
+        wires={"sys.exit": "talker"},
+        opt_in=("talker",),
     )
 
 

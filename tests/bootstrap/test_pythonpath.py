@@ -206,7 +206,7 @@ def test_the_copy_of_the_applications_environment_wins_and_versions_are_not_mixe
     "text", ["", "def broken(:", "import no_such_module"], ids=["empty", "syntax", "import"]
 )
 @pytest.mark.parametrize(
-    "file", ["errtrack_run/__init__.py", "errtrack_run/boot.py", "errtrack_instrumentations/catalogue.py"]
+    "file", ["errtrack_run/__init__.py", "errtrack_run/boot.py", "errtrack_instrumentations/catalogue.txt"]
 )
 def test_a_damaged_copy_in_the_applications_environment_gives_way_to_the_launchers(
     tmp_path: Path, plain_python: str, file: str, text: str

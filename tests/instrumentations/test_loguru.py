@@ -98,3 +98,12 @@ def test_a_program_under_the_launcher(sandbox) -> None:
     assert (watched.stdout, watched.stderr) == (bare.stdout, bare.stderr) == ("", "x\n")
     assert sandbox.event()["logentry"]["message"] == "x"
     assert "loguru" in sys.modules
+
+
+def test_a_secret_that_was_filled_into_the_text_is_filtered_there(watching, logger) -> None:
+    logger.info("login of {user} with {password}", user="ann", password="hunter2")
+    logger.error("login of {user} with {password}", user="ann", password="hunter2")
+    event = watching.event()
+    assert event["logentry"]["formatted"] == "login of ann with [Filtered]"
+    assert event["breadcrumbs"]["values"][0]["message"] == "login of ann with [Filtered]"
+    assert event["extra"]["password"] == "[Filtered]"

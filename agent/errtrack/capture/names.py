@@ -11,7 +11,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 # As texts, which are read faster than so many constants.
 
@@ -95,6 +95,9 @@ _ABOUT_TOKENS = frozenset(
 )
 
 
+_BEFORE_TABLES = frozenset(("into", "from", "join", "update", "table"))
+
+
 def has_any(text: str, parts: Iterable[str]) -> bool:
     """Whether one of *parts* stands in *text*."""
     for part in parts:  # noqa: SIM110  (the operator is more than twice as fast as any() of whatever does without it)
@@ -146,6 +149,23 @@ def is_secret(words: list[str], own_stems: Iterable[str] = ()) -> bool:
             return True
         if has_any(word, WORD_STEMS):
             return True
+    return False
+
+
+#: Names of what holds SQL, and of what is filled into it.
+STATEMENTS = frozenset(("sql", "query", "statement", "operation"))
+FILLED_IN = frozenset(("params", "parameters", "effective_parameters", "param_list", "vars", "args"))
+_LONGEST_STATEMENT = 8192
+
+
+def in_statement(statement: str, is_secret: Callable[[str], bool]) -> bool:
+    """Whether *statement*, which is SQL, names a column that holds a secret; tables are not meant."""
+    plain = statement[:_LONGEST_STATEMENT].replace('"', "").replace("`", "")
+    before = ""
+    for word in "".join([sign if sign.isalnum() or sign in "_." else " " for sign in plain]).split():
+        if before not in _BEFORE_TABLES and is_secret(word.rpartition(".")[2]):
+            return True
+        before = word.lower()
     return False
 
 

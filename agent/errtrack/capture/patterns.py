@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from errtrack.capture.cards import has_card_digits, is_card
-from errtrack.capture.names import has_any
+from errtrack.capture.names import has_any, in_statement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,10 +143,13 @@ _ENTRY = Late(("Duplicate entry",), r"(Duplicate entry )('.*?')( for key '([^']*
 _SQL = Late(
     ("identified", "password '"), r"\b(identified\s+(?:with\s+\S+\s+)?by|password)(\s+)('[^']*(?:'|\Z))", re.I
 )
+#: What SQLAlchemy says of a statement, and PostgreSQL of the row that it refuses.
+_FILLED_IN = Late(("[parameters: ",), r"(\[SQL: (.*?)\]\n\[parameters: )(.*?)(?=\](?:\n|\Z))", re.S)
+_ROW = Late(("Failing row contains (",), r"(Failing row contains )\(.*?\)(?=\.?(?:\n|\Z))", re.S)
 #: Of a password with signs in it that should have been escaped, Python takes the beginning for a port.
 _PORT = Late(
-    ("nonnumeric port", "cast to integer", "base 10: '"),
-    r"((?:nonnumeric port: |cast to integer value as |with base 10: (?='[^']*@))')[^']*",
+    ("nonnumeric port", "cast to integer", "base 10: '", "Failed to parse: "),
+    r"((?:nonnumeric port: |cast to integer value as |with base 10: (?='[^']*@)|Failed to parse: (?='[^']*:))')[^']*",
 )
 
 #: Parameters of a URL that is signed: whoever has them may do what it says.
@@ -193,6 +196,8 @@ def _by_name(text: str, is_secret: Callable[[str], bool]) -> str:
 
     for pattern in (_LISTED, _OPTION, _OPTION_IN_LINE, _NAMED, _PART, _ELEMENT, _COLUMN, _INPUT):
         text = pattern.sub(replaced, text)
+    text = _FILLED_IN.sub(lambda m: m[1] + FILTERED if in_statement(m[2], is_secret) else m[0], text)
+    text = _ROW.sub(r"\1" + FILTERED, text)
     text = _PORT.sub(r"\1" + FILTERED, text)
     text = _SQL.sub(r"\1\2'%s'" % FILTERED, text)
     text = _ENTRY.sub(lambda m: "%s'%s'%s" % (m[1], FILTERED, m[3]) if is_secret(m[4]) else m[0], text)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from errtrack.capture import source
 from errtrack.capture.cards import has_card_digits, is_card
-from errtrack.capture.names import PERSONAL, has_any, is_secret, words_of
+from errtrack.capture.names import FILLED_IN, PERSONAL, STATEMENTS, has_any, in_statement, is_secret, words_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ FILTERED = "[Filtered]"
 
 _REMEMBERED = 5000
 
-#: Keys of what has a name and a value: headers, cookies, variables of an environment.
-VALUES = frozenset(("value", "val"))
+#: Keys of what has a name and a value: headers, cookies, variables of an environment; and a statement's parameters.
+VALUES = frozenset(("value", "val", "params", "parameters"))
 _NAMES = frozenset(("name", "key", "header", "variable", "field", "path"))
 
 #: One of these stands in each name of a secret, however its words are joined; asked of texts in which
@@ -36,7 +36,8 @@ _HINTS: tuple[str, ...] = (
     "ssn", "cvv", "cvc", "pw", "pswd", "sid", "otp", "srf", "saml", "conn", "card", "iban", "sso", "phrase", "mnemonic",
     "contrase", "securi", "pincode", "pin_", "pin-", "ccn", "cc_", "cc-",
     "identified", "curl", "mysql", "mariadb",  # in SQL and command lines, beside a password
-    "nonnumeric", "cast to integer", "base 10: ",  # of a password that was taken for a port
+    "nonnumeric", "cast to integer", "base 10: ", "failed to parse",  # of a password that was taken for a port
+    "failing row",
 )  # fmt: skip
 
 #: Signs between a name and a value, where it is none of equality: ``"a", "b"``, ``set_password("x")``, ``by 'x'``,
@@ -94,6 +95,8 @@ class Scrubber:
         """
         if self.key_is_sensitive(name):
             return True
+        if name in FILLED_IN:
+            return self.is_of_secrets(pairs)
         if name.lower() not in VALUES:
             return False
         for key, named in pairs:
@@ -104,6 +107,13 @@ class Scrubber:
                 and self.key_is_sensitive(named)
             ):
                 return True
+        return False
+
+    def is_of_secrets(self, pairs: Iterable[tuple[Any, Any]]) -> bool:
+        """Whether there is SQL among *pairs* that names a column that holds secrets."""
+        for key, text in pairs:
+            if type(key) is str and key in STATEMENTS and type(text) is str:
+                return in_statement(text, self.key_is_sensitive)
         return False
 
     def text(self, value: str) -> str:
@@ -180,7 +190,7 @@ class Scrubber:
 
         if "PRIVATE KEY" in text:
             lines = literals.without_keys(lines)
-        reader = literals.Reader(self.key_is_sensitive, self._scrub)
+        reader = literals.Reader(self.key_is_sensitive, self.text)
         out: list[str] = []
         for index, line in enumerate(lines):
             if within and within[index]:
@@ -208,6 +218,8 @@ class Scrubber:
 
     def argv(self, words: list[Any]) -> list[Any]:
         """A command line with passwords filtered: ``--password x``, ``--token=x``, ``KEY=x``, ``mysql -px``."""
+        if len(words) == 1 and type(words[0]) is str:  # a program without options
+            return [self.text(words[0])]
         from errtrack.capture import commands
 
         return commands.filtered(words, self.key_is_sensitive, self.text)

@@ -49,6 +49,7 @@ class Place:
         "code",
         "first",
         "full",
+        "has_statement",
         "hide_names",
         "in_app",
         "is_own",
@@ -64,13 +65,15 @@ class Place:
         self.code = code
         self.module = module
         self.is_own = paths.is_own(module)
-        self.hide_names = tuple(name for name in variables.HIDDEN_BY if name in code.co_varnames)
+        named = code.co_varnames  # made anew each time
+        self.hide_names = [name for name in variables.HIDDEN_BY if name in named]
         self.loaded = False
         self.in_app: bool | None = None
         self.shown: dict[str, Any] = {}
         self.full = self.slim = b""
         self.names: tuple[str, ...] = ()
         self.first: frozenset[str] = frozenset()  # of the names: parameters, and those on the line
+        self.has_statement = False
         self.rows: list[variables.Row] = []  # what write() needs to know of each of the names
 
     def load(self, lineno: int | None, namespace: Any, stack: Stacks, reads_source: bool = True) -> None:
@@ -105,6 +108,7 @@ class Place:
         self.names, count = variables.names_in_order(code, line)
         self.first = frozenset(self.names[:count])
         self.rows = variables.rows_of(self.names, self.first, stack.scrubber)
+        self.has_statement = variables.holds_statement(self.names)
         self.loaded = True
 
 
@@ -304,7 +308,10 @@ class Stacks:
         local = running.f_locals
         place = frame.place
         if place.code.co_flags & variables.OPTIMIZED:
-            found = variables.write(frame, place.rows, local, describer, self.scrubber, share)
+            rows = place.rows
+            if place.has_statement:
+                rows = variables.of_statement(rows, local, self.scrubber)
+            found = variables.write(frame, rows, local, describer, self.scrubber, share)
             if _LEAVES_COPY and type(local) is dict and sys.getrefcount(local) == 3:
                 # Nobody else holds the copy (an application's locals() is this very dict). What exec() put there
                 # stays.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from errtrack.capture.cards import has_card_digits
+from errtrack.capture.names import FILLED_IN, STATEMENTS
 from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.shapes import CLASS, NAMED, shape_of
 from errtrack.capture.wire import dumps, quote, utf8
@@ -11,7 +12,7 @@ from errtrack.capture.words import DEPTH, HIGH, LOW
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import CodeType
     from typing import Any
 
@@ -48,6 +49,19 @@ def rows_of(names: tuple[str, ...], first: frozenset[str], scrubber: Scrubber) -
             known = keys[name] = key, is_secret
         rows.append((name, known[0], name in first, known[1]))
     return rows
+
+
+def holds_statement(variables: Iterable[str]) -> bool:
+    """Whether there is SQL among *variables*, and what is filled into it."""
+    return not (STATEMENTS.isdisjoint(variables) or FILLED_IN.isdisjoint(variables))
+
+
+def of_statement(rows: list[Row], values: Mapping[str, Any], scrubber: Scrubber) -> list[Row]:
+    """*rows*; what is filled into a statement is secret where that names a column that holds secrets."""
+    statements = [(name, values[name]) for name in STATEMENTS if name in values]
+    if not scrubber.is_of_secrets(statements):
+        return rows
+    return [(name, key, first, secret or name in FILLED_IN) for name, key, first, secret in rows]
 
 
 def write(
@@ -142,9 +156,10 @@ def names_in_order(code: CodeType, line: str) -> tuple[tuple[str, ...], int]:
         everything = code.co_names
         parameters = 0
     known = dict.fromkeys(everything)
-    # ".0" and the like are the compiler's own.
-    for name in [*HIDDEN_BY, *[name for name in everything if name[:1] == "."]]:
+    for name in HIDDEN_BY:
         known.pop(name, None)
+    if "." in "".join(everything):  # ".0" and the like are the compiler's own
+        known = {name: None for name in known if name[0] != "."}
     first = dict.fromkeys([name for name in [*on_line, *everything[:parameters]] if name in known])
     if not code.co_flags & OPTIMIZED:
         return tuple(first), len(first)

@@ -9,7 +9,6 @@ written at the moment of sending, so that servers can correct the clock however 
 from __future__ import annotations
 
 from errtrack.capture.wire import dumps, utf8
-from errtrack.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     Item = tuple[dict[str, Any], bytes]
 
+VERSION = "0.1.0"
 SDK_NAME = "errtrack.python"
 CLIENT = "%s/%s" % (SDK_NAME, VERSION)
 

@@ -12,6 +12,7 @@ import functools
 import http.cookiejar
 import json
 import pathlib
+import sqlite3
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from errtrack.capture import event as events
 from errtrack.capture.jsonable import Cleaner
 from errtrack.capture.scrubber import Scrubber
 from errtrack.capture.serializer import Describer
@@ -503,3 +505,32 @@ def test_names_and_values_that_are_no_secrets_stay() -> None:
     value = [{"name": "color", "value": "blue"}, {"value": "green"}, ["ls", "-l", "--all", "home"]]
     shown = Describer(options, Scrubber(options)).describe(value, 4000)
     assert "[Filtered]" not in shown and "blue" in shown and "green" in shown and "home" in shown
+
+
+def run(sql: str, params: tuple[Any, ...]) -> None:
+    query = {"statement": sql, "params": list(params)}
+    sqlite3.connect(":memory:").execute(sql, params)
+    del query
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_shown"),
+    [
+        ('INSERT INTO "auth_user" ("name", "password") VALUES (?, ?)', False),
+        ("SELECT u.session_key FROM u WHERE a = ? AND b = ?", False),
+        ('SELECT "auth_user"."name" FROM "auth_user" WHERE a = ? AND b = ?', True),
+    ],
+)
+def test_what_is_filled_into_a_statement_is_filtered_where_that_names_a_secret(
+    sql: str, is_shown: bool
+) -> None:
+    options = resolve({}, {})
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        run(sql, ("ann", "hunter2"))
+    event = events.from_exception(caught.value, caught.value.__traceback__, {"type": "generic"}, options)
+    (value,) = json.loads(events.encode(event))["exception"]["values"]
+    shown = value["stacktrace"]["frames"][-1]["vars"]
+    assert (shown["params"], shown["query"]["params"]) == (
+        (["'ann'", "'hunter2'"], ["'ann'", "'hunter2'"]) if is_shown else ("[Filtered]", "[Filtered]")
+    )
+    assert shown["sql"] == shown["query"]["statement"] == repr(sql)

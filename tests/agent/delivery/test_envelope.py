@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from errtrack.delivery import envelope
-from errtrack.version import VERSION
+from errtrack.delivery.envelope import VERSION
 
 ID = "0123456789abcdef0123456789abcdef"
 
