@@ -40,9 +40,7 @@ def kept_out(command: "Sequence[str]", environ: "Mapping[str, str]") -> "list[st
     program = os.path.basename(command[0])
     flag, where = _flag_against_us(program, command[1:]), ""
     if not flag:
-        words = first_words(_path_of(command[0], environ))
-        if words and os.path.basename(words[0]) == "env":
-            words = [word for word in words[1:] if word != "-S" and "=" not in word]
+        words = interpreter_of(_path_of(command[0], environ))
         if words:
             program, where = os.path.basename(words[0]), " (in the first line of %s)" % program
             flag = _flag_against_us(program, words[1:])
@@ -66,6 +64,14 @@ def first_words(path: str) -> "list[str]":
     except (OSError, ValueError):
         return []
     return [os.fsdecode(word) for word in line[2:].split()] if line.startswith(b"#!") else []
+
+
+def interpreter_of(path: str) -> "list[str]":
+    """As :func:`first_words`, but behind ``env``: what that is to look for, and its arguments."""
+    words = first_words(path)
+    if words and os.path.basename(words[0]) == "env":
+        words = [word for word in words[1:] if word != "-S" and "=" not in word]
+    return words
 
 
 def _path_of(program: str, environ: "Mapping[str, str]") -> str:

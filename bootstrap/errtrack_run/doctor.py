@@ -232,7 +232,7 @@ class Doctor:
         self.note("exit", OK, text)
 
     def _disk(self, facts: Facts) -> None:
-        from errtrack.delivery import left_behind, places
+        from errtrack.delivery import left_behind, places, quarantine
         from errtrack.dsn import Dsn
         from errtrack_run import shelf, waiting
 
@@ -277,8 +277,9 @@ class Doctor:
             self.note("storms", NOTE, text % plural(suppressed, "error"))
         refused = sum(row["refused"] for row in rows)
         if refused:
-            text = "%s refused by the server in the last day; the reasons are in the folder refused/"
-            self.note("spool", NOTE, text % plural(refused, "event"))
+            text = "%s refused by the server in the last day; event and reason are in %s"
+            folders = [os.path.join(row["folder"], quarantine.FOLDER) for row in rows if row["refused"]]
+            self.note("spool", NOTE, text % (plural(refused, "event"), ", ".join(folders)))
         crashes = sum(map(left_behind.crashes_in, places.existing_spools(options, places.CRASHES, environ)))
         if crashes:
             text = "fatal signals not yet reported: %d; the next process or `errtrack spool drain` does it"

@@ -11,7 +11,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from errtrack_run.cautions import first_words
+from errtrack_run.cautions import interpreter_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,11 +53,9 @@ def find(command: Sequence[str], environ: Mapping[str, str]) -> Target | None:
         return None
     if is_python(path):
         return Target(path, path, _flags(command[1:]), "it is a Python")
-    words = first_words(path)
-    if words and os.path.basename(words[0]) == "env":
-        words = [word for word in words[1:] if word != "-S" and "=" not in word]
-        found = shutil.which(words[0], path=environ.get("PATH")) if words else None
-        words = [found or words[0], *words[1:]] if words else []
+    words = interpreter_of(path)
+    if words and os.sep not in words[0]:
+        words[0] = shutil.which(words[0], path=environ.get("PATH")) or words[0]
     elif words and os.path.basename(words[0]) == "sh":
         words = _by_shell(path) or words
     if words and not os.path.exists(words[0]):

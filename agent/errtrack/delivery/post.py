@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 900.0
 
+_REFUSED = "%s %s an event (%s); it is not sent again, and can be looked at for a day: `errtrack doctor`"
+
 #: How often an envelope is offered to a server that answers 500.
 TRIES = 3
 
@@ -241,9 +243,7 @@ class Post:
         if meaning in (sender.REFUSED, sender.TOO_LARGE) or (
             strict and answer.status and meaning != sender.LIMITED
         ):
-            self._tell(
-                "refused", "%s refused an event (%s); it is dropped" % (self._dsn.origin, _words(answer))
-            )
+            self._tell("refused", _REFUSED % (self._dsn.origin, "refuses", _words(answer)))
             return self._give_up(data, answer)
         if meaning == sender.LIMITED:
             return self._hold(data, strict)
@@ -256,9 +256,7 @@ class Post:
             self._broken += 1
             if tried.tries >= TRIES:
                 self._broken = 0
-                self._tell(
-                    "refused", "%s fails on an event (%s); it is dropped" % (self._dsn.origin, _words(answer))
-                )
+                self._tell("refused", _REFUSED % (self._dsn.origin, "fails on", _words(answer)))
                 return self._give_up(data, answer)
             self._pause(None)
             # It may be this event or the whole server: the next ones tell.

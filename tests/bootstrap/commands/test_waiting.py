@@ -126,14 +126,17 @@ subprocess.run([*command, "--json"])
 
 def test_what_the_server_refused_is_counted(sandbox: Any, sink: Sink) -> None:
     sink.answer(400)
-    sandbox.python("1 / 0", ERRTRACK_DSN=sink.dsn)
-    assert shown(sandbox, sink)["refused"] == 1
+    done = sandbox.python("1 / 0", ERRTRACK_DSN=sink.dsn)
+    assert "refuses an event (HTTP 400" in done.stderr and "`errtrack doctor`" in done.stderr
+    row = shown(sandbox, sink)
+    assert row["refused"] == 1
     assert "refused in the last day" in sandbox.errtrack("spool", ERRTRACK_DSN=sink.dsn).stdout
     told = [
         c["text"]
         for c in json.loads(sandbox.errtrack("doctor", "--json", ERRTRACK_DSN=sink.dsn).stdout)["checks"]
     ]
-    assert any("1 event refused by the server" in text for text in told)
+    told = [text for text in told if text.startswith("1 event refused by the server")]
+    assert [text.endswith(" are in %s" % (Path(row["folder"]) / "refused")) for text in told] == [True]
 
 
 def test_doctor_tells_of_crashes_that_nobody_has_reported(sandbox: Any, sink: Sink) -> None:
