@@ -39,10 +39,15 @@ def survey(settings: Settings) -> list[Row]:
     ours, ours_shown = _destination(settings.options)
     rows: list[Row] = []
     seen: set[str] = set()
-    for own in _spools(settings, ours):
-        above = os.path.dirname(own)
-        names = [ours, *sorted(name for name in os.listdir(above) if name not in (ours, places.CRASHES))]
-        for name in names:
+    # What waits for a DSN that was changed has to be seen where nothing waits for the new one.
+    for above in dict.fromkeys(
+        os.path.dirname(own)
+        for destination in (ours, places.CRASHES, places.STORE)
+        for own in _spools(settings, destination)
+    ):
+        there = os.listdir(above)
+        names = [ours] if ours in there else []
+        for name in (*names, *sorted(name for name in there if name not in (ours, places.CRASHES))):
             folder = os.path.join(above, name)
             if folder in seen or places.distrust(folder) is not None:
                 continue
@@ -50,8 +55,8 @@ def survey(settings: Settings) -> list[Row]:
             shown = ours_shown if name == ours else places.STORE if name == places.STORE else "another DSN"
             rows.append({"destination": shown, "ours": name == ours, **count(folder)})
     crashes = sum(_crashes(folder) for folder in _spools(settings, places.CRASHES))
-    if not rows and crashes:
-        rows.append({"destination": ours_shown, "ours": True, **count("")})
+    if crashes and not any(row["ours"] for row in rows):
+        rows.insert(0, {"destination": ours_shown, "ours": True, **count("")})
     if rows:
         rows[0]["crashes"] = crashes
     return rows

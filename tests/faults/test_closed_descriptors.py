@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sinks import Sink
 
 DAEMON = """
 import os, sys, time, errtrack
@@ -39,3 +40,31 @@ def test_events_go_on_where_no_other_file_has_taken_the_number(sandbox: Any) -> 
     done = sandbox.python(closing, PAUSE="0")
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
     assert sorted(event["exception"]["values"][-1]["value"] for event in sandbox.events()) == SAID
+
+
+SOCKETS = """
+import os, socket, sys, time, errtrack
+def capture(text):
+    try: raise ValueError(text)
+    except ValueError as error: errtrack.capture_exception(error)
+capture("before")
+assert errtrack.flush(20)
+os.closerange(3, 256)
+pairs = [socket.socketpair() for n in range(20)]
+capture("after")
+assert errtrack.flush(20)
+for pair in pairs:
+    for one, other in (pair, pair[::-1]):
+        one.sendall(b"x")
+        other.settimeout(5)
+        assert other.recv(100) == b"x"
+"""
+
+
+def test_no_request_of_ours_goes_to_whomever_a_socket_of_the_application_leads(
+    sandbox: Any, sink: Sink
+) -> None:
+    done = sandbox.python(SOCKETS, ERRTRACK_DSN=sink.dsn)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = [event["exception"]["values"][-1]["value"] for event in sink.events()]
+    assert said == ["before", "after"]

@@ -104,6 +104,7 @@ class Sender:
         self._manager: Any = None
         self._socket: Any = None
         self._latest: Any = None
+        self._identity: object = None
         #: When the request in hand must be over, monotonic.
         self.until = 0.0
         self.aborted = False
@@ -144,7 +145,16 @@ class Sender:
 
     def watch(self, found: Any) -> None:
         """Remember *found* as the socket of the request in hand."""
+        if found is not self._latest:
+            self._identity = _identity_of(found)
         self._socket = self._latest = found
+
+    def _let_go_of_others(self) -> None:
+        """Leave the kept socket alone where its number means something of the application's by now."""
+        found = self._latest
+        if found is not None and found.fileno() >= 0 and _identity_of(found) != self._identity:
+            found.detach()  # first: the pool closes what it has as it goes
+            self._latest = self._manager = None
 
     def after_fork_in_child(self) -> None:
         """Close the inherited descriptor and nothing else: the pool's locks may be held for ever."""
@@ -153,14 +163,16 @@ class Sender:
             from stat import S_ISSOCK
 
             try:
+                is_ours = _identity_of(found) == self._identity
                 descriptor = found.detach()
-                if S_ISSOCK(os.fstat(descriptor).st_mode):
+                if is_ours and S_ISSOCK(os.fstat(descriptor).st_mode):
                     os.close(descriptor)
             except (OSError, ValueError):
                 pass
 
     def close(self) -> None:
         """Close the kept-alive connection."""
+        self._let_go_of_others()
         manager, self._manager = self._manager, None
         if manager is not None:
             manager.clear()
@@ -168,6 +180,7 @@ class Sender:
     def _post(self, body: bytes, total: float) -> Answer:
         import urllib3
 
+        self._let_go_of_others()
         if self._manager is None:
             from errtrack.delivery.connection import manager
 
@@ -255,3 +268,12 @@ def compressed(body: bytes) -> bytes:
 
     packer = zlib.compressobj(_COMPRESS_LEVEL, zlib.DEFLATED, 31)
     return packer.compress(body) + packer.flush()
+
+
+def _identity_of(found: Any) -> object:
+    """What the descriptor of the socket *found* means; None where it means nothing any more."""
+    try:
+        status = os.fstat(found.fileno())
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

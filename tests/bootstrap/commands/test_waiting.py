@@ -55,6 +55,15 @@ def test_what_waits_is_shown_without_the_key(sandbox: Any, sink: Sink) -> None:
     assert row["size"] > 100 and row["oldest"] > 1e9 and row["crashes"] == 0
 
 
+def test_what_waits_for_a_dsn_that_was_changed_is_shown(sandbox: Any, sink: Sink) -> None:
+    leave_behind(sandbox, sink)
+    changed = "http://0123456789abcdef0123456789abcdef@127.0.0.1:9/7"
+    for dsn in ({"ERRTRACK_DSN": changed}, {}):
+        assert "another DSN  3 events waiting" in sandbox.errtrack("spool", **dsn).stdout
+    report = json.loads(sandbox.errtrack("spool", "--json", ERRTRACK_DSN=changed).stdout)
+    assert [(row["destination"], row["waiting"]) for row in report["destinations"]] == [("another DSN", 3)]
+
+
 def test_drain_delivers_everything_of_many_processes(sandbox: Any, sink: Sink) -> None:
     ids = [one for _ in range(6) for one in leave_behind(sandbox, sink, 2)]
     done = sandbox.errtrack("spool", "drain", ERRTRACK_DSN=sink.dsn)
