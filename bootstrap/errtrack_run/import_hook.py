@@ -46,12 +46,13 @@ OWN = {"errtrack": "agent", "errtrack_instrumentations": "instrumentations", "er
 CLIENT = "errtrack.client"
 #: What that imports of ours, but for what is hooked, each after what it needs itself. Checked by a test.
 PARTS = """
-guard driver capture capture.wire capture.shapes capture.exception_text capture.cards capture.names capture.scrubber
-capture.words capture.serializer capture.paths capture.source capture.variables capture.stacktrace
-capture.exceptions capture.jsonable context context.ids capture.moments capture.frames_given capture.sanitiser
-capture.event storms options capture.budget context.propagation context.scope context.trace context.merge
-delivery delivery.envelope delivery.away delivery.forks delivery.places delivery.segment delivery.claims
-delivery.part delivery.spool delivery.worker delivery.transport dsn release surroundings process pipeline
+guard driver capture capture.wire capture.shapes capture.exception_text capture.source capture.cards
+capture.names capture.scrubber capture.words capture.serializer capture.paths capture.variables
+capture.stacktrace capture.exceptions capture.jsonable context context.ids capture.moments capture.frames_given
+capture.sanitiser capture.event storms options capture.budget context.propagation context.scope context.trace
+context.merge delivery delivery.envelope delivery.away delivery.forks delivery.places delivery.segment
+delivery.claims delivery.part delivery.spool delivery.worker delivery.transport dsn release surroundings process
+pipeline
 """
 
 #: Modules of ours that importlib has asked for; written with its global lock in hand.

@@ -131,7 +131,7 @@ class Scrubber:
 
         *hints* are those of ours that may stand in *value*, where that is known.
         """
-        if "=" in value or ":" in value or has_any(value, _BESIDE):
+        if _has_place(value):
             if "://" in value and (
                 "@" in value or "?" in value or "#" in value or "ooks" in value or value.count(":") > 1
             ):
@@ -176,12 +176,14 @@ class Scrubber:
         has_digits = has_card_digits(text.encode("utf-8", "replace"))
         low = text.lower()
         hints = [hint for hint in self._hints if hint in low]
-        if not (has_digits or self.is_suspicious(text, hints)):
+        has_look = self.is_suspicious(text, [])
+        if not (hints or has_look or has_digits):
             return lines
         suspects = [
             index
             for index in literal
-            if self.is_suspicious(lines[index], hints)
+            if (hints and _has_place(lines[index]) and has_any(lines[index].lower(), hints))
+            or (has_look and self.is_suspicious(lines[index], []))
             or (has_digits and has_card_digits(lines[index].encode("utf-8", "replace")))
         ]
         if not suspects:
@@ -270,6 +272,11 @@ class Scrubber:
         from errtrack.capture import patterns
 
         return patterns.scrub(value, self.key_is_sensitive, self._own_key)
+
+
+def _has_place(text: str) -> bool:
+    """Whether *text* may have a value in the place that belongs to a name."""
+    return "=" in text or ":" in text or has_any(text, _BESIDE)
 
 
 def _has_literal(line: str) -> bool:

@@ -142,6 +142,11 @@ def _from_loader(module: str | None, namespace: Any) -> tuple[list[Any], str] | 
 
 def in_texts(lines: list[str]) -> list[bool]:
     """Of each line, whether it begins within a text in three quotes, as far as the lines tell."""
+    for line in lines:
+        if _MARKS[1] in line or (_MARKS[0] in line and line.count(_MARKS[0]) % 2):
+            break
+    else:
+        return [False] * len(lines)  # each ends on the line that it begins on
     found = [(at, mark) for at, line in enumerate(lines) for mark in _MARKS for _ in range(line.count(mark))]
     mark = ""
     if len(found) % 2:
