@@ -23,7 +23,19 @@ Nothing is imported at top level: hooks on modules of the standard library fire 
 
 from __future__ import annotations
 
-from errtrack.driver import Call, Changed, Late, LateSteps, Steps, driven, is_async, shielded, static
+from errtrack.driver import (
+    Call,
+    Changed,
+    Late,
+    LateSteps,
+    Steps,
+    driven,
+    is_async,
+    leave_no_frame,
+    shielded,
+    static,
+    traceback_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Advice", "Call", "Changed", "Instrumentation", "Late", "LateSteps", "OnImport", "Patch", "Steps", "active",
-    "driven", "is_async", "shielded", "trace_now",
+    "driven", "is_async", "leave_no_frame", "shielded", "trace_now", "traceback_of",
 )  # fmt: skip
 
 #: Methods of classes written in C or Rust: a function in their place is bound as they are.

@@ -12,7 +12,7 @@ import errtrack
 from errtrack import guard, options
 from errtrack.context import scope as scopes
 from errtrack.context import trace as tracing
-from errtrack.driver import is_async, leave_no_frame, traceback_of
+from errtrack.instrumentation import is_async, leave_no_frame, traceback_of
 
 from . import _openai_content as content
 from . import _openai_errors as errors

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from errtrack import guard
-from errtrack.driver import leave_no_frame, traceback_of
+from errtrack.instrumentation import leave_no_frame, traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -46,7 +46,8 @@ def text_of(record: Any) -> str:
             return message
         with guard.Inside():  # what a __str__ logs that is called for our sake is not the program's doing
             return str(record.getMessage())
-    except Exception:
+    except Exception as error:
+        guard.pass_on(error)
         return message if type(message) is str else str(type(message))
 
 

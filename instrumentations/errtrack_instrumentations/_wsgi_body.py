@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errtrack
 from errtrack.context import scope as scopes
-from errtrack.driver import leave_no_frame, traceback_of
+from errtrack.instrumentation import leave_no_frame, traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
