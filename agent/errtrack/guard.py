@@ -44,6 +44,10 @@ debug_enabled = False
 inside: dict[int, int] = {}
 
 
+#: What signal handlers of the application have raised into our code, by thread.
+_struck: dict[int, BaseException] = {}
+
+
 class NotNow(Exception):
     """Something of ours could not be loaded: for want of descriptors or memory, or as this very thread is about to load
     it, or what it needs, and does something else in between. The next call tries again.
@@ -90,6 +94,8 @@ def fault(where: str, error: BaseException) -> bool:
         return False
     if raise_faults or type(error).__name__ in passing:
         raise error
+    if pass_on(error):
+        return False
     faults[where] = faults.get(where, 0) + 1
     if debug_enabled:
         try:
@@ -112,6 +118,42 @@ def fault(where: str, error: BaseException) -> bool:
     return True
 
 
+def is_of_signal_handler(error: BaseException) -> bool:
+    """Whether a signal handler of the application has raised *error* into whatever code ran just then, such as a time
+    limit of its own: where that is ours, it is no fault of ours, and the application waits for it.
+    """
+    import _signal  # type: ignore[import-not-found]
+
+    codes = set()
+    for number in range(1, _signal.NSIG):
+        handler = _signal.getsignal(number)
+        handler = getattr(handler, "func", handler)  # of a functools.partial
+        handler = getattr(handler, "__func__", handler)
+        codes.add(getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None))
+    tb = error.__traceback__
+    while tb is not None:
+        frame = tb.tb_frame
+        if frame.f_code is _EXIT:  # it may not have come to anything yet
+            frame.f_locals["self"].leave()
+        if frame.f_code in codes:
+            return True
+        tb = tb.tb_next
+    return False
+
+
+def pass_on(error: BaseException) -> bool:
+    """If a signal handler has raised *error*, have it go on to the application as this thread leaves our code.
+
+    For whoever puts a word in place of what cannot be read; :func:`fault` does it by itself. True if so.
+    """
+    if is_of_signal_handler(error):
+        if not is_inside():
+            raise error
+        _struck.setdefault(_thread.get_ident(), error)
+        return True
+    return False
+
+
 def is_inside() -> bool:
     """True while this thread runs errtrack's own code (a capture, a hook of the user, a delivery)."""
     # `_thread.get_ident` is looked up at each call: gevent and eventlet replace it, and this module may be older.
@@ -121,21 +163,32 @@ def is_inside() -> bool:
 class Inside:
     """``with Inside():`` marks this thread as running errtrack's own code; may be nested."""
 
-    __slots__ = ("_ident",)
+    __slots__ = ("_before", "_ident")
 
     def __enter__(self) -> Inside:
         ident = self._ident = _thread.get_ident()
-        inside[ident] = inside.get(ident, 0) + 1
+        before = self._before = inside.get(ident, 0)
+        inside[ident] = before + 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        depth = inside.get(self._ident, 0) - 1
-        if depth > 0:
-            inside[self._ident] = depth
+        self.leave()
+        if _struck and not self._before and self._ident in _struck:
+            struck = _struck.pop(self._ident)
+            if kind is None or issubclass(kind, Exception):
+                raise struck
+
+    def leave(self) -> None:
+        """Take the mark away; once more does no harm."""
+        if self._before:
+            inside[self._ident] = self._before
         else:
             inside.pop(self._ident, None)
+
+
+_EXIT = Inside.__exit__.__code__
 
 
 def after_fork_in_child() -> None:

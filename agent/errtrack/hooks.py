@@ -54,6 +54,7 @@ class Hook:
                 function = self._function = _load(self._where)
             return function(*arguments)
         except Exception as error:
+            guard.pass_on(error)
             self.complain("%s: %s" % (type(error).__name__, _short(error)))
             raise HookFailed(self.name) from error
 

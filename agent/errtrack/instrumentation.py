@@ -35,7 +35,7 @@ from errtrack.driver import (
     shielded,
     static,
     traceback_of,
-)  # fmt: skip
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

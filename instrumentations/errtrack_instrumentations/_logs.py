@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import errtrack
-from errtrack import loggers
+from errtrack import guard, loggers
 
 from . import _breadcrumbs
 
@@ -23,7 +23,8 @@ def breadcrumb(
     """A log line as a breadcrumb; its *args* are all :data:`PLAIN`."""
     try:
         text = template % args if args else template
-    except Exception:  # they do not fit, which the program has been told
+    except Exception as error:  # they do not fit, which the program has been told
+        guard.pass_on(error)
         text = template
     return {
         "type": "log",

@@ -56,7 +56,8 @@ def text_of(record: Any) -> str:
                 if hidden:
                     return message % {**record.args, **hidden}
             return str(record.getMessage())
-    except Exception:
+    except Exception as error:
+        guard.pass_on(error)
         return message if type(message) is str else str(type(message))
 
 

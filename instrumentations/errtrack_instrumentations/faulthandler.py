@@ -12,7 +12,7 @@ import os
 import sys
 
 from errtrack import options, reserves
-from errtrack.instrumentation import Instrumentation, OnImport, Patch, Steps, shielded
+from errtrack.instrumentation import Instrumentation, OnImport, Steps, driven, shielded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ def install(ours: ModuleType) -> None:
         return
     faulthandler.enable(file.descriptor, True)
     _is_ours = True
+    # Not in the table: a program that imports faulthandler shall not load us by that.
+    for name, returned in (("enable", note_theirs), ("is_enabled", deny), ("disable", deny)):
+        original = getattr(faulthandler, name)
+        setattr(faulthandler, name, driven("faulthandler", Steps(returned=returned), original))
     # Not disabled at exit: by then it may be the application's own.
     import atexit
 
@@ -66,10 +70,5 @@ def deny(args: Any, result: Any) -> bool:
 
 INSTRUMENTATION = Instrumentation(
     "faulthandler",
-    patches=[
-        Patch("faulthandler", "enable", Steps(returned=note_theirs)),
-        Patch("faulthandler", "is_enabled", Steps(returned=deny)),
-        Patch("faulthandler", "disable", Steps(returned=deny)),
-    ],
     on_import=[OnImport("errtrack.instrumentation", install), OnImport("errtrack.client", install)],
 )

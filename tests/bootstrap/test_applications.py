@@ -166,6 +166,13 @@ def test_what_was_captured_before_a_sudden_end_is_kept(
     assert sandbox.event()["logentry"]["formatted"] == "last words"
 
 
+def test_what_is_kept_here_does_not_load_hashlib(sandbox: Any) -> None:
+    """Where descriptors run out just then, hashlib would be left to the program with half of what it has, and log that."""
+    code = "import errtrack, logging, sys\nlogging.error('kept')\nerrtrack.flush(10)\n"
+    done = sandbox.python(code + "print('sqlite3' in sys.modules, 'hashlib' in sys.modules)")
+    assert done.stdout == "True False\n"
+
+
 EXHAUSTED = {
     "descriptors": "import os\nwhile True: os.dup(0)\n",
     "recursion": "def f(): f()\nf()\n",

@@ -7,8 +7,8 @@ the value to be described as ever.
 
 from __future__ import annotations
 
+from errtrack import guard
 from errtrack.capture.shapes import exact
-from errtrack.guard import debug
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class _Guarded:
         try:
             answer = self._hook(value)
         except Exception as error:  # told by the hook
-            debug("custom_repr: %s" % type(error).__name__)
+            guard.pass_on(error)
+            guard.debug("custom_repr: %s" % type(error).__name__)
             return None
         text = exact(answer)
         return text[:10_000] if text is not None else None

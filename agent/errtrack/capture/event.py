@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 
+from errtrack import guard
 from errtrack.capture.exceptions import describe_exceptions, exception_values
 from errtrack.capture.jsonable import Cleaner
 from errtrack.capture.moments import new_id, stamp
@@ -89,7 +90,8 @@ def from_message(
         entry["params"] = clean
         try:
             entry["formatted"] = template % (clean if type(clean) is dict else tuple(clean))
-        except Exception:
+        except Exception as error:
+            guard.pass_on(error)
             entry["formatted"] = template  # the text does not fit its parameters; both are shown
     else:
         entry["formatted"] = template

@@ -8,6 +8,7 @@ exception was given.
 
 from __future__ import annotations
 
+from errtrack import guard
 from errtrack.capture import shapes
 from errtrack.capture.shapes import exact, mro_of, namespace_of, shape_of
 from errtrack.capture.wire import Notes, cut
@@ -27,12 +28,13 @@ def text_of(error: BaseException, options: Options, notes: Notes, path: tuple[ob
     """The message and notes of *error* in at most 8,192 characters."""
     try:
         text = _message(error, options.locals == "repr", 0)
-    except Exception:
+    except Exception as failure:
+        guard.pass_on(failure)
         text = "<unprintable %s object>" % shapes.names_of(type(error))[0]
     try:
         text += _added_notes(error)
-    except Exception:
-        pass
+    except Exception as failure:
+        guard.pass_on(failure)
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
     return cut(text, LONGEST, notes, path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 
+from errtrack import guard
 from errtrack.capture.exception_text import text_of
 from errtrack.capture.serializer import Describer
 from errtrack.capture.shapes import exact, mro_of, names_of, namespace_of, shape_of
@@ -109,7 +110,8 @@ def describe_exceptions(
                 frames += _syntax_frame(link.error)
             if frames:
                 value["stacktrace"] = {"frames": frames}
-        except Exception:
+        except Exception as failure:
+            guard.pass_on(failure)
             found.notes.removed((*at, "stacktrace"))
     if total > len(links):
         found.notes.add(("exception", "values"), {"len": total})

@@ -7,6 +7,7 @@ Numbers stay numbers and text stays text (unlike frame variables, where everythi
 
 from __future__ import annotations
 
+from errtrack import guard
 from errtrack.capture import shapes
 from errtrack.capture.exception_text import show
 from errtrack.capture.scrubber import FILTERED
@@ -94,6 +95,7 @@ class Cleaner:
         try:
             return self._compound(value, kind, path, depth)
         except Exception as error:
+            guard.pass_on(error)
             return "<could not be read: %s>" % shapes.label_of(type(error))
 
     def _compound(self, value: Any, kind: type, path: tuple[object, ...], depth: int) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 
+from errtrack import guard
 from errtrack.capture import frames_given
 from errtrack.capture.jsonable import Cleaner, pairs_of
 from errtrack.capture.moments import level, moment, new_id, stamp
@@ -51,7 +52,8 @@ def clean_event(event: Tree, cleaner: Cleaner) -> None:
             continue
         try:
             clean = rule(value, cleaner, (key,))
-        except Exception:
+        except Exception as error:
+            guard.pass_on(error)
             cleaner.notes.removed((key,), "!config")
             continue
         if clean is not None and clean != "":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from _collections import deque  # type: ignore[import-not-found]  # without the costs of collections
 
+from errtrack import guard
 from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.shapes import (
     DICT,
@@ -78,6 +79,7 @@ class Describer(Words):
 
     def unreadable(self, error: Exception) -> str:
         """What is said of a value that :meth:`text` failed on with *error*."""
+        guard.pass_on(error)
         self._known.clear()
         return quote("<could not be read: %s>" % type(error).__name__)
 

@@ -12,6 +12,7 @@ import sys
 from _weakref import ref
 from itertools import islice
 
+from errtrack import guard
 from errtrack.capture.wire import quote
 
 TYPE_CHECKING = False
@@ -152,7 +153,8 @@ def names_of(cls: type) -> tuple[str, str | None]:
     try:
         name = qualname_of(cls)
         module = module_of(cls)
-    except Exception:
+    except Exception as error:
+        guard.pass_on(error)
         return "?", None
     name = exact(name) or "?"
     module = exact(module)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import sys
 
+from errtrack import guard
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -133,7 +135,8 @@ def _from_loader(module: str | None, namespace: Any) -> tuple[list[Any], str] | 
         return None
     try:
         text = loader.get_source(module)
-    except Exception:
+    except Exception as error:
+        guard.pass_on(error)
         return None
     if type(text) is not str or len(text) > _LARGEST_FILE:
         return None

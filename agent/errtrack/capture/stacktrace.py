@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 
+from errtrack import guard
 from errtrack.capture import paths, source, variables
 from errtrack.capture.serializer import Describer
 from errtrack.capture.wire import Fixed, Notes, dumps, utf8
@@ -249,7 +250,8 @@ class Stacks:
                         place = Place(place.code, place.module)  # for this event alone
                         frames[-1] = Frame(place, False)
                     place.load(lineno, running.f_globals, self, reads_source)
-            except Exception:
+            except Exception as error:
+                guard.pass_on(error)
                 place.slim = place.full = utf8(
                     dumps({"function": place.code.co_name[:512] or "<unknown>"})[:-1]
                 )
@@ -269,7 +271,8 @@ class Stacks:
                 near -= not is_library
                 try:
                     self._describe(frame, chosen[position][0][0], describer, share)
-                except Exception:
+                except Exception as error:
+                    guard.pass_on(error)
                     frame.vars = None
         return frames, len(steps) - hidden
 

@@ -6,6 +6,7 @@ As JSON text, without running the application's code, and without the secrets th
 
 from __future__ import annotations
 
+from errtrack import guard
 from errtrack.capture import shapes
 from errtrack.capture.scrubber import VALUES
 from errtrack.capture.shapes import BYTES, CLASS, ENUM, FLOAT, INT, NAMED, STR, first, shape_of, state_of
@@ -74,6 +75,7 @@ class Words:
             text = self._scrubbed(str.__getitem__(text, slice(0, limit + _MARGIN)))
             return quote(text if len(text) <= limit else text[:limit] + "...")
         except Exception as error:
+            guard.pass_on(error)
             return self._leaf("<%s: repr raised %s>" % (shape.label, shapes.label_of(type(error))))
 
     def _bytes(self, value: Any, depth: int) -> str:

@@ -73,6 +73,7 @@ def items_of(
         try:
             content = attachment.read(left)
         except Exception as error:
+            guard.pass_on(error)
             guard.debug("attachment %s is left out: %s" % (attachment.filename, type(error).__name__))
             continue
         if len(content) > left:

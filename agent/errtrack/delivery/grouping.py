@@ -22,7 +22,7 @@ _TITLE_LENGTH = 200
 
 def group_key(event: Event) -> str:
     """Name the issue that *event* belongs to, as 32 hex characters."""
-    from hashlib import sha256
+    from errtrack.dsn import digest_of
 
     parts: list[str] = []
     fingerprint = event.get("fingerprint")
@@ -33,7 +33,7 @@ def group_key(event: Event) -> str:
         else:
             parts.append("=" + entry)
     # "\0" keeps ["ab", "c"] and ["a", "bc"] apart.
-    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return digest_of("\0".join(parts))
 
 
 def title(event: Event) -> str:
