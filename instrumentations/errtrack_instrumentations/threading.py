@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_KEY = "_errtrack_scopes"
+    from errtrack.context.scope import entered
+
+# Not by the thread's __dict__: to ask for that makes every later access to the thread slower.
+_INVOKE = "_invoke_excepthook"
 _POOLS = frozenset(("concurrent.futures.thread", "multiprocessing.pool"))
 
 
@@ -33,24 +36,29 @@ def carry(args: Any, kwargs: Any) -> Any:
         carried = _carried.forked()
     if carried is None:
         return None
-    held = vars(thread)
-    held[_KEY] = carried
-    return held
+    invoke = getattr(thread, _INVOKE, None)
+    if invoke is None or type(invoke) is Reporting:
+        return None  # which is running already, or was never made
+    thread._invoke_excepthook = Reporting(invoke, carried)
+    return thread
 
 
-def not_started(held: dict[str, Any], error: BaseException) -> None:
-    """It was running already, or the system has no more threads."""
-    held.pop(_KEY, None)
+def not_started(thread: Any, error: BaseException) -> None:
+    """The system has no more threads."""
+    thread._invoke_excepthook = thread._invoke_excepthook.invoke
 
 
 def begin(args: Any, kwargs: Any) -> Any:
     """Thread._bootstrap_inner(self), in the new thread"""
-    held = vars(args[0])
-    invoke = held.get("_invoke_excepthook")
-    if invoke is not None:
-        held["_invoke_excepthook"] = reporting(invoke)
-    in_context = _carried.runner(held.get("_context"))  # Python 3.14: what run() is called in
-    carried = held.pop(_KEY, None) or in_context(_carried.blank)  # Python may let threads inherit contexts
+    thread = args[0]
+    invoke = getattr(thread, _INVOKE, None)
+    carried = None
+    if type(invoke) is Reporting:
+        carried, invoke.carried = invoke.carried, None
+    elif invoke is not None:
+        thread._invoke_excepthook = Reporting(invoke)
+    in_context = runner(thread)
+    carried = carried or in_context(_carried.blank)  # Python may let threads inherit contexts
     if carried is None:
         return None
     in_context(carried.__enter__)
@@ -63,14 +71,30 @@ def end(state: tuple[Any, Any], outcome: Any) -> None:
     in_context(carried.__exit__, None, None, None)
 
 
-def reporting(invoke: Callable[[Any], None]) -> Callable[[Any], None]:
-    """A thread's way to ``threading.excepthook``, whoever has replaced that: reports before it is called."""
+class Reporting:
+    """A thread's way to ``threading.excepthook``, whoever has replaced that: reports before it is called.
 
-    def invoke_excepthook(thread: Any) -> None:
+    Until the thread begins it also holds what is *carried* into it.
+    """
+
+    __slots__ = ("carried", "invoke")
+
+    def __init__(self, invoke: Callable[[Any], None], carried: entered | None = None) -> None:
+        self.invoke = invoke
+        self.carried = carried
+
+    def __call__(self, thread: Any) -> None:
         report(thread)
-        invoke(thread)
+        self.invoke(thread)
 
-    return invoke_excepthook
+
+def runner(thread: Any) -> Callable[..., Any]:
+    """What calls a function in the context that *thread* runs in."""
+    try:
+        context = getattr(thread, "_context", None)  # Python 3.14: what run() is called in
+    except Exception:  # a class of the application's answers for what is not there
+        context = None
+    return _carried.runner(context)
 
 
 def report_failure(thread: Any) -> None:
@@ -80,13 +104,13 @@ def report_failure(thread: Any) -> None:
         return
     scope = errtrack.Scope()
     scope.set_context("thread", {"name": thread.name, "id": thread.ident, "daemon": thread.daemon})
-    in_context = _carried.runner(vars(thread).get("_context"))
+    in_context = runner(thread)
     in_context(errtrack.report_exception, error, "threading", scope=scope)
 
 
 def is_pool_worker(thread: Any) -> bool:
     """Whether *thread* is there for work of whatever origin."""
-    return getattr(vars(thread).get("_target"), "__module__", None) in _POOLS
+    return getattr(getattr(thread, "_target", None), "__module__", None) in _POOLS
 
 
 report = shielded("threading", report_failure)
