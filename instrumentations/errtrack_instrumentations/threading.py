@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from errtrack.context.scope import entered
 
-# Not by the thread's __dict__: to ask for that makes every later access to the thread slower.
-_INVOKE = "_invoke_excepthook"
 _POOLS = frozenset(("concurrent.futures.thread", "multiprocessing.pool"))
 
 
@@ -36,27 +34,24 @@ def carry(args: Any, kwargs: Any) -> Any:
         carried = _carried.forked()
     if carried is None:
         return None
-    invoke = getattr(thread, _INVOKE, None)
-    if invoke is None or type(invoke) is Reporting:
-        return None  # which is running already, or was never made
-    thread._invoke_excepthook = Reporting(invoke, carried)
-    return thread
+    hook = reporting(thread)
+    if hook is not None:
+        hook.carried = carried
+    return hook
 
 
-def not_started(thread: Any, error: BaseException) -> None:
-    """The system has no more threads."""
-    thread._invoke_excepthook = thread._invoke_excepthook.invoke
+def not_started(hook: Reporting, error: BaseException) -> None:
+    """It was running already, or the system has no more threads; or who has started it was interrupted."""
+    hook.carried = None
 
 
 def begin(args: Any, kwargs: Any) -> Any:
     """Thread._bootstrap_inner(self), in the new thread"""
     thread = args[0]
-    invoke = getattr(thread, _INVOKE, None)
+    hook = reporting(thread)
     carried = None
-    if type(invoke) is Reporting:
-        carried, invoke.carried = invoke.carried, None
-    elif invoke is not None:
-        thread._invoke_excepthook = Reporting(invoke)
+    if hook is not None:
+        carried, hook.carried = hook.carried, None
     in_context = runner(thread)
     carried = carried or in_context(_carried.blank)  # Python may let threads inherit contexts
     if carried is None:
@@ -79,13 +74,24 @@ class Reporting:
 
     __slots__ = ("carried", "invoke")
 
-    def __init__(self, invoke: Callable[[Any], None], carried: entered | None = None) -> None:
+    def __init__(self, invoke: Callable[[Any], None]) -> None:
         self.invoke = invoke
-        self.carried = carried
+        self.carried: entered | None = None
 
     def __call__(self, thread: Any) -> None:
         report(thread)
         self.invoke(thread)
+
+
+def reporting(thread: Any) -> Reporting | None:
+    """The :class:`Reporting` of *thread*, made if it has none; None where it has no such way.
+
+    Not by the thread's ``__dict__``: to ask for that makes every later access to the thread slower.
+    """
+    hook = getattr(thread, "_invoke_excepthook", None)
+    if hook is not None and type(hook) is not Reporting:
+        hook = thread._invoke_excepthook = Reporting(hook)
+    return hook
 
 
 def runner(thread: Any) -> Callable[..., Any]:
