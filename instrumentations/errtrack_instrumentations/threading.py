@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_KEY = "_errtrack_scopes"
+    from errtrack.context.scope import entered
+
 _POOLS = frozenset(("concurrent.futures.thread", "multiprocessing.pool"))
 
 
@@ -33,24 +34,26 @@ def carry(args: Any, kwargs: Any) -> Any:
         carried = _carried.forked()
     if carried is None:
         return None
-    held = vars(thread)
-    held[_KEY] = carried
-    return held
+    hook = reporting(thread)
+    if hook is not None:
+        hook.carried = carried
+    return hook
 
 
-def not_started(held: dict[str, Any], error: BaseException) -> None:
-    """It was running already, or the system has no more threads."""
-    held.pop(_KEY, None)
+def not_started(hook: Reporting, error: BaseException) -> None:
+    """It was running already, or the system has no more threads; or who has started it was interrupted."""
+    hook.carried = None
 
 
 def begin(args: Any, kwargs: Any) -> Any:
     """Thread._bootstrap_inner(self), in the new thread"""
-    held = vars(args[0])
-    invoke = held.get("_invoke_excepthook")
-    if invoke is not None:
-        held["_invoke_excepthook"] = reporting(invoke)
-    in_context = _carried.runner(held.get("_context"))  # Python 3.14: what run() is called in
-    carried = held.pop(_KEY, None) or in_context(_carried.blank)  # Python may let threads inherit contexts
+    thread = args[0]
+    hook = reporting(thread)
+    carried = None
+    if hook is not None:
+        carried, hook.carried = hook.carried, None
+    in_context = runner(thread)
+    carried = carried or in_context(_carried.blank)  # Python may let threads inherit contexts
     if carried is None:
         return None
     in_context(carried.__enter__)
@@ -63,14 +66,41 @@ def end(state: tuple[Any, Any], outcome: Any) -> None:
     in_context(carried.__exit__, None, None, None)
 
 
-def reporting(invoke: Callable[[Any], None]) -> Callable[[Any], None]:
-    """A thread's way to ``threading.excepthook``, whoever has replaced that: reports before it is called."""
+class Reporting:
+    """A thread's way to ``threading.excepthook``, whoever has replaced that: reports before it is called.
 
-    def invoke_excepthook(thread: Any) -> None:
+    Until the thread begins it also holds what is *carried* into it.
+    """
+
+    __slots__ = ("carried", "invoke")
+
+    def __init__(self, invoke: Callable[[Any], None]) -> None:
+        self.invoke = invoke
+        self.carried: entered | None = None
+
+    def __call__(self, thread: Any) -> None:
         report(thread)
-        invoke(thread)
+        self.invoke(thread)
 
-    return invoke_excepthook
+
+def reporting(thread: Any) -> Reporting | None:
+    """The :class:`Reporting` of *thread*, made if it has none; None where it has no such way.
+
+    Not by the thread's ``__dict__``: to ask for that makes every later access to the thread slower.
+    """
+    hook = getattr(thread, "_invoke_excepthook", None)
+    if hook is not None and type(hook) is not Reporting:
+        hook = thread._invoke_excepthook = Reporting(hook)
+    return hook
+
+
+def runner(thread: Any) -> Callable[..., Any]:
+    """What calls a function in the context that *thread* runs in."""
+    try:
+        context = getattr(thread, "_context", None)  # Python 3.14: what run() is called in
+    except Exception:  # a class of the application's answers for what is not there
+        context = None
+    return _carried.runner(context)
 
 
 def report_failure(thread: Any) -> None:
@@ -80,13 +110,13 @@ def report_failure(thread: Any) -> None:
         return
     scope = errtrack.Scope()
     scope.set_context("thread", {"name": thread.name, "id": thread.ident, "daemon": thread.daemon})
-    in_context = _carried.runner(vars(thread).get("_context"))
+    in_context = runner(thread)
     in_context(errtrack.report_exception, error, "threading", scope=scope)
 
 
 def is_pool_worker(thread: Any) -> bool:
     """Whether *thread* is there for work of whatever origin."""
-    return getattr(vars(thread).get("_target"), "__module__", None) in _POOLS
+    return getattr(getattr(thread, "_target", None), "__module__", None) in _POOLS
 
 
 report = shielded("threading", report_failure)

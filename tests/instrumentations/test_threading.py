@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import sys
 import threading
 import weakref
 from typing import Any
@@ -186,7 +187,38 @@ def test_starting_twice_fails_as_ever(watching) -> None:
     run(thread)
     with pytest.raises(RuntimeError, match="threads can only be started once"):
         thread.start()
-    assert watching.events == [] and "_errtrack_scopes" not in vars(thread)
+    assert watching.events == [] and vars(thread)["_invoke_excepthook"].carried is None
+
+
+def test_a_thread_that_could_not_be_started_keeps_nothing_and_starts_later(watching) -> None:
+    watching("threading")
+    errtrack.set_tag("parent", "early")
+    thread = threading.Thread(target=fail)
+    former = threading.stack_size(1 << 46)  # no system has so much
+    try:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            thread.start()
+    finally:
+        threading.stack_size(former)
+    assert vars(thread)["_invoke_excepthook"].carried is None
+    errtrack.set_tag("parent", "late")
+    if sys.version_info >= (3, 13):  # which takes it for one that was started
+        thread = threading.Thread(target=fail)
+    run(thread)
+    assert watching.event()["tags"] == {"parent": "late"}
+
+
+def test_a_class_of_threads_that_answers_for_what_is_not_there_is_asked_for_nothing_that_hurts(
+    watching,
+) -> None:
+    class Answers(threading.Thread):
+        def __getattr__(self, name: str) -> Any:
+            raise LookupError(name)
+
+    watching("threading")
+    errtrack.set_tag("parent", "yes")
+    run(Answers(target=fail))
+    assert watching.event()["tags"] == {"parent": "yes"}
 
 
 def test_names_and_identities_stay(watching) -> None:
