@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 #: Our packages, and the folder of a checkout that each one lies in.
 OWN = {"errtrack": "agent", "errtrack_instrumentations": "instrumentations", "errtrack_run": "bootstrap"}
 
+#: Watched even if every instrumentation of it is switched off.
 CLIENT = "errtrack.client"
 #: What that imports of ours, but for what is hooked, each after what it needs itself. Checked by a test.
 PARTS = """
@@ -117,8 +118,6 @@ _PER_SPEC = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader, OwnLoa
 #: costs ten times as much as the reading.
 _LARGEST = 100_000
 
-#: What the client is told by, even if every instrumentation of it is switched off.
-_CLIENT = "errtrack.client"
 
 #: Thread and name of each search under way.
 _searching: "set[tuple[int, str]]" = set()
@@ -131,14 +130,14 @@ def find(finder: "Finder", name: str, path: "Any", target: "ModuleType | None") 
     """Return the spec that the finders behind *finder* have for the hooked *name*, watched; None without one."""
     if name in OWN:
         return own_spec(finder.root, name)
-    is_watched = name in finder.hooks or name == _CLIENT or bool(finder.unfinished)
+    is_watched = name in finder.hooks or name == CLIENT or bool(finder.unfinished)
     own = submodule(name, path)
     if own is not None:
         shown = sys.modules.get(name) if target is None else None
-        if shown is not None:  # by another thread, since importlib looked
-            own = shown.__spec__
-            own.loader.whole = shown  # type: ignore[union-attr]
-            return own
+        spec = getattr(shown, "__spec__", None)
+        if spec is not None and type(spec.loader) is OwnLoader:  # by another thread, since importlib looked
+            spec.loader.whole = shown
+            return spec
         _asked.add(name)
         if is_watched:
             watch(finder, own)
@@ -214,33 +213,36 @@ def load_ahead(names: "list[str]") -> None:
     Each is shown to others when it is whole, and only if importlib has not asked for it, which is decided with its
     global lock in hand: so nobody has to wait, and there are never two. What fails here, importlib will try.
     """
-    modules = sys.modules
-    for name in names:
-        parent, _, child = name.rpartition(".")
-        if name in modules or name in _asked or parent not in modules:
-            continue
-        spec = submodule(name, getattr(modules[parent], "__path__", None))
-        if spec is None:
-            return
-        loader: Any = spec.loader
-        spec._initializing = False  # type: ignore[attr-defined]  # what importlib and each import ask for
-        module = loader.create_module(spec)
-        module.__spec__, module.__loader__ = spec, loader
-        if spec.submodule_search_locations is None:
-            module.__package__ = parent
-        else:
-            module.__package__, module.__path__ = name, spec.submodule_search_locations
-        try:
-            exec(loader.get_code(name), vars(module))
-        except Exception:
-            return
-        acquire_lock()
-        try:
-            is_first = name not in _asked and modules.setdefault(name, module) is module
-        finally:
-            release_lock()
-        if is_first:
-            setattr(modules[parent], child, module)
+    try:
+        for name in names:
+            if name not in sys.modules and name not in _asked:
+                _load_ahead(name)
+    except Exception:
+        pass
+
+
+def _load_ahead(name: str) -> None:
+    parent, _, child = name.rpartition(".")
+    above = sys.modules.get(parent)  # None: importlib is about to load that for another thread
+    spec = submodule(name, getattr(above, "__path__", None))
+    if spec is None:
+        return
+    loader: Any = spec.loader
+    spec._initializing = False  # type: ignore[attr-defined]  # what importlib and each import ask for
+    module = loader.create_module(spec)
+    module.__spec__, module.__loader__ = spec, loader
+    if spec.submodule_search_locations is None:
+        module.__package__ = parent
+    else:
+        module.__package__, module.__path__ = name, spec.submodule_search_locations
+    exec(loader.get_code(name), vars(module))
+    acquire_lock()
+    try:
+        is_first = name not in _asked and sys.modules.setdefault(name, module) is module
+    finally:
+        release_lock()
+    if is_first:
+        setattr(above, child, module)
 
 
 def watch(finder: "Finder", spec: "Any") -> None:
@@ -273,7 +275,9 @@ def watch(finder: "Finder", spec: "Any") -> None:
             leave_no_frame(error)
             raise
         if spec.name == CLIENT:
-            files = [file for file in finder.hooks[CLIENT].split(",") if file and file not in finder.off]
+            files = [
+                file for file in finder.hooks.get(CLIENT, "").split(",") if file and file not in finder.off
+            ]
             load_ahead(["errtrack_instrumentations." + file for file in files])
         executed(finder, spec.name, module)
 

@@ -631,12 +631,21 @@ listed, hook.PARTS = hook.PARTS.split(), ""
 loaded, exec_module = [], hook.OwnLoader.exec_module
 def noting(loader, module):
     exec_module(loader, module)
-    if loader.name not in sys.meta_path[0].hooks: loaded.append(loader.name.partition(".")[2])
+    loaded.append(loader.name.partition(".")[2])
 hook.OwnLoader.exec_module = noting
 import errtrack.client
+loaded = [name for name in loaded if name not in ("client", "instrumentation")]
 assert listed == loaded, "PARTS are to be: " + " ".join(loaded)
 """
     assert run_alone(house, any_python, code) == ""
+    hooked = """
+import sys
+from errtrack_run.import_hook import PARTS
+hooks = sys.meta_path[0].hooks
+assert "errtrack.client" in hooks and "errtrack.instrumentation" in hooks
+assert not {"errtrack." + part for part in PARTS.split()} & set(hooks)
+"""
+    assert run(house, any_python, hooked) == ""
 
 
 def test_parts_that_are_loaded_ahead_are_what_importlib_would_make_of_them(
