@@ -6,11 +6,12 @@ for what is still to be sent. The client is loaded when the first of them is tou
 no socket, no file, no signal handler.
 
 Every instrumented Python reads this file as it starts; where nothing can be compiled in advance, each line of it is
-compiled each time. So here is what any Python needs: what a hooked name asks for is in ``import_hook``, and what forks
-need once it was read; what comes after it and what faults need in ``hooking``, what only some starts need in
-``circumstances``. For the same reason the catalogue is no Python, and types are comments.
+compiled each time. So here is what any Python needs: what a hooked name asks for is in ``import_hook``, what comes
+after it and what faults need in ``hooking``, what only some starts need in ``circumstances``, and what only some
+forks need in ``forks``. For the same reason the catalogue is no Python, and types are comments.
 """
 
+import _imp
 import atexit
 import sys
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Variables that make a start one of the few that ``circumstances`` is for.
 _CHOICES = "ERRTRACK_ENABLE ERRTRACK_DISABLE ERRTRACK_CONFIG ERRTRACK_FUNCTIONS_TO_TRACE ERRTRACK_PROPAGATE"
+
+#: Our packages, waited for whatever the catalogue says.
+_OWN = ("errtrack", "errtrack_instrumentations", "errtrack_run")
 
 #: The finder of this interpreter, once booted.
 finder = None  # type: Any
@@ -38,6 +42,8 @@ class Finder:
 
     #: Files that are switched off.
     off = frozenset()  # type: frozenset[str]
+    #: The type of the ``__path__`` of our own packages, once there is one.
+    own = None  # type: Any
 
     def __init__(self, root, hooks):  # type: (str, dict[str, str]) -> None
         self.root = root
@@ -48,8 +54,7 @@ class Finder:
 
     def find_spec(self, name, path=None, target=None):  # type: (str, Any, Any) -> Any
         """Return the spec of a hooked *name*, and of our own modules; None for any other name."""
-        # The first letter alone spares most names a call or a copy.
-        if name not in self.hooks and (name[:1] != "e" or name[:8] != "errtrack") and not self.unfinished:
+        if name not in self.hooks and type(path) is not self.own and not self.unfinished:
             return None
         find = at_hand("import_hook", "find")
         try:
@@ -105,8 +110,15 @@ def _lay(inject):  # type: (str | None) -> None
             except Exception as error:
                 beside("hooking").fault("wire at " + place, error)
     atexit.register(_at_exit)  # registered first, so it runs last
+    if hasattr(os, "register_at_fork"):
+        # Before any other's: what was registered first runs last before a fork, and who waits there for a lock, as
+        # logging does, must not hold importlib's.
+        free = _imp.release_lock
+        os.register_at_fork(before=_before_fork, after_in_parent=free, after_in_child=free)
+    early = hooks.keys() & sys.modules.keys()
+    hooks.update(dict.fromkeys(_OWN, ""))
     choices = [name for name in _CHOICES.split() if name in os.environ]
-    if choices or hooks.keys() & sys.modules.keys() or "uwsgi" in str(sys.executable):
+    if choices or early or "uwsgi" in str(sys.executable):
         beside("circumstances").heed(finder, opt_in, inject)
 
 
@@ -129,3 +141,12 @@ def lay_wire(place, file):  # type: (str, str) -> None
 def _at_exit():  # type: () -> None
     if "errtrack.client" in sys.modules:
         beside("hooking").at_exit(finder)
+
+
+def _before_fork():  # type: () -> None
+    """Take importlib's lock until the fork is done; let other threads finish first what they import for us."""
+    _imp.acquire_lock()
+    if sys.modules["_frozen_importlib"]._module_locks:
+        wait = at_hand("forks", "wait")
+        if wait:
+            wait()

@@ -25,7 +25,7 @@ def heed(finder: "Finder", opt_in: str, inject: "str | None") -> None:
     if any(variable in os.environ for variable in _CHOICES):
         beside("opt_in").heed(finder, opt_in)
     # Hooked modules that a .pth file has imported, in the order of the catalogue.
-    for name in [name for name in finder.hooks if name in sys.modules]:
+    for name in [name for name, files in finder.hooks.items() if files and name in sys.modules]:
         _attempt("hook on " + name, "early", "meet", finder, name)
     if "uwsgi" in (sys.executable or ""):
         _attempt("uwsgi", "uwsgi_door", "open_door", finder)

@@ -7,13 +7,7 @@ Loaded at the first touch, in whatever program: so nothing is imported here that
 import os
 import sys
 
-from errtrack_run import beside
-
-beside(
-    "import_hook"
-)  # without importlib's lock of it, which a fork could leave locked: it is this file that sees to forks
-
-from errtrack_run.import_hook import OWN, own_spec, watch  # noqa: E402
+from errtrack_run.import_hook import OWN, own_spec, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

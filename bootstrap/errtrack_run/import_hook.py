@@ -118,7 +118,6 @@ _PER_SPEC = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader, OwnLoa
 #: costs ten times as much as the reading.
 _LARGEST = 100_000
 
-
 #: Thread and name of each search under way.
 _searching: "set[tuple[int, str]]" = set()
 
@@ -129,6 +128,7 @@ _tails: "list[str]" = []
 def find(finder: "Finder", name: str, path: "Any", target: "ModuleType | None") -> "Any":
     """Return the spec that the finders behind *finder* have for the hooked *name*, watched; None without one."""
     if name in OWN:
+        type(finder).own = OwnPath
         return own_spec(finder.root, name)
     is_watched = name in finder.hooks or name == CLIENT or bool(finder.unfinished)
     own = submodule(name, path)
@@ -302,21 +302,3 @@ def leave_no_frame(error: BaseException) -> None:
     while tb is not None and (tb.tb_frame.f_globals.get("__name__") or "").startswith("errtrack_run."):
         tb = tb.tb_next
     error.__traceback__ = tb
-
-
-def _before_fork() -> None:
-    """Take importlib's lock until the fork is done; let other threads finish first what they import for us."""
-    acquire_lock()
-    if sys.modules["_frozen_importlib"]._module_locks:
-        try:
-            from errtrack_run import beside
-
-            wait = beside("forks").wait
-        except Exception:  # damaged, taken from disk since boot, or out of descriptors
-            return
-        wait()
-
-
-# Whatever is imported for us, this file was read before it.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=release_lock, after_in_child=release_lock)
