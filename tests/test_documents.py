@@ -118,7 +118,7 @@ def test_readme_commands_and_options_exist() -> None:
     for option in re.findall(r"^\| `(--[a-z-]+)", README, re.M):
         assert option in launcher.HELP
     for command in re.findall(r"^\| `errtrack ([a-z]+)", README, re.M):
-        assert command in {"list", "show", "test", "doctor", "spool", "config", "export"}
+        assert command in {"list", "show", "forget", "test", "doctor", "spool", "config", "export"}
 
 
 def test_nothing_names_a_development_machine() -> None:

@@ -127,9 +127,12 @@ def is_of_signal_handler(error: BaseException) -> bool:
     codes = set()
     for number in range(1, _signal.NSIG):
         handler = _signal.getsignal(number)
-        handler = getattr(handler, "func", handler)  # of a functools.partial
-        handler = getattr(handler, "__func__", handler)
-        codes.add(getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None))
+        try:
+            handler = getattr(handler, "func", handler)  # of a functools.partial
+            handler = getattr(handler, "__func__", handler)
+            codes.add(getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None))
+        except Exception:  # the application's own object may answer as it likes
+            pass
     tb = error.__traceback__
     while tb is not None:
         frame = tb.tb_frame

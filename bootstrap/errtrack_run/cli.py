@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The ``errtrack`` command: look at what was caught, and at why something was not.
 
-``errtrack list | show | test | doctor | spool | config | export``. The settings are found as the launcher finds them:
-the environment, and ``errtrack.toml`` in the working directory when ``ERRTRACK_CONFIG`` names no other file. A
-command imports only what it needs. Exit status: 0 fine, 1 not found or a problem, 2 wrong usage or an
+``errtrack list | show | forget | test | doctor | spool | config | export``. The settings are found as the launcher
+finds them: the environment, and ``errtrack.toml`` in the working directory when ``ERRTRACK_CONFIG`` names no other
+file. A command imports only what it needs. Exit status: 0 fine, 1 not found or a problem, 2 wrong usage or an
 unusable store.
 """
 
@@ -99,6 +99,8 @@ def _load(name: str) -> Callable[[Settings], int]:
         from errtrack_run.listing import run
     elif name == "show":
         from errtrack_run.show import run
+    elif name == "forget":
+        from errtrack_run.forgetting import run
     elif name == "test":
         from errtrack_run.probe import run
     elif name == "doctor":
@@ -181,10 +183,16 @@ def _parser() -> argparse.ArgumentParser:
     made = command(
         "list",
         "what was caught, newest first",
-        "One row for each issue: events with the same cause, however often it happened.",
+        "One row for each issue: events with the same cause, however often it happened. With a TEXT: those that\n"
+        "have it in what happened or where.",
         "errtrack list",
+        "errtrack list checkout --since 2h",
         "errtrack list --events --limit 5",
         "errtrack list --json | python -m json.tool",
+    )
+    made.add_argument("text", nargs="?", default="", metavar="TEXT", help="upper and lower case are the same")
+    made.add_argument(
+        "--since", type=_age, metavar="AGE", help="only what happened in the last 30s, 15m, 2h, 3d"
     )
     made.add_argument("--events", action="store_true", help="one row for each event")
     made.add_argument("--issue", metavar="ID", help="only the events of this issue (E-7)")
@@ -206,6 +214,17 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--full", action="store_true", help="shorten nothing: long values, all frames, all breadcrumbs"
     )
+    _add_json(made)
+    made = command(
+        "forget",
+        "delete what was caught",
+        "What is mended, or was an experiment. If it happens again, it is a new issue.",
+        "errtrack forget E-7",
+        "errtrack forget --all --yes",
+    )
+    made.add_argument("ids", nargs="*", metavar="ID", help="an issue (E-7)")
+    made.add_argument("--all", action="store_true", help="everything in the store")
+    made.add_argument("--yes", action="store_true", help="with --all: do it")
     _add_json(made)
     made = command(
         "test",
@@ -293,6 +312,14 @@ def _seconds(text: str) -> float:
     if not number >= 0:  # and NaN is not
         raise argparse.ArgumentTypeError("must be a number of seconds, 0 or more")
     return number
+
+
+def _age(text: str) -> float:
+    """``2h`` in seconds."""
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdigit() and unit in "smhd"):
+        raise argparse.ArgumentTypeError("%r is no age such as 30s, 15m, 2h or 3d" % text)
+    return int(number) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}[unit]
 
 
 if __name__ == "__main__":

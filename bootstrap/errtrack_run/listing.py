@@ -35,11 +35,12 @@ _WIDE = 110
 def run(settings: Settings) -> int:
     """Print the issues, or the events. Exit status 0 also when there are none."""
     arguments = settings.arguments
+    since = time.time() - arguments.since if arguments.since else 0.0
     with shelf.opened(settings) as store:
         if arguments.events or arguments.issue:
-            rows = _events(store, arguments.limit, arguments.issue)
+            rows = _events(store, arguments.limit, arguments.issue, arguments.text, since)
         else:
-            rows = store.issues(arguments.limit)
+            rows = store.issues(arguments.limit, arguments.text, since)
         totals = store.totals()
     if arguments.json:
         from errtrack_run.json_output import write
@@ -60,6 +61,9 @@ def run(settings: Settings) -> int:
         if rows:
             terminal.print("Here is what was kept on this machine without a server:")
             terminal.print()
+    if not rows and totals["events"]:
+        terminal.print("Nothing like that was caught; %s in all." % plural(totals["issues"], "issue"))
+        return 0
     if not rows:
         _print_empty(terminal, settings, store.path)
         return 0
@@ -77,13 +81,13 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def _events(store: Store, limit: int, issue: str | None) -> list[Row]:
+def _events(store: Store, limit: int, issue: str | None, text: str, since: float) -> list[Row]:
     from errtrack.delivery.store_tables import issue_number
 
     if issue is not None and issue_number(issue) is None:
         raise CommandError("%s is no issue id; they look like E-7 (`errtrack list` shows them)" % issue, 2)
-    rows = store.events(limit, issue)
-    if issue is not None and not rows:
+    rows = store.events(limit, issue, text, since)
+    if issue is not None and not rows and not store.events(1, issue):
         raise CommandError("there is no issue %s; `errtrack list` shows what there is" % issue)
     return rows
 
@@ -121,8 +125,10 @@ def _print_table(
 
 def _print_foot(terminal: Terminal, settings: Settings, rows: list[Row], totals: Row, path: str) -> None:
     first = rows[0].get("id") or rows[0]["event_id"][:8]
-    if settings.arguments.events or settings.arguments.issue:
-        more = totals["events"] - len(rows) if not settings.arguments.issue else 0
+    if settings.arguments.text or settings.arguments.since or settings.arguments.issue:
+        more = 0  # how many there are was not counted
+    elif settings.arguments.events:
+        more = totals["events"] - len(rows)
     else:
         more = totals["issues"] - len(rows)
     terminal.print()

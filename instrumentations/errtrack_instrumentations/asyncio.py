@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from errtrack.instrumentation import Advice
 
+_FOLDER = Call.get.__code__.co_filename.rpartition("errtrack")[0] + "errtrack"
+
 #: Ways to end, not failures; a cancelled task never comes here by itself.
 _ENDS = frozenset(("CancelledError", "SystemExit", "KeyboardInterrupt", "GeneratorExit"))
 
@@ -43,7 +45,7 @@ def fork(call: Call) -> Advice:
     """BaseEventLoop.create_task(self, coro, **kwargs)"""
     forks = _carried.forked() if call.kwargs.get("context") is None else None
     if forks is None:
-        yield
+        hide_our_frames((yield))
         return
     with forks as scope:  # a task copies the context that it is created in
         span = None
@@ -51,8 +53,16 @@ def fork(call: Call) -> Advice:
             name = getattr(call.get(1, "coro"), "__qualname__", "")
             span = scope.span = scope.span.start_child("function", name, "auto.function.asyncio")
         task = yield
+        hide_our_frames(task)
         if span is not None:
             task.add_done_callback(ender_of(span))
+
+
+def hide_our_frames(task: Any) -> None:
+    """In asyncio's debug mode a task tells where it was created; that is where the application has done so."""
+    source = getattr(task, "_source_traceback", None) or ()
+    while source and source[-1].filename.startswith(_FOLDER):
+        del source[-1]
 
 
 def ender_of(span: Any) -> Any:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from errtrack.context.scope import entered
 
+_set_attribute = object.__setattr__  # a subclass may do something of its own there
 _POOLS = frozenset(("concurrent.futures.thread", "multiprocessing.pool"))
 
 
@@ -90,7 +91,8 @@ def reporting(thread: Any) -> Reporting | None:
     """
     hook = getattr(thread, "_invoke_excepthook", None)
     if hook is not None and type(hook) is not Reporting:
-        hook = thread._invoke_excepthook = Reporting(hook)
+        hook = Reporting(hook)
+        _set_attribute(thread, "_invoke_excepthook", hook)
     return hook
 
 

@@ -193,6 +193,34 @@ asyncio.run(main())
     assert main_exception(sandbox.event())["mechanism"]["type"] == "asyncio"
 
 
+DEBUGGED = """
+import asyncio, sys
+
+async def work():
+    pass
+
+async def main():
+    loop = asyncio.get_running_loop()
+    for task in asyncio.create_task(work()), loop.create_task(work()), asyncio.ensure_future(work()):
+        print(task, [(entry.filename, entry.lineno) for entry in task._source_traceback][-2:])
+        await task
+
+if sys.argv[1:] == ["tag"]:
+    import errtrack
+    errtrack.set_tag("a", "b")
+asyncio.run(main(), debug=True)
+"""
+
+
+@pytest.mark.parametrize("said", ["tag", "nothing"])
+def test_in_debug_mode_a_task_tells_where_the_program_created_it(sandbox, said: str) -> None:
+    sandbox.write("app.py", DEBUGGED)
+    bare = sandbox.run(sys.executable, "app.py", said, launched=False)
+    assert bare.stdout.count("created at") == 3
+    watched = sandbox.run(sys.executable, "app.py", said)
+    assert (watched.returncode, watched.stdout, watched.stderr) == (0, bare.stdout, bare.stderr)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_uvloop_is_watched_alike(loops) -> None:
     uvloop = pytest.importorskip("uvloop")

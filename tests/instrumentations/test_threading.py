@@ -180,6 +180,22 @@ def test_threads_that_run_in_a_context_of_their_own(watching, propagate) -> None
     assert seen == [expected]
 
 
+class Strict(threading.Thread):
+    """Takes no attribute a second time."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_invoke_excepthook" and name in vars(self):
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
+
+def test_a_thread_of_a_class_that_refuses_attributes_is_seen_as_any(watching, faults_counted) -> None:
+    watching("threading")
+    run(Strict(target=fail))
+    assert faults_counted == {}
+    assert main_exception(watching.event())["mechanism"]["type"] == "threading"
+
+
 def test_starting_twice_fails_as_ever(watching) -> None:
     watching("threading")
     errtrack.set_tag("parent", "yes")

@@ -75,7 +75,7 @@ _USERINFO = Late(("@",), r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>]*)@")
 #: A password with signs in it that should have been escaped; not the port of a host.
 _USERINFO_ODD = Late(
     ("@",),
-    r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>@:\[]*:(?!\d{1,5}[/?#]|\[Filtered\])[^\s'\"<>@/?#]*[/?#][^\s'\"<>@]*)@",
+    r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>@:\[]*:(?!\d{1,5}[/?#]|\[Filtered\])[^\s'\"<>@/?#]{0,200}[/?#][^\s'\"<>@]{0,200})@",
 )
 _USERINFO_CUT = Late(("://",), r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@:'\"]+:(?!\d{1,5}$|[%{])[^/\s@:'\"]+$")
 _PARAMETER = Late(("?", "&", ";", "#"), r"(?<=[?&;#])([^=&;#\s\"'<>]{1,100})=([^&;#\s\"'<>]*)")
@@ -99,13 +99,13 @@ _HEADER = Late(
 )
 _QUOTED = r"\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)"
 _LETTERS = r"(?:[bBfFrRuU]{1,2}(?=[\"']))?"
-_PAIR = re.compile(
-    r"(?P<key>[A-Za-z_][\w.-]{0,80}|(?<=--)[A-Za-z][\w-]{0,80})"
-    r"(?P<middle>\\*[\"'`]?(?:\]|%%5[Dd])?\s*(?:=>|:=|[:=](?!//|=))\s*"
-    r"(?:[\w.]+(?:\[[^\]\n]{0,100}\])?\s*=\s*(?=[bBfFrRuU]{0,2}[\"']))?%s)"  # the type of an annotated name
-    r"(?P<value>\\+[\"'][^\"'\\]*(?:\\+[\"']|\Z)|%s|[^\s,;&'\"(){}\[\]<>]*[\[({]|[^\s,;&'\"(){}\[\]<>]+)"
-    % (_LETTERS, _QUOTED)
+_NAME = re.compile(
+    r"([A-Za-z_][\w.-]{0,80}|(?<=--)[A-Za-z][\w-]{0,80})\\*[\"'`]?(?:\]|%%5[Dd])?\s*(?:=>|:=|[:=](?!//|=))\s*"
+    r"(?:[\w.]+(?:\[[^\]\n]{0,100}\])?\s*=\s*(?=[bBfFrRuU]{0,2}[\"']))?%s"  # the type of an annotated name
+    % _LETTERS
 )
+_QUOTED_VALUE = re.compile(r"\\+[\"'][^\"'\\]*(?:\\+[\"']|\Z)|%s" % _QUOTED)
+_BARE_VALUE = re.compile(r"[^\s,;&'\"(){}\[\]<>]*[\[({]|[^\s,;&'\"(){}\[\]<>]+")
 _BRACKET = re.compile(r"[\[({\])}]|" + _QUOTED)
 _CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w.-]*\d)")
 
@@ -134,10 +134,10 @@ _ELEMENT = Late(
 )
 _PART = Late(
     ('name="',),
-    r"(\bname=([\"])([^\"\r\n]{1,100})\2[^\r\n]*(?:\r?\n[^\r\n]+)*\r?\n\r?\n)(.*?)(?=\r?\n--|\Z)",
+    r"(\bname=([\"])([^\"\r\n]{1,100})\2[^\r\n]{0,200}(?:\r?\n[^\r\n]{1,200}){0,9}\r?\n\r?\n)(.*?)(?=\r?\n--|\Z)",
     re.S,
 )
-_COLUMN = Late((")=(",), r"(()\(([^()\n]{1,200})\)=)(\([^\n]*?\))(?= |\n|\.|\Z)")
+_COLUMN = Late((")=(",), r"(()\(([^()\n]{1,200})\)=)(\([^\n]{0,2000}?\))(?= |\n|\.|\Z)")
 _INPUT = Late(("input_value=",), r"((^)([\w.]{1,100})\n +[^\n]*?\binput_value=)(.*?)(?=, input_type)", re.M)
 _ENTRY = Late(("Duplicate entry",), r"(Duplicate entry )('.*?')( for key '([^']*)')")
 _SQL = Late(
@@ -251,37 +251,36 @@ def _encoded(match: re.Match[str], is_secret: Callable[[str], bool]) -> str:
 
 
 def _pairs(text: str, is_secret: Callable[[str], bool]) -> str:
-    """Filter ``name=value`` and ``name: value`` by their names."""
+    """Filter ``name=value`` and ``name: value`` by their names. What has no secret's name is not read to its end."""
     out: list[str] = []
     at = 0
     while True:
-        match = _PAIR.search(text, at)
+        match = _NAME.search(text, at)
         if match is None:
             out.append(text[at:])
             return "".join(out)
-        start, end = match.span("value")
-        value = match["value"]
-        bare = value.lstrip("\\")
+        start = match.end()
         out.append(text[at:start])
-        at = end
-        if not is_secret(match["key"]):
-            if bare[:1] in ("'", '"'):
-                # It may hold pairs of its own: "error: password=x" or a JSON text in a JSON text.
-                lead = value[: len(value) - len(bare) + 1]
-                inner = value[len(lead) :]
-                out.append(lead + (_pairs(inner, is_secret) if "=" in inner or ":" in inner else inner))
+        at = start
+        value = _QUOTED_VALUE.match(text, start)
+        if value is not None:
+            at = value.end()
+            lead = value[0][: len(value[0]) - len(value[0].lstrip("\\")) + 1]
+            inner = value[0][len(lead) :]
+            if is_secret(match[1]):
+                out.append(lead + FILTERED + (lead if inner.endswith(lead[-1]) else ""))
             else:
-                at = start  # so may this
-        elif bare[:1] in ("'", '"'):
-            lead = value[: len(value) - len(bare) + 1]
-            tail = lead if len(value) > len(lead) and value.endswith(bare[0]) else ""
-            out.append(lead + FILTERED + tail)
-        elif bare.startswith("[Filtered") or text.startswith("Filtered]", end):
-            out.append(value)
-        else:
-            if bare[-1:] in ("[", "(", "{"):
-                at = _end_of(text, end - 1)
-            out.append(FILTERED)
+                # It may hold pairs of its own: "error: password=x" or a JSON text in a JSON text.
+                out.append(lead + (_pairs(inner, is_secret) if "=" in inner or ":" in inner else inner))
+        elif is_secret(match[1]):
+            value = _BARE_VALUE.match(text, start)
+            if value is not None:
+                at = value.end()
+                if value[0].startswith("[Filtered") or text.startswith("Filtered]", at):
+                    out.append(value[0])
+                else:
+                    at = _end_of(text, at - 1) if value[0][-1] in "[({" else at
+                    out.append(FILTERED)
 
 
 def _end_of(text: str, start: int) -> int:

@@ -75,24 +75,26 @@ class Store:
             self.prune()
         return added
 
-    def issues(self, limit: int = 50) -> list[Row]:
-        """The *limit* issues that were seen last, newest first.
+    def issues(self, limit: int = 50, text: str = "", since: float = 0.0) -> list[Row]:
+        """The *limit* issues that were seen last, newest first; with *text* in what and where, seen *since* then.
 
         Keys: ``id`` (``E-7``), ``title``, ``culprit``, ``level``, ``count``, ``first_seen``, ``last_seen``
         (seconds since 1970) and ``event_id`` (the newest event, None when none of its events is kept any
         more).
         """
-        return self._read(lambda connection: tables.issues(connection, limit), [])
+        return self._read(lambda connection: tables.issues(connection, limit, text, since), [])
 
-    def events(self, limit: int = 50, issue: str | None = None) -> list[Row]:
-        """The *limit* newest events, of one *issue* (``E-7``) or of all.
+    def events(
+        self, limit: int = 50, issue: str | None = None, text: str = "", since: float = 0.0
+    ) -> list[Row]:
+        """The *limit* newest events, of one *issue* (``E-7``) or of all; *text* and *since* as in :meth:`issues`.
 
         Keys: ``event_id``, ``issue``, ``timestamp`` (seconds since 1970), ``level``, ``title``, ``culprit``,
         and, where the event says so, ``environment``, ``release``, ``transaction``, ``server_name``,
         ``logger``.
         """
         number = tables.issue_number(issue) if issue is not None else None
-        return self._read(lambda connection: tables.events(connection, limit, number), [])
+        return self._read(lambda connection: tables.events(connection, limit, number, text, since), [])
 
     def event(self, wanted: str = "") -> Row | None:
         """Find one event by its id, the beginning of it, or its issue (``E-7``: the newest); ``""``: the
@@ -107,6 +109,11 @@ class Store:
         """How much is kept: ``issues``, ``events`` and ``size`` (bytes in use)."""
         empty = {"issues": 0, "events": 0, "size": 0}
         return self._read(tables.totals, empty)
+
+    def forget(self, issues: Iterable[str] | None = None) -> int:
+        """Delete the events of *issues* (``E-7``), or all; return how many went. They do not come back."""
+        numbers = None if issues is None else [tables.issue_number(issue) for issue in issues]
+        return self._read(lambda connection: tables.forget(connection, numbers), 0)
 
     def prune(self) -> int:
         """Delete what is older or more than allowed; return how many events went. One event always fits."""

@@ -50,6 +50,7 @@ _ISSUE_COLUMNS = """issue.id, issue.title, issue.culprit, issue.level, issue.cou
     (SELECT event_id FROM event WHERE issue = issue.id ORDER BY timestamp DESC, number DESC LIMIT 1)
     AS event_id"""
 _NO_EVENTS = "NOT EXISTS (SELECT 1 FROM event WHERE issue = issue.id)"
+_HAS_TEXT = "instr(lower(title || char(10) || culprit), ?)"  # an empty text is found in any
 _TOO_LONG_AGO = "number <= (SELECT max(number) FROM pruned) - ?"
 
 
@@ -138,20 +139,25 @@ def insert(connection: sqlite3.Connection, row: Row, now: float) -> int:
     return 1
 
 
-def issues(connection: sqlite3.Connection, limit: int) -> list[Row]:
+def issues(connection: sqlite3.Connection, limit: int, text: str, since: float) -> list[Row]:
     found = connection.execute(
-        "SELECT %s FROM issue ORDER BY last_seen DESC, id DESC LIMIT ?" % _ISSUE_COLUMNS, (limit or -1,)
+        "SELECT %s FROM issue WHERE last_seen >= ? AND %s ORDER BY last_seen DESC, id DESC LIMIT ?"
+        % (_ISSUE_COLUMNS, _HAS_TEXT),
+        (since, text.lower(), limit or -1),
     )
     return [_issue(row) for row in found]
 
 
-def events(connection: sqlite3.Connection, limit: int, issue: int | None) -> list[Row]:
+def events(
+    connection: sqlite3.Connection, limit: int, issue: int | None, text: str, since: float
+) -> list[Row]:
     import json
 
     found = connection.execute(
         "SELECT event_id, issue, timestamp, level, title, culprit, summary FROM event"
-        " WHERE ? IS NULL OR issue = ? ORDER BY timestamp DESC, number DESC LIMIT ?",
-        (issue, issue, limit or -1),
+        " WHERE (? IS NULL OR issue = ?) AND timestamp >= ? AND %s ORDER BY timestamp DESC, number DESC LIMIT ?"
+        % _HAS_TEXT,
+        (issue, issue, since, text.lower(), limit or -1),
     )
     out = []
     for row in found:
@@ -207,11 +213,32 @@ def prune(connection: sqlite3.Connection, max_age: float, max_size: int) -> int:
                 break
             gone += _forget(connection, "number <= ?", last)
         if gone:
-            connection.execute("DELETE FROM issue WHERE " + _NO_EVENTS)
-            connection.execute("DELETE FROM pruned WHERE " + _TOO_LONG_AGO, (_REMEMBERED,))
+            _tidy(connection)
     if gone:
-        connection.execute("PRAGMA incremental_vacuum").fetchall()  # each step gives back one page
+        _give_back(connection)
     return gone
+
+
+def forget(connection: sqlite3.Connection, issues: list[int | None] | None) -> int:
+    """Delete the events of *issues*; None: all that there are."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        if issues is None:
+            gone = _forget(connection, "stored >= ?", 0.0)
+        else:
+            gone = sum(_forget(connection, "issue = ?", number) for number in issues if number is not None)
+        _tidy(connection)
+    _give_back(connection)
+    return gone
+
+
+def _tidy(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM issue WHERE " + _NO_EVENTS)
+    connection.execute("DELETE FROM pruned WHERE " + _TOO_LONG_AGO, (_REMEMBERED,))
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA incremental_vacuum").fetchall()  # each step gives back one page
 
 
 def _forget(connection: sqlite3.Connection, where: str, value: float) -> int:

@@ -135,7 +135,10 @@ def upload(folder: str, life: float) -> None:
         try:
             transport = Transport(options, Dsn.parse(options.dsn))
             settled = _deliver(transport, until)
-            away.tell(folder, not settled)
+            worker = transport.worker()
+            made = worker.made if worker is not None else None
+            if made is None or made.can_send:
+                away.tell(folder, not settled)
             transport.close(0)
         finally:
             os.close(lock)

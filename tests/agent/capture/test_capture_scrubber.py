@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 import timeit
 from typing import Any
 
@@ -482,3 +483,20 @@ def test_an_ordinary_text_costs_next_to_nothing() -> None:
         min(timeit.repeat(lambda: own.is_suspicious("order for customer 12"), number=2000, repeat=5)) / 2000
     )
     assert cost < 5e-6  # 0.3 microseconds on an idle machine
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["key=", "key:", "a=b=c ", 'name="', 'name="a"\n', ")=(", "a://b:c", "@a://b:c/", "<a>", "</a><a><![CDATA[", "('a','", "'-a', ",
+     "--a ", "curl -u ", "Bearer ", "a%3f", "%26a%3d", "{[(", "token(", "Duplicate entry '", "[SQL: ]\n[parameters: ", "4111 ",
+     "-----BEGIN PRIVATE KEY-----", "input_value=", "\\\"a\\\":"],
+)  # fmt: skip
+def test_text_made_to_be_slow_is_not(piece: str) -> None:
+    """Whoever sends a request chooses what its body says: what grows with the square would be theirs to use."""
+    text = "password @ </ " + piece * (40_000 // len(piece))
+    ours = scrubber()
+    began = time.process_time()
+    ours.text(text)
+    assert time.process_time() - began < 3, (
+        "a quarter of a second on a slow machine; ten and more by the square"
+    )

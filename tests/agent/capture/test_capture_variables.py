@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -509,7 +510,8 @@ def test_names_and_values_that_are_no_secrets_stay() -> None:
 
 def run(sql: str, params: tuple[Any, ...]) -> None:
     query = {"statement": sql, "params": list(params)}
-    sqlite3.connect(":memory:").execute(sql, params)
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(sql, params)
     del query
 
 
