@@ -57,6 +57,15 @@ def runner(context: Any) -> Callable[..., Any]:
     return call
 
 
+def thread_runner(thread: Any) -> Callable[..., Any]:
+    """What calls a function in the context that *thread* runs in."""
+    try:
+        context = getattr(thread, "_context", None)  # Python 3.14: what run() is called in
+    except Exception:  # a class of the application's answers for what is not there
+        context = None
+    return runner(context)
+
+
 def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call *function*."""
     return function(*args, **kwargs)

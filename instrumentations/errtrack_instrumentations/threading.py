@@ -30,12 +30,10 @@ _POOLS = frozenset(("concurrent.futures.thread", "multiprocessing.pool"))
 def carry(args: Any, kwargs: Any) -> Any:
     """Thread.start(self)"""
     thread = args[0]
-    carried = None
-    if options.current().threading_propagate_scope and not is_pool_worker(thread):
-        carried = _carried.forked()
-    if carried is None:
+    if not options.current().threading_propagate_scope or is_pool_worker(thread):
         return None
-    hook = reporting(thread)
+    carried = _carried.forked()
+    hook = reporting(thread) if carried is not None else None
     if hook is not None:
         hook.carried = carried
     return hook
@@ -49,11 +47,9 @@ def not_started(hook: Reporting, error: BaseException) -> None:
 def begin(args: Any, kwargs: Any) -> Any:
     """Thread._bootstrap_inner(self), in the new thread"""
     thread = args[0]
-    hook = reporting(thread)
-    carried = None
+    hook, carried, in_context = reporting(thread), None, _carried.thread_runner(thread)
     if hook is not None:
         carried, hook.carried = hook.carried, None
-    in_context = runner(thread)
     carried = carried or in_context(_carried.blank)  # Python may let threads inherit contexts
     if carried is None:
         return None
@@ -68,10 +64,7 @@ def end(state: tuple[Any, Any], outcome: Any) -> None:
 
 
 class Reporting:
-    """A thread's way to ``threading.excepthook``, whoever has replaced that: reports before it is called.
-
-    Until the thread begins it also holds what is *carried* into it.
-    """
+    """A thread's way to ``threading.excepthook``: reports before that is called. Holds what is *carried* until then."""
 
     __slots__ = ("carried", "invoke")
 
@@ -96,15 +89,6 @@ def reporting(thread: Any) -> Reporting | None:
     return hook
 
 
-def runner(thread: Any) -> Callable[..., Any]:
-    """What calls a function in the context that *thread* runs in."""
-    try:
-        context = getattr(thread, "_context", None)  # Python 3.14: what run() is called in
-    except Exception:  # a class of the application's answers for what is not there
-        context = None
-    return _carried.runner(context)
-
-
 def report_failure(thread: Any) -> None:
     """Report the exception that *thread* dies of; SystemExit is a way to end it."""
     error = sys.exc_info()[1]
@@ -112,8 +96,7 @@ def report_failure(thread: Any) -> None:
         return
     scope = errtrack.Scope()
     scope.set_context("thread", {"name": thread.name, "id": thread.ident, "daemon": thread.daemon})
-    in_context = runner(thread)
-    in_context(errtrack.report_exception, error, "threading", scope=scope)
+    _carried.thread_runner(thread)(errtrack.report_exception, error, "threading", scope=scope)
 
 
 def is_pool_worker(thread: Any) -> bool:
