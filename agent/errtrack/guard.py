@@ -122,8 +122,10 @@ def is_of_signal_handler(error: BaseException) -> bool:
     """Whether a signal handler of the application has raised *error* into whatever code ran just then, such as a time
     limit of its own: where that is ours, it is no fault of ours, and the application waits for it.
     """
-    import _signal  # type: ignore[import-not-found]
-
+    try:
+        import _signal  # type: ignore[import-not-found]
+    except ImportError:  # Python takes itself apart, and runs no handlers any more
+        return False
     codes = set()
     for number in range(1, _signal.NSIG):
         handler = _signal.getsignal(number)
