@@ -392,7 +392,7 @@ def test_what_lives_to_the_end_keeps_no_module_alive_with_it() -> None:
     from errtrack_run import boot
 
     kept = {value.__name__ for value in vars(boot).values() if type(value) is type(sys)}
-    assert kept == {"atexit", "sys"}
+    assert kept == {"_imp", "atexit", "sys"}
 
 
 def test_the_finder_costs_next_to_nothing_for_other_names() -> None:
@@ -430,4 +430,4 @@ def code_lines(path: Path) -> int:
 def test_boot_does_not_grow(house: House) -> None:
     """53: without .pyc every line read at boot costs 3 to 7 microseconds, in every Python that is started."""
     files = [house.run / name for name in ("__init__.py", "boot.py", "inject/sitecustomize.py")]
-    assert sum(map(code_lines, files)) <= 136
+    assert sum(map(code_lines, files)) <= 152
