@@ -9,7 +9,7 @@ imported here that is not imported already (not even our package by this file it
 Errtrack's own three packages are found here as well, all in the one place that boot came from, so that versions are
 never mixed and the application may do with ``sys.path`` what it likes. What they consist of is loaded on the shortest
 way: a first event needs dozens of small modules, and to find each of them as any module is found would be half of
-what they cost. Those of the client are even loaded past importlib (:func:`load_ahead`).
+what they cost.
 """
 
 import os
@@ -23,13 +23,7 @@ from _frozen_importlib_external import (
     cache_from_source,
     spec_from_file_location,
 )
-from _imp import (  # type: ignore[attr-defined]
-    _fix_co_filename,
-    acquire_lock,
-    check_hash_based_pycs,
-    release_lock,
-    source_hash,
-)
+from _imp import _fix_co_filename, check_hash_based_pycs, source_hash  # type: ignore[attr-defined]
 from _thread import get_ident
 from marshal import loads
 
@@ -45,19 +39,6 @@ OWN = {"errtrack": "agent", "errtrack_instrumentations": "instrumentations", "er
 
 #: Watched even if every instrumentation of it is switched off.
 CLIENT = "errtrack.client"
-#: What that imports of ours, but for what is hooked, each after what it needs itself. Checked by a test.
-PARTS = """
-guard driver capture capture.wire capture.shapes capture.exception_text capture.source capture.cards
-capture.names capture.scrubber capture.words capture.serializer capture.paths capture.variables
-capture.stacktrace capture.exceptions capture.jsonable context context.ids capture.moments capture.frames_given
-capture.sanitiser capture.event storms options capture.budget context.propagation context.scope context.trace
-context.merge delivery delivery.envelope delivery.away delivery.forks delivery.places delivery.segment
-delivery.claims delivery.part delivery.spool delivery.worker delivery.transport dsn release surroundings process
-pipeline
-"""
-
-#: Modules of ours that importlib has asked for; written with its global lock in hand.
-_asked: "set[str]" = set()
 
 
 class OwnPath(list):  # type: ignore[type-arg]
@@ -68,23 +49,13 @@ class OwnLoader(SourceFileLoader):
     """Loads a module of ours: from its compiled file where that is right, else as its base class does."""
 
     compiled, made_of = "", 0
-    #: The module itself, where that is there already.
-    whole: "ModuleType | None" = None
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType":
-        if self.whole is not None:
-            return self.whole
         # importlib asks a module first for what it sets then, and each time makes an error of that there is none.
         module = type(sys)(spec.name)
         module.__file__ = self.path
         module.__cached__ = self.compiled  # type: ignore[attr-defined]
         return module
-
-    def exec_module(self, module: "ModuleType") -> None:
-        if self.whole is not None:
-            self.whole = None
-            return
-        super().exec_module(module)
 
     def get_code(self, fullname: str) -> "CodeType | None":
         try:
@@ -133,12 +104,6 @@ def find(finder: "Finder", name: str, path: "Any", target: "ModuleType | None") 
     is_watched = name in finder.hooks or name == CLIENT or bool(finder.unfinished)
     own = submodule(name, path)
     if own is not None:
-        shown = sys.modules.get(name) if target is None else None
-        spec = getattr(shown, "__spec__", None)
-        if spec is not None and type(spec.loader) is OwnLoader:  # by another thread, since importlib looked
-            spec.loader.whole = shown
-            return spec
-        _asked.add(name)
         if is_watched:
             watch(finder, own)
         return own
@@ -207,44 +172,6 @@ def submodule(name: str, path: "Any") -> "ModuleSpec | None":
     return spec
 
 
-def load_ahead(names: "list[str]") -> None:
-    """Load modules of ours before they are imported, past importlib, whose own work is half of what each would cost.
-
-    Each is shown to others when it is whole, and only if importlib has not asked for it, which is decided with its
-    global lock in hand: so nobody has to wait, and there are never two. What fails here, importlib will try.
-    """
-    try:
-        for name in names:
-            if name not in sys.modules and name not in _asked:
-                _load_ahead(name)
-    except Exception:
-        pass
-
-
-def _load_ahead(name: str) -> None:
-    parent, _, child = name.rpartition(".")
-    above = sys.modules.get(parent)  # None: importlib is about to load that for another thread
-    spec = submodule(name, getattr(above, "__path__", None))
-    if spec is None:
-        return
-    loader: Any = spec.loader
-    spec._initializing = False  # type: ignore[attr-defined]  # what importlib and each import ask for
-    module = loader.create_module(spec)
-    module.__spec__, module.__loader__ = spec, loader
-    if spec.submodule_search_locations is None:
-        module.__package__ = parent
-    else:
-        module.__package__, module.__path__ = name, spec.submodule_search_locations
-    exec(loader.get_code(name), vars(module))
-    acquire_lock()
-    try:
-        is_first = name not in _asked and sys.modules.setdefault(name, module) is module
-    finally:
-        release_lock()
-    if is_first:
-        setattr(above, child, module)
-
-
 def watch(finder: "Finder", spec: "Any") -> None:
     """Arrange that the hooks of *spec*'s module run once it has been executed. Never raises."""
     loader = spec.loader
@@ -267,18 +194,11 @@ def watch(finder: "Finder", spec: "Any") -> None:
             del loader.exec_module
         else:
             loader.exec_module = previous
-        if spec.name == CLIENT:
-            load_ahead(["errtrack." + part for part in PARTS.split()])
         try:
             loader.exec_module(module)
         except BaseException as error:
             leave_no_frame(error)
             raise
-        if spec.name == CLIENT:
-            files = [
-                file for file in finder.hooks.get(CLIENT, "").split(",") if file and file not in finder.off
-            ]
-            load_ahead(["errtrack_instrumentations." + file for file in files])
         executed(finder, spec.name, module)
 
     exec_module.errtrack_finder = finder  # type: ignore[attr-defined]
