@@ -57,7 +57,7 @@ class Body:
         self._is_last = is_last
         self._pair = record.pair
         self._record = record
-        self._iterator: Iterator[bytes] | None = None
+        self._iterator: Any = None
 
     def __iter__(self) -> Iterator[bytes]:
         token = scopes.enter(self._pair)
@@ -74,7 +74,8 @@ class Body:
     def __next__(self) -> bytes:
         if self._iterator is None:
             self._iterator = iter(self)
-        return next(self._iterator)
+        piece: bytes = next(self._iterator)
+        return piece
 
     def _watched(self, body: Any) -> Iterator[bytes]:
         enter, reset, pair = scopes.enter, scopes.reset, self._pair
@@ -90,13 +91,18 @@ class Body:
                 token = enter(pair)
         except BaseException as error:
             tb = traceback_of(error)
-            if token is not None:  # or it is the server that ends it here
+            if token is not None:
                 self._fail(error)
+            else:  # it is the server that ends it here
+                self._left()
             leave_no_frame(error, tb)
             raise
         finally:
             if token is not None:
                 scopes.leave(token)
+
+    def _left(self) -> None:
+        """The iterator was closed, or what throws was thrown into it, before its end."""
 
     def _fail(self, error: BaseException) -> None:
         self._record.status = "internal_error"
@@ -134,12 +140,28 @@ class Body:
 
 
 class IteratorBody(Body):
-    """A body that is its own iterator: the usual one of frameworks."""
+    """A body that is its own iterator, such as a generator: ``yield from`` closes what it iterates over when it is left
+    before the end, and who has taken a piece from one iterator finds the next with another.
+    """
 
     __slots__ = ()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._watched(self._body)
+        if self._iterator is None:
+            self._iterator = self._watched(self._body)
+        pieces: Iterator[bytes] = self._iterator
+        return pieces
+
+    def _left(self) -> None:
+        if self._iterator is not None:
+            self._iterator = None
+            super().close()
+
+    def close(self) -> None:
+        pieces, self._iterator = self._iterator, None
+        if pieces is not None:
+            pieces.close()  # it holds this one
+        super().close()
 
 
 class PlainBody(Body):

@@ -434,3 +434,47 @@ def test_framework_behind_a_server_is_one_event_and_one_transaction(
         trace = kept[each]["contexts"]["trace"]
         assert event["contexts"]["trace"]["trace_id"] == trace["trace_id"]
         assert trace["status"] == "internal_error"
+
+
+#: What layers above the application do with its body, which they may leave in the middle.
+LAYERS = """
+import itertools, os
+def app(environ, start_response):
+    def pieces():
+        try:
+            for number in range(5):
+                yield b"%d" % number
+        finally:
+            print("closed", flush=True)
+    start_response("200 OK", [])
+    return pieces()
+if os.environ.get("WATCHED"):
+    from errtrack_run.by_hand import wsgi
+    app = wsgi(app)
+environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.url_scheme": "http", "SERVER_NAME": "h", "SERVER_PORT": "80"}
+def body():
+    return app(dict(environ), lambda *args: None)
+def delegating(pieces):
+    yield from pieces
+left = body()
+layer = delegating(left)
+print(next(layer), next(layer))
+layer.close()
+print("left", list(left))
+peeked = body()
+print(next(iter(peeked)), b"".join(itertools.chain(peeked)))
+halted = body()
+for piece in halted:
+    break
+print(piece, b"".join(halted))
+ended = body()
+print(b"".join(delegating(ended)))
+ended.close()
+"""
+
+
+def test_layers_that_delegate_to_a_body_or_peek_into_it_find_it_as_without_us(sandbox) -> None:
+    bare = sandbox.python(LAYERS, launched=False)
+    ours = sandbox.python(LAYERS, WATCHED="1")
+    assert (bare.stderr, bare.stdout.count("closed")) == ("", 4)
+    assert (ours.returncode, ours.stdout, ours.stderr) == (bare.returncode, bare.stdout, bare.stderr)
