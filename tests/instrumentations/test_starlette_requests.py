@@ -468,11 +468,13 @@ def test_every_server(tmp_path: Path, sandbox_in: Any, kind: str) -> None:
             server.get("/stream", timeout=5 if kind == "daphne" else 30)
         except OSError:  # daphne leaves the answer open, with us or without
             assert kind == "daphne"
-    # A worker may still report the one as another has the next.
-    assert sorted((value(e), e["transaction"], e["tags"]) for e in told.all) == [
+    # A worker may still report the one as another has the next. Before its release 24 gunicorn logs as an error that a
+    # worker ends by the signal that it was sent.
+    events = [e for e in told.all if e.get("logger") != "gunicorn.error"]
+    assert sorted((value(e), e["transaction"], e["tags"]) for e in events) == [
         ("failed 1", "/fail/{n}", {"n": "1"}), ("mid-stream", "/stream", {"n": "streamed"}),
     ]  # fmt: skip
-    assert {main_exception(e)["mechanism"]["type"] for e in told.all} == {"starlette"}
+    assert {main_exception(e)["mechanism"]["type"] for e in events} == {"starlette"}
 
 
 BRIDGED = """
