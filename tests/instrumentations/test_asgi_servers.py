@@ -69,7 +69,9 @@ def test_each_failure_once(sandbox, kind: str) -> None:
         }
         if "/stream?c" in failures:
             server.get("/stream?c")
-    events = sorted(sandbox.events(), key=lambda event: event["request"]["query_string"])
+    # Before its release 24 gunicorn logs as an error that a worker ends by the signal that it was sent.
+    events = [event for event in sandbox.events() if event.get("logger") != "gunicorn.error"]
+    events.sort(key=lambda event: event["request"]["query_string"])
     assert [(main_exception(e)["value"], e.get("tags")) for e in events] == [
         (value, {"query": path[-1]}) for path, value in failures.items()
     ], [e.get("logentry") for e in events]
