@@ -38,7 +38,9 @@ def begin(call: Call) -> Advice:
         trace
         and settings.options.subprocess_propagate_trace
         and settings.options.propagate
-        and (env is None or hasattr(env, "items"))  # else it is refused, in Python's words
+        and (
+            env is None or (hasattr(env, "items") and hasattr(env, "__getitem__"))
+        )  # else Python may refuse it
     ):
         call.replace(11, "env", _outgoing.with_trace(env, trace, baggage))
     if span is None:
