@@ -71,5 +71,8 @@ def test_finaliser_at_the_end_of_the_interpreter_goes_on(sandbox: Any) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="what is set aside is counted for Linux")
 def test_first_event_without_a_descriptor_left_is_kept_and_so_is_the_last(sandbox: Any) -> None:
     done = sandbox.python(NO_DESCRIPTORS)
-    assert done.returncode == 1 and done.stderr.endswith("ValueError: the end\n")
+    assert done.returncode == 1 and "ValueError: the end\n" in done.stderr
+    # The store wants descriptors, too; whether it was tried before the end is a matter of time.
+    ours = [line for line in done.stderr.splitlines() if line.startswith("errtrack: ")]
+    assert len(ours) < 2 and all("events wait in the spool" in line for line in ours)
     assert values(sandbox) == ["OSError", "ZeroDivisionError", "ValueError"]
