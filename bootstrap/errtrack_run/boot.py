@@ -119,7 +119,7 @@ def _lay(inject):  # type: (str | None) -> None
     hooks.update(dict.fromkeys(_OWN, ""))
     choices = [name for name in _CHOICES.split() if name in os.environ]
     if choices or early or "uwsgi" in str(sys.executable):
-        beside("circumstances").heed(finder, opt_in, inject)
+        beside("circumstances").heed(finder, opt_in, inject, choices)
 
 
 def lay_wire(place, file):  # type: (str, str) -> None

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
     from errtrack_run.boot import Finder
 
-_CHOICES = ("ERRTRACK_ENABLE", "ERRTRACK_DISABLE", "ERRTRACK_CONFIG", "ERRTRACK_FUNCTIONS_TO_TRACE")
 
-
-def heed(finder: "Finder", opt_in: str, inject: "str | None") -> None:
-    """Take the steps that this start asks for; *opt_in* are the rows of the catalogue that are off unless chosen."""
-    if any(variable in os.environ for variable in _CHOICES):
+def heed(finder: "Finder", opt_in: str, inject: "str | None", choices: "list[str]") -> None:
+    """Take the steps that this start asks for, by the variables *choices* among others; *opt_in* are the rows of the
+    catalogue that are off unless chosen.
+    """
+    if choices not in ([], ["ERRTRACK_PROPAGATE"]):
         beside("opt_in").heed(finder, opt_in)
     # Hooked modules that a .pth file has imported, in the order of the catalogue.
     for name in [name for name, files in finder.hooks.items() if files and name in sys.modules]:
         _attempt("hook on " + name, "early", "meet", finder, name)
     if "uwsgi" in (sys.executable or ""):
         _attempt("uwsgi", "uwsgi_door", "open_door", finder)
-    if "ERRTRACK_PROPAGATE" in os.environ:
+    if "ERRTRACK_PROPAGATE" in choices:
         folder = inject or os.path.join(os.path.dirname(os.path.abspath(__file__)), "inject")
         _attempt("no-propagate", "pythonpath", "heed", os.environ, folder)
 

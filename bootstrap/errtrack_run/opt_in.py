@@ -33,8 +33,6 @@ def heed(finder: "Finder", opt_in: str) -> None:
             chosen[name] = chosen.get(name, []) + wanted
     for place in {name for name, _ in rows if name.startswith("sys.")}:
         _lay_or_take_away(place, chosen.get(place))
-    if "threading" in off:  # threads may come before anything hooked, and forks among them
-        beside("import_hook")
     finder.off = off
     finder.hooks = {name: ",".join(files) for name, files in chosen.items()}
 
