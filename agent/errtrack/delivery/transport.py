@@ -247,7 +247,7 @@ class Transport:
             # A server that takes one after the other, if slowly, is no reason for others not to wait.
             made = worker.made
             has_taken = made is not None and made.delivered > had_taken
-            if made is None or made.can_send:
+            if worker.can_send:
                 away.tell(folder, not settled and not has_taken)
         left = BACKLOG_AT_EXIT - (monotonic() - began)
         if settled and left > 0:

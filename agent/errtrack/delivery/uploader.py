@@ -136,8 +136,7 @@ def upload(folder: str, life: float) -> None:
             transport = Transport(options, Dsn.parse(options.dsn))
             settled = _deliver(transport, until)
             worker = transport.worker()
-            made = worker.made if worker is not None else None
-            if made is None or made.can_send:
+            if worker is None or worker.can_send:
                 away.tell(folder, not settled)
             transport.close(0)
         finally:

@@ -151,6 +151,12 @@ class Worker:
         return self._made.get("")
 
     @property
+    def can_send(self) -> bool:
+        """False where what sending needs is known not to be there: a wait in vain says nothing of the server then."""
+        made = self.made
+        return made is None or made.can_send
+
+    @property
     def is_in_trouble(self) -> bool:
         """True when it is known that nothing will get through just now."""
         made = self.made
