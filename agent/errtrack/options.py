@@ -4,7 +4,8 @@
 Precedence, later wins: default < TOML file < ``ERRTRACK_*`` environment < launcher option < ``errtrack.init()``.
 Some of Sentry's variables, such as ``SENTRY_DSN``, are read where ours are absent. The file is the one
 that ``ERRTRACK_CONFIG`` names (the launcher passes its absolute path on); it is read when the core is loaded, never
-at boot. A wrong value is told in one line with key, source and remedy, and the default is used.
+at boot. A wrong value is told in one line with key, source and remedy, and the default is used; but for filters, which
+let nothing pass then.
 """
 
 from __future__ import annotations
@@ -512,7 +513,9 @@ class Options:
             if error.kept is not None:
                 setattr(self, option.attribute, error.kept)
                 self._sources[name] = source
-            outcome = "it fails" if error.kept else "using %s" % _shown(getattr(self, option.attribute))
+            outcome = (
+                "until then it fails" if error.kept else "using %s" % _shown(getattr(self, option.attribute))
+            )
             self.problems.append("%s: %s must be %s; %s" % (source, name, error, outcome))
             return False
         setattr(self, option.attribute, converted)

@@ -132,7 +132,7 @@ def test_filter_that_cannot_be_called_is_told_and_lets_nothing_pass(name: str, v
     assert getattr(resolved, name) == kept, "the default would let everything pass"
     (problem,) = resolved.problems
     assert problem.startswith("errtrack.toml: " + name) and problem.endswith(
-        "package.module:function; it fails"
+        "package.module:function; until then it fails"
     )
 
 
