@@ -34,14 +34,10 @@ def begin(call: Call) -> Advice:
         span.update_data(data)
     trace, baggage = tracing.outgoing_headers(span)
     env = call.get(11, "env")
-    if (
-        trace
-        and settings.options.subprocess_propagate_trace
-        and settings.options.propagate
-        and (
-            env is None or (hasattr(env, "items") and hasattr(env, "__getitem__"))
-        )  # else Python may refuse it
-    ):
+    is_taken = env is None or (
+        hasattr(env, "items") and hasattr(env, "__getitem__")
+    )  # else Python may refuse it
+    if trace and is_taken and settings.options.subprocess_propagate_trace and settings.options.propagate:
         call.replace(11, "env", _outgoing.with_trace(env, trace, baggage))
     if span is None:
         yield

@@ -5,12 +5,12 @@ that take one: ``mysql -px``, ``curl -u user:x``.
 
 from __future__ import annotations
 
+from errtrack.capture.scrubber import FILTERED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-FILTERED = "[Filtered]"
 
 _LONGEST = 4096
 

@@ -174,5 +174,5 @@ def without_keys(lines: list[str]) -> list[str]:
 
 def _is_of_key(line: str, least: int) -> bool:
     core = line.strip(" \t\r'\"(),+\\")
-    core = core[:-2] if core[-2:] == "\\n" else core.rstrip("n\\") if core.endswith("\\n") else core
+    core = core[:-2] if core.endswith("\\n") else core
     return len(core) >= least and _BASE64.issuperset(core)

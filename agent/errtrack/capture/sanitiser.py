@@ -156,7 +156,7 @@ def tags(value: Any, cleaner: Cleaner, path: tuple[object, ...]) -> Tree | None:
         if name in _CLASHING_TAGS:
             name = "tag_" + name
         if cleaner.scrubber is not None and cleaner.scrubber.key_is_sensitive(name):
-            item = "[Filtered]"
+            item = FILTERED
         clean = cleaner.scalar(item, (*path, name), 200) or ""
         clean = clean.replace("\n", " ").replace("\r", " ").strip()
         if clean:
