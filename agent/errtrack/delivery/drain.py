@@ -136,6 +136,12 @@ class Drain:
             with self.unforkable:
                 if self.paused:
                     return False
+                from errtrack.delivery import store as stores
+
+                if stores.is_inherited():
+                    # The fork ran no hooks, which would have waited. Others may write what waits in the spool.
+                    self.ready_at = monotonic() + _LONGEST_PAUSE
+                    return False
                 if self._store is None:
                     self._store = open_store(self._options, self._folder)
                 try:

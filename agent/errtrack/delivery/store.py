@@ -39,6 +39,19 @@ _CORRUPT_KEPT = 3
 #: open.
 _of_parents: list[Any] = []
 
+#: Stores whose file is open, or is about to be, by their ids, and the process of each.
+_opened: dict[int, int] = {}
+
+
+def is_inherited() -> bool:
+    """Whether this process was forked while its parent had a store open.
+
+    SQLite then takes the parent's locks for this process's own: what it writes may be lost as the parent closes the
+    file (https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_across_a_fork_).
+    """
+    own = os.getpid()
+    return any(pid != own for pid in list(_opened.values()))
+
 
 class Store:
     """The embedded store in *folder*; its file is opened, and made if need be, at the first use.
@@ -130,6 +143,7 @@ class Store:
             return
         if self._pid == os.getpid():
             connection.close()
+            _opened.pop(id(self), None)
         else:
             _of_parents.append(connection)
 
@@ -166,6 +180,7 @@ class Store:
         import sqlite3
 
         self._inode = _make_private(self.path)
+        _opened[id(self)] = os.getpid()
         connection = sqlite3.connect(
             self.path,
             timeout=_BUSY_TIMEOUT,

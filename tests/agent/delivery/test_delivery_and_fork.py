@@ -282,3 +282,27 @@ print(transport.close(9))
         sink.dsn,
     )
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_a_child_that_inherits_an_open_store_leaves_its_events_to_others(child: Child) -> None:
+    """As where C forks, without Python's hooks, in the middle of a transaction: SQLite would lose what it writes."""
+    code = """
+from errtrack.delivery import drain, places
+from errtrack.delivery.store import Store
+folder = places.state_folder(options)
+open_here = Store(folder, 0, 0)
+one = os.urandom(16).hex()
+open_here.add([build(one, "event", ('{"event_id":"%s"}' % one).encode())])
+pid = os.fork()
+if not pid:
+    put()
+    settled = transport.flush(2)
+    transport.close()
+    os._exit(settled)
+assert os.waitpid(pid, 0)[1] == 0
+before = open_here.totals()["events"]
+open_here.close()
+print(before, drain.drain_to_store(options), Store(folder, 0, 0).totals()["events"])
+"""
+    done = child.run(code)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["1", "1", "2"], "")
