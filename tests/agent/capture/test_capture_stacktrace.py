@@ -210,9 +210,9 @@ def test_a_traceback_of_100000_frames_does_not_hang(capture, raised) -> None:
     kind = type(tb)
     for _ in range(100_000):
         tb = kind(tb, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)
-    started = time.perf_counter()
+    started = time.thread_time()  # whoever else keeps the machine busy is no matter
     event = capture.of(error.with_traceback(tb))
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
     assert len(frames(event)) == 250
     while tb is not None:  # taken apart step by step: freeing it at once would recurse in C
         tb = tb.tb_next
