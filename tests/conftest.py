@@ -14,6 +14,13 @@ import pytest
 _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "PYENV_ROOT", "PYTHONDONTWRITEBYTECODE")
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How a test failed that is run once more: where it passes then, nothing else tells what there is to look into."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.write_sep("_", "failed first: " + report.nodeid)
+        terminalreporter.write_line(report.longreprtext[-4000:])
+
+
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the developer's shell exports must not reach a test."""
