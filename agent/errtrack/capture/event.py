@@ -20,6 +20,7 @@ from errtrack.capture.scrubber import Scrubber
 from errtrack.capture.serializer import Describer, custom_of
 from errtrack.capture.shapes import exact
 from errtrack.capture.stacktrace import DETAILED, Frame, note, stacks_for
+from errtrack.capture.variables import without
 from errtrack.capture.wire import Fixed, Notes, dumps, quote, thawed, utf8
 
 TYPE_CHECKING = False
@@ -103,6 +104,7 @@ def from_message(
         if meter is not None:
             meter.note(event)
         if frames:
+            without(frames, describer.withheld)
             thread = {
                 "id": str(get_ident()),
                 "current": True,

@@ -10,9 +10,10 @@ from __future__ import annotations
 from errtrack import guard
 from errtrack.capture import shapes
 from errtrack.capture.exception_text import show
-from errtrack.capture.scrubber import FILTERED
+from errtrack.capture.scrubber import FILTERED, is_row
 from errtrack.capture.shapes import exact, first, shape_of, state_of
 from errtrack.capture.wire import Notes, cut
+from errtrack.capture.words import parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -189,13 +190,11 @@ class Cleaner:
                 break
             self.left -= 2
             # A pair whose first is a secret's name: a header, a form field.
-            if index == 1 and size == 2 and scrubber is not None and item is not None:
+            if index == size - 1 and scrubber is not None and item is not None and is_row(head, index):
                 before = head[0]
-                if (type(before) is str or type(before) is bytes) and self._is_secret(
-                    before, self.key(before)
-                ):
+                if self._is_secret(before, self.key(before)):
                     out.append(FILTERED)
-                    self.notes.filtered((*path, 1))
+                    self.notes.filtered((*path, index))
                     continue
             out.append(self.tree(item, (*path, index), depth + 1))
         if len(out) < size:
@@ -206,8 +205,8 @@ class Cleaner:
         scrubber = self.scrubber
         if scrubber is None:
             return False
-        if type(key) is tuple or type(key) is frozenset:
-            return any(type(part) is str and scrubber.key_is_sensitive(part) for part in first(key, 10))
+        if type(key) is not str and any(scrubber.key_is_sensitive(part) for part in parts_of(key)):
+            return True
         return scrubber.is_secret_of(name, pairs)
 
     def key(self, key: Any) -> str:

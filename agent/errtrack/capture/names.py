@@ -47,8 +47,11 @@ KEY_OWNERS = frozenset(
 """)
 )
 
-#: A last word "pass" is a password (``db_pass``, and ``pass`` alone), elsewhere it is not (``pass_count``).
-_LAST = frozenset(("pass",))
+#: A last word that ends with "pass" is a password (``db_pass``, ``smtppass``, and ``pass`` alone), but for these;
+#: elsewhere it is not (``pass_count``).
+_LAST = ("pass",)
+_ENDS_ALIKE = ("bypass", "compass", "trespass", "surpass", "overpass", "underpass", "encompass", "allpass", "lowpass",
+               "highpass", "bandpass", "multipass", "singlepass")  # fmt: skip
 
 #: One of these stands in each stem and friend, in "key" and in "token": a name without any is looked up in WORDS alone.
 _ROOTS: tuple[str, ...] = tuple(
@@ -143,7 +146,7 @@ def is_secret(words: list[str], own_stems: Iterable[str] = ()) -> bool:
         return True
     last = len(words) - 1
     for position, word in enumerate(words):
-        if word in WORDS or (position == last and word in _LAST):
+        if word in WORDS or (position == last and word.endswith(_LAST) and not word.endswith(_ENDS_ALIKE)):
             return True
         if word in ("key", "keys") and position and words[position - 1] in KEY_OWNERS:
             return True
@@ -156,6 +159,33 @@ def is_secret(words: list[str], own_stems: Iterable[str] = ()) -> bool:
 STATEMENTS = frozenset(("sql", "query", "statement", "operation"))
 FILLED_IN = frozenset(("params", "parameters", "effective_parameters", "param_list", "vars", "args"))
 _LONGEST_STATEMENT = 8192
+
+#: Names of variables that hold a secret where one of some others stands beside them: the key of a signature or a
+#: cipher, as in PyJWT's frames at every token that has expired; of a password; a user with one, as part of a URL.
+_SIGNING = frozenset(
+    str.split("""
+    algorithm algorithms signing_input sig digestmod jwt jws jwe jwk hmac cipher ciphertext plaintext nonce iv
+""")
+)
+_COMPANIONS = {
+    "key": _SIGNING,
+    "keys": _SIGNING,
+    "prepared_key": _SIGNING,
+    "hash": frozenset(("salt", "encoded")),
+    "userinfo": frozenset(("host", "hostname", "passwd", "password", "scheme")),
+}
+
+
+def secret_by_company(names: Iterable[str]) -> frozenset[str]:
+    """Those of variables' *names* that hold a secret for the ones that stand beside them."""
+    found = [name for name in names if name in _COMPANIONS]
+    if not found:
+        return _NONE
+    company = frozenset(names)
+    return frozenset([name for name in found if not company.isdisjoint(_COMPANIONS[name])])
+
+
+_NONE: frozenset[str] = frozenset()
 
 
 def in_statement(statement: str, is_secret: Callable[[str], bool]) -> bool:

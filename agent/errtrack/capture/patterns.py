@@ -62,22 +62,34 @@ _TOKENS = Late(
 )  # fmt: skip
 _RARE_TOKENS = Late(
     ("hooks.slack.com/", "/api/webhooks/", "xapp-", "GOCSPX-", "hvs.", "dckr_pat_", "hf_", "gsk_", "shpat_", "shpca_",
-     "shppa_", "shpss_", "lin_api_", "sntry", "_v1_", "NRAK-", ":AA"),
+     "shppa_", "shpss_", "lin_api_", "sntry", "_v1_", "NRAK-", ":AA", "$"),
     r"(?<=hooks\.slack\.com/services/)[\w/-]+|(?<=/api/webhooks/)[\w/-]+"  # Slack, Discord
     r"|(?<![A-Za-z0-9])(?:xapp-[\w-]{8,}|(?:GOCSPX-|hvs\.|dckr_pat_)[\w-]{16,}|(?:hf|gsk)_\w{20,}"
-    r"|(?:shp(?:at|ca|pa|ss)_|lin_api_|do[opr]_v1_|NRAK-)\w{16,}|sntry[su]_[\w+/=-]{16,}|(?:bot)?\d{8,12}:AA[\w-]{30,})",
+    r"|(?:shp(?:at|ca|pa|ss)_|lin_api_|do[opr]_v1_|NRAK-)\w{16,}|sntry[su]_[\w+/=-]{16,}|(?:bot)?\d{8,12}:AA[\w-]{30,})"
+    # Hashes of passwords, as crypt, Django and Werkzeug write them.
+    r"|\$(?:2[abxy]?|[156]|y|argon2(?:id|i|d)|scrypt|pbkdf2[\w-]*)\$[^\s'\"<>]{20,}"
+    r"|(?<![A-Za-z0-9])(?:pbkdf2|scrypt|bcrypt|argon2|md5|sha1)(?:_\w+|:[\w:]+)?\$[^\s'\"<>]{20,}",
 )  # fmt: skip
 _BEARER = Late(
-    ("bearer", "token "), r"\b(bearer|token)(\s+)(?=[\w.~+/-]*[0-9]|[\w.~+/-]{20})[\w.~+/=-]{6,}", re.I
+    ("bearer", "token "), r"\b(bearer|token)(\s+['\"]?)(?=[\w.~+/-]*[0-9]|[\w.~+/-]{20})[\w.~+/=-]{6,}", re.I
 )
 _BASIC = Late(("basic",), r"\b(basic)(\s+)([A-Za-z0-9+/_-]{6,}={0,2})", re.I)
-_USERINFO = Late(("@",), r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>]*)@")
+_USERINFO = Late(("@",), r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)([^/\s?#'\"<>]*)@")
+#: The part of a URL that has a host in it, by itself.
+_AUTHORITY = Late(
+    ("@",),
+    r"\A(?!(?:mailto|sips?|xmpp|acct|npm|jsr|cc|bcc|to|from|re):)"
+    r"([^\s:@/'\"<>]{1,100}:[^\s@/'\"<>]{1,200})(?=@(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?\Z)",
+    re.I,
+)
 #: A password with signs in it that should have been escaped; not the port of a host.
 _USERINFO_ODD = Late(
     ("@",),
-    r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s?#'\"<>@:\[]*:(?!\d{1,5}[/?#]|\[Filtered\])[^\s'\"<>@/?#]{0,200}[/?#][^\s'\"<>@]{0,200})@",
+    r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)([^/\s?#'\"<>@:\[]*:(?!\d{1,5}[/?#]|\[Filtered\])[^\s'\"<>@/?#]{0,200}[/?#][^\s'\"<>@]{0,200})@",
 )
-_USERINFO_CUT = Late(("://",), r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@:'\"]+:(?!\d{1,5}$|[%{])[^/\s@:'\"]+$")
+_USERINFO_CUT = Late(
+    ("://",), r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^/\s@:'\"]+:(?!\d{1,5}$|[%{])[^/\s@:'\"]+$"
+)
 _PARAMETER = Late(("?", "&", ";", "#"), r"(?<=[?&;#])([^=&;#\s\"'<>]{1,100})=([^&;#\s\"'<>]*)")
 #: A URL that is the parameter of another one.
 _ENCODED = Late(
@@ -93,8 +105,8 @@ _ENCODED_USERINFO = Late(
 )
 _HEADER = Late(
     ("authorization", "cookie"),
-    r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*:\s*)(?!\[Filtered\])"
-    r"(?:[^\r\n'\"=]|=(?:\"[^\"\r\n,;\s][^\"\r\n]*\")?)+",
+    r"((?:proxy-)?authorization|(?:set-)?cookie)(\s*:\s*)(?!\[Filtered\])"
+    r"(?:[^\r\n'\"=\\]|\\(?![rn])|=(?:\"[^\"\r\n,;\s][^\"\r\n]*\")?)+",
     re.I,
 )
 _QUOTED = r"\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)"
@@ -104,7 +116,9 @@ _NAME = re.compile(
     r"(?:[\w.]+(?:\[[^\]\n]{0,100}\])?\s*=\s*(?=[bBfFrRuU]{0,2}[\"']))?%s"  # the type of an annotated name
     % _LETTERS
 )
-_QUOTED_VALUE = re.compile(r"\\+[\"'][^\"'\\]*(?:\\+[\"']|\Z)|%s" % _QUOTED)
+_QUOTED_VALUE = re.compile(
+    r"\"{3}[\s\S]*?(?:\"{3}|\Z)|'{3}[\s\S]*?(?:'{3}|\Z)|\\+[\"'][^\"'\\]*(?:\\+[\"']|\Z)|%s" % _QUOTED
+)
 _BARE_VALUE = re.compile(r"[^\s,;&'\"(){}\[\]<>]*[\[({]|[^\s,;&'\"(){}\[\]<>]+")
 _BRACKET = re.compile(r"[\[({\])}]|" + _QUOTED)
 _CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w.-]*\d)")
@@ -124,10 +138,15 @@ _PROGRAM = Late(
 )
 #: What has a name and a value: a header, an element of XML, a part of a form, a column of a row that is there already.
 _NAMED = Late(
-    ("value", "val'", 'val"'),
-    r"(()[\"']?\b(?:name|key)[\"']?\s*[:=]\s*[\"']([\w.-]{1,100})[\"'][\s,]+[\"']?val(?:ue)?[\"']?\s*[:=]\s*%s)(%s)"
+    ("value", "val'", 'val"', "content"),
+    r"(()[\"']?\b(?:name|key)[\"']?\s*[:=]\s*[\"']([\w.-]{1,100})[\"'][\s,]+[\"']?(?:val(?:ue)?|content)[\"']?\s*[:=]\s*%s)(%s)"
     % (_LETTERS, _QUOTED),
     re.I,
+)
+#: The same in YAML.
+_NAMED_BARE = Late(
+    ("value:",),
+    r"(()\bname: *([\w.-]{1,100})(?:\n *|, ?)value: *)((?!\[Filtered\])[^\s\"'|>][^\n]*|%s)" % _QUOTED,
 )
 _ELEMENT = Late(
     ("</",), r"(<()((?:[\w.-]+:)?[\w.-]{1,100})(?:\s[^<>]*)?>)(<!\[CDATA\[.*?\]\]>|[^<]+)(?=</)", re.S
@@ -139,10 +158,43 @@ _PART = Late(
 )
 _COLUMN = Late((")=(",), r"(()\(([^()\n]{1,200})\)=)(\([^\n]{0,2000}?\))(?= |\n|\.|\Z)")
 _INPUT = Late(("input_value=",), r"((^)([\w.]{1,100})\n +[^\n]*?\binput_value=)(.*?)(?=, input_type)", re.M)
-_ENTRY = Late(("Duplicate entry",), r"(Duplicate entry )('.*?')( for key '([^']*)')")
-_SQL = Late(
-    ("identified", "password '"), r"\b(identified\s+(?:with\s+\S+\s+)?by|password)(\s+)('[^']*(?:'|\Z))", re.I
+#: The same where the whole input is shown: its middle was left out, and with it the name of what follows.
+_INPUT_CUT = Late(
+    ("input_value={",), r"(\binput_value=\{[^\n]{0,80}?\.\.\.)[^\n]{0,80}?(?=, ['\"]|\}, input_type=)"
 )
+_PLACED = Late(
+    ("'loc': ", '"loc": ', '"loc":['),
+    r"(()[\"']loc[\"']:\s?[(\[]([^)\]\n]{1,300})[)\]],[^{}]{0,500}?[\"']input[\"']:\s?)(%s)" % _QUOTED,
+)
+#: A header that cannot be sent, mostly for a blank or an end of a line behind it.
+_HEADER_VALUE = Late(
+    ("header value",), r"(\bheader value:? b?([\"']))(?:(?!\2).)*?((?:\\[nrt]|\s){0,4}(?:\2|\Z))", re.I
+)
+_ENTRY = Late(("Duplicate entry",), r"(Duplicate entry )('.{0,300}?')( for key '([^']*)')")
+_SQL = Late(
+    ("identified", "password '", "password("),
+    r"\b(identified\s+(?:with\s+\S+\s+)?by|password)(\s+|\s*\(\s*)('[^']*(?:'|\Z))",
+    re.I,
+)
+_SQL_QUOTED = Late(("identified",), r"\b(identified\s+by)(\s+)(\"[^\"]*(?:\"|\Z))", re.I)
+#: Rows that are written into a table, behind its columns; and a column that is compared.
+_INSERTED = Late(
+    ("values",),
+    r"((?:\(|\.\.\.(?=[^()]{1,80}\)))([^()]{1,500})\)\s*values\s*\()((?:[^;'\]]|'[^']*(?:'|\Z)|\](?!\n))*)",
+    re.I,
+)
+_LITERAL = Late(("'",), r"'[^']*(?:'|\Z)")
+_COMPARED = Late(
+    ("!=", "==", "<>", "like", " in "),
+    r"(()(?<![\w.])([A-Za-z_][\w.]{0,80})[\"'`]?\s*(?:[!=]=|<>|(?:not\s+)?i?like\b|(?:not\s+)?in\s*\()\s*)"
+    r"('[^']*(?:'|\Z)(?:\s*,\s*'[^']*(?:'|\Z))*)",
+    re.I,
+)
+#: A name and a value that :func:`_beside` looks at. Groups: what leads up to the value, the mark around the name, the
+#: name, the value.
+_BESIDES = (
+    _LISTED, _OPTION, _OPTION_IN_LINE, _NAMED, _NAMED_BARE, _PART, _ELEMENT, _COLUMN, _INPUT, _PLACED, _COMPARED,
+)  # fmt: skip
 #: What SQLAlchemy says of a statement, and PostgreSQL of the row that it refuses.
 _FILLED_IN = Late(("[parameters: ",), r"(\[SQL: (.*?)\]\n\[parameters: )(.*?)(?=\](?:\n|\Z))", re.S)
 _ROW = Late(("Failing row contains (",), r"(Failing row contains )\(.*?\)(?=\.?(?:\n|\Z))", re.S)
@@ -152,6 +204,10 @@ _PORT = Late(
     r"((?:nonnumeric port: |cast to integer value as |with base 10: (?='[^']*@)|Failed to parse: (?='[^']*:))')[^']*",
 )
 
+#: Of names in two words, as a person writes them: "API key: x".
+_SECOND_WORDS = frozenset(("key", "keys", "phrase", "code", "string"))
+_LETTERS_OF_WORDS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 #: Parameters of a URL that is signed: whoever has them may do what it says.
 _SIGNATURES = frozenset(("sig", "signature", "x-amz-signature", "x-goog-signature"))
 
@@ -159,6 +215,7 @@ _SIGNATURES = frozenset(("sig", "signature", "x-amz-signature", "x-goog-signatur
 def scrub(text: str, is_secret: Callable[[str], bool], own_key: str = "") -> str:
     """*text* with every secret replaced by ``[Filtered]``."""
     text = _by_look(text, is_secret, own_key)
+    text = _INPUT_CUT.sub(r"\1" + FILTERED, text)
     if "=" in text or ":" in text:
         text = _pairs(_HEADER.sub(r"\1\2" + FILTERED, text), is_secret)
     return _without_cards(_by_name(text, is_secret))
@@ -177,6 +234,7 @@ def _by_look(text: str, is_secret: Callable[[str], bool], own_key: str) -> str:
         text = pattern.sub(FILTERED, text)
     text = _BASIC.sub(_basic, text)
     text = _BEARER.sub(r"\1\2" + FILTERED, text)
+    text = _AUTHORITY.sub(FILTERED + ":" + FILTERED, text)
     if "://" in text:
         text = _USERINFO.sub(_userinfo, text)
         if "@" in text.replace(FILTERED + "@", ""):
@@ -194,12 +252,15 @@ def _by_name(text: str, is_secret: Callable[[str], bool]) -> str:
     def replaced(match: re.Match[str]) -> str:
         return _beside(match, is_secret)
 
-    for pattern in (_LISTED, _OPTION, _OPTION_IN_LINE, _NAMED, _PART, _ELEMENT, _COLUMN, _INPUT):
+    for pattern in _BESIDES:
         text = pattern.sub(replaced, text)
     text = _FILLED_IN.sub(lambda m: m[1] + FILTERED if in_statement(m[2], is_secret) else m[0], text)
     text = _ROW.sub(r"\1" + FILTERED, text)
     text = _PORT.sub(r"\1" + FILTERED, text)
     text = _SQL.sub(r"\1\2'%s'" % FILTERED, text)
+    text = _SQL_QUOTED.sub(r'\1\2"%s"' % FILTERED, text)
+    text = _INSERTED.sub(lambda m: m[1] + _inserted(m, is_secret), text)
+    text = _HEADER_VALUE.sub(r"\1%s\3" % FILTERED, text)
     text = _ENTRY.sub(lambda m: "%s'%s'%s" % (m[1], FILTERED, m[3]) if is_secret(m[4]) else m[0], text)
     return _PROGRAM.sub(r"\1" + FILTERED, text)
 
@@ -209,6 +270,12 @@ def _beside(match: re.Match[str], is_secret: Callable[[str], bool]) -> str:
         return match[0]
     mark = match[4][0] if match[4][0] in "'\"" else ""
     return match[1] + mark + FILTERED + mark
+
+
+def _inserted(match: re.Match[str], is_secret: Callable[[str], bool]) -> str:
+    if not any(is_secret(column) for column in match[2].split(",")):
+        return match[3]
+    return _LITERAL.sub("'%s'" % FILTERED, match[3])
 
 
 def parameters(text: str, is_secret: Callable[[str], bool]) -> str:
@@ -267,12 +334,12 @@ def _pairs(text: str, is_secret: Callable[[str], bool]) -> str:
             at = value.end()
             lead = value[0][: len(value[0]) - len(value[0].lstrip("\\")) + 1]
             inner = value[0][len(lead) :]
-            if is_secret(match[1]):
+            if _is_named(match, is_secret):
                 out.append(lead + FILTERED + (lead if inner.endswith(lead[-1]) else ""))
             else:
                 # It may hold pairs of its own: "error: password=x" or a JSON text in a JSON text.
                 out.append(lead + (_pairs(inner, is_secret) if "=" in inner or ":" in inner else inner))
-        elif is_secret(match[1]):
+        elif _is_named(match, is_secret):
             value = _BARE_VALUE.match(text, start)
             if value is not None:
                 at = value.end()
@@ -281,6 +348,21 @@ def _pairs(text: str, is_secret: Callable[[str], bool]) -> str:
                 else:
                     at = _end_of(text, at - 1) if value[0][-1] in "[({" else at
                     out.append(FILTERED)
+
+
+def _is_named(match: re.Match[str], is_secret: Callable[[str], bool]) -> bool:
+    """Whether the name that *match* has found is a secret's: also behind an escaped end of a line, and in two words."""
+    name, text, start = match[1], match.string, match.start(1)
+    if is_secret(name):
+        return True
+    before = text[max(start - 20, 0) : start]
+    if before[-1:] == "\\" and name[0] in "nrt":
+        return is_secret(name[1:])
+    if before[-1:] == " " and name.lower() in _SECOND_WORDS:
+        first = before[:-1]
+        word = first[len(first.rstrip(_LETTERS_OF_WORDS)) :]
+        return is_secret("%s_%s" % (word, name))
+    return False
 
 
 def _end_of(text: str, start: int) -> int:

@@ -25,9 +25,18 @@ FILTERED = "[Filtered]"
 
 _REMEMBERED = 5000
 
-#: Keys of what has a name and a value: headers, cookies, variables of an environment; and a statement's parameters.
-VALUES = frozenset(("value", "val", "params", "parameters"))
-_NAMES = frozenset(("name", "key", "header", "variable", "field", "path"))
+#: Names of a value whose own name stands beside it: headers, cookies, variables of an environment; a statement's
+#: parameters; what pydantic refuses; a part of a URL.
+VALUES = frozenset(
+    str.split("""
+    value values val v new_value raw_value field_value header_value params parameters input userinfo
+""")
+)
+NAMES = frozenset(
+    str.split("""
+    name key k header variable var field path option setting attr attribute param field_name header_name attr_name
+""")
+)
 
 #: One of these stands in each name of a secret, however its words are joined; asked of texts in which
 #: a name and a value may stand.
@@ -37,12 +46,12 @@ _HINTS: tuple[str, ...] = (
     "contrase", "securi", "pincode", "pin_", "pin-", "ccn", "cc_", "cc-",
     "identified", "curl", "mysql", "mariadb",  # in SQL and command lines, beside a password
     "nonnumeric", "cast to integer", "base 10: ", "failed to parse",  # of a password that was taken for a port
-    "failing row",
+    "failing row", "header value", "input_value={",
 )  # fmt: skip
 
 #: Signs between a name and a value, where it is none of equality: ``"a", "b"``, ``set_password("x")``, ``by 'x'``,
-#: ``--a b``, ``<a>b</a>``.
-_BESIDE = ("',", '",', " '", "d('", 'd("', " -", "</")
+#: ``value b'x'``, ``--a b``, ``<a>b</a>``.
+_BESIDE = ("',", '",', " '", ' "', "('", '("', " b'", " -", "</")
 
 #: One of these stands in each token that is known by its look and has such a sign.
 _WITH_UNDERSCORE = (
@@ -60,6 +69,8 @@ _WITH_UNDERSCORE = (
     "dop_v1_",
 )
 _WITH_DASH = ("sk-", "xox", "-----BEGIN", "-----END", "glpat-", "pypi-", "xapp-", "GOCSPX-", "NRAK-")
+
+_WITH_DOLLAR = ("$2", "$1$", "$5$", "$6$", "$y$", "pbkdf2", "scrypt", "argon2", "bcrypt", "md5", "sha1")
 
 
 class Scrubber:
@@ -97,17 +108,29 @@ class Scrubber:
             return True
         if name in FILLED_IN:
             return self.is_of_secrets(pairs)
-        if name.lower() not in VALUES:
-            return False
+        return name.lower() in VALUES and self.is_named_beside(name, pairs)
+
+    def is_named_beside(self, name: str, pairs: Iterable[tuple[Any, Any]]) -> bool:
+        """Whether *pairs* say that the value under *name*, one of VALUES, is a secret."""
         for key, named in pairs:
-            if (
-                type(key) is str
-                and key.lower() in _NAMES
-                and type(named) is str
-                and self.key_is_sensitive(named)
+            if type(key) is not str:
+                continue
+            kind = type(named)
+            if name == "input":
+                if key == "loc" and (kind is tuple or kind is list) and self._is_in(named):
+                    return True
+            elif name == "userinfo":
+                if key == "host" or key == "passwd":
+                    return True
+            elif key.lower() in NAMES and (
+                (kind is str and self.key_is_sensitive(named))
+                or (kind is bytes and self.key_is_sensitive(named[:200].decode("latin-1")))
             ):
                 return True
         return False
+
+    def _is_in(self, place: Any) -> bool:
+        return any(type(part) is str and self.key_is_sensitive(part) for part in place[:20])
 
     def is_of_secrets(self, pairs: Iterable[tuple[Any, Any]]) -> bool:
         """Whether there is SQL among *pairs* that names a column that holds secrets."""
@@ -136,6 +159,8 @@ class Scrubber:
                 "@" in value or "?" in value or "#" in value or "ooks" in value or value.count(":") > 1
             ):
                 return True
+            if "@" in value and ":" in value and " " not in value:  # user:password@host
+                return True
             if has_any(value.lower(), self._hints if hints is None else hints):
                 return True
         if "_" in value and has_any(value, _WITH_UNDERSCORE):
@@ -149,6 +174,8 @@ class Scrubber:
         if "." in value and ("ya29." in value or "SG." in value or "hvs." in value):
             return True
         if " " in value and "oken " in value:
+            return True
+        if "$" in value and has_any(value, _WITH_DOLLAR):
             return True
         return bool(self._own_key) and self._own_key in value
 
@@ -254,15 +281,16 @@ class Scrubber:
                     out[key] = self.data(value, (*path, key), notes)
             return out
         if kind is list or kind is tuple:
+            last = len(tree) - 1
             if (
-                len(tree) == 2
+                is_row(tree, last)
                 and type(tree[0]) is str
                 and self.key_is_sensitive(tree[0])
-                and tree[1] is not None
+                and tree[last] is not None
             ):
                 if notes is not None:
-                    notes.filtered((*path, 1))
-                return [tree[0], FILTERED]
+                    notes.filtered((*path, last))
+                return [*tree[:last], FILTERED]
             return [self.data(item, (*path, index), notes) for index, item in enumerate(tree)]
         if kind is int and self.number_is_sensitive(tree):
             return FILTERED
@@ -272,6 +300,18 @@ class Scrubber:
         from errtrack.capture import patterns
 
         return patterns.scrub(value, self.key_is_sensitive, self._own_key)
+
+
+def is_row(items: Any, at: int) -> bool:
+    """Whether what stands in *items* at *at*, the last place, is named by what is before: ``("X-Key", "x")``, or
+    ``("X-Key", "x-key", "x")``, as httpx and h11 keep their headers.
+    """
+    if at == 1:
+        return type(items[0]) is str or type(items[0]) is bytes
+    if at != 2:
+        return False
+    kind = type(items[0])
+    return (kind is str or kind is bytes) and type(items[1]) is kind and items[0].lower() == items[1].lower()
 
 
 def _has_place(text: str) -> bool:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from errtrack.capture.cards import has_card_digits
-from errtrack.capture.names import FILLED_IN, STATEMENTS
-from errtrack.capture.scrubber import FILTERED
+from errtrack.capture.names import FILLED_IN, STATEMENTS, secret_by_company
+from errtrack.capture.scrubber import FILTERED, NAMES, VALUES
 from errtrack.capture.shapes import CLASS, NAMED, shape_of
 from errtrack.capture.wire import dumps, quote, utf8
 from errtrack.capture.words import DEPTH, HIGH, LOW
@@ -38,6 +38,7 @@ def rows_of(names: tuple[str, ...], first: frozenset[str], scrubber: Scrubber) -
     """What :func:`write` needs to know of each of *names*; the same at every event."""
     rows: list[Row] = []
     keys = scrubber.names  # most names stand in many places
+    by_company = secret_by_company(names)
     for name in names:
         known = keys.get(name)
         if known is None:
@@ -47,21 +48,30 @@ def rows_of(names: tuple[str, ...], first: frozenset[str], scrubber: Scrubber) -
             if len(keys) >= _REMEMBERED:
                 keys.clear()
             known = keys[name] = key, is_secret
-        rows.append((name, known[0], name in first, known[1]))
+        rows.append((name, known[0], name in first, known[1] or name in by_company))
     return rows
 
 
-def holds_statement(variables: Iterable[str]) -> bool:
-    """Whether there is SQL among *variables*, and what is filled into it."""
-    return not (STATEMENTS.isdisjoint(variables) or FILLED_IN.isdisjoint(variables))
+def holds_links(variables: Iterable[str]) -> bool:
+    """Whether there is SQL among *variables*, and what is filled into it, or a name and its value."""
+    return not (
+        (STATEMENTS.isdisjoint(variables) or FILLED_IN.isdisjoint(variables))
+        and (NAMES.isdisjoint(variables) or VALUES.isdisjoint(variables))
+    )
 
 
-def of_statement(rows: list[Row], values: Mapping[str, Any], scrubber: Scrubber) -> list[Row]:
-    """*rows*; what is filled into a statement is secret where that names a column that holds secrets."""
-    statements = [(name, values[name]) for name in STATEMENTS if name in values]
-    if not scrubber.is_of_secrets(statements):
+def linked(rows: list[Row], values: Mapping[str, Any], scrubber: Scrubber) -> list[Row]:
+    """*rows*; a value is secret where its name is one's, and what is filled into a statement where that names a
+    column that holds secrets.
+    """
+    secret: frozenset[str] = frozenset()
+    if scrubber.is_of_secrets([(name, values[name]) for name in STATEMENTS if name in values]):
+        secret = FILLED_IN
+    if scrubber.is_named_beside("", [(name, values[name]) for name in NAMES if name in values]):
+        secret |= VALUES
+    if not secret:
         return rows
-    return [(name, key, first, secret or name in FILLED_IN) for name, key, first, secret in rows]
+    return [(name, key, first, is_secret or name in secret) for name, key, first, is_secret in rows]
 
 
 def write(
@@ -91,6 +101,7 @@ def write(
         kind = type(value)
         if is_secret:
             frame.filtered.append(name)
+            describer.withhold(value)
             part = key + _FILTERED
         elif kind is str and value in texts:
             part = key + texts[value]
@@ -126,6 +137,18 @@ def write(
         body = utf8(dumps(scrubber.data(loads(body))))
     frame.vars = body
     return total
+
+
+def without(frames: Iterable[Frame], secrets: Iterable[str]) -> None:
+    """Filter *secrets*, as :meth:`Words.withhold` took them, wherever they stand in *frames*."""
+    for frame in frames:
+        body = frame.vars
+        if body is not None:
+            for secret in secrets:
+                core = secret.encode()
+                if core in body and b"\\" + core not in body:  # its first sign may be that of an escape
+                    body = body.replace(core, FILTERED.encode())
+            frame.vars = body
 
 
 def of_namespace(place: Place, local: dict[str, Any]) -> Iterator[tuple[str, Any]]:

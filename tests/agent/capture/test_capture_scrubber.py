@@ -26,7 +26,7 @@ authorization Authorization HTTP_AUTHORIZATION Proxy-Authorization credentials c
 HTTP_COOKIE set_cookie csrftoken csrf_token X-Csrftoken X-CSRF-Token _csrf _xsrf XSRF-TOKEN session sessionid
 session_id JSESSIONID PHPSESSID connect.sid sid _session aiohttp_session jwt jwt_payload bearer saml_response sso
 passphrase otp totp_code cvv cvc ssn iban card_number creditCard dsn sentry_dsn oauth oauth2_state db_pass
-connection_string secretKey pw creds API_KEYS
+connection_string secretKey pw creds API_KEYS smtppass storePass
 """.split()
 
 INNOCENT_NAMES = """
@@ -149,7 +149,52 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVAT
             "1 error for S\napi_key\n  Bad [type=x, input_value='hunter2', input_type=str]",
             "1 error for S\napi_key\n  Bad [type=x, input_value='[Filtered]', input_type=str]",
         ),
+        (
+            "on l [type=x, input_value={'user': 'annabelle', 'pa...ord': 'hunter2', 'a': 1}, input_type=dict]",
+            "on l [type=x, input_value={'user': 'annabelle', 'pa...[Filtered], 'a': 1}, input_type=dict]",
+        ),
+        (
+            "[{'type': 'x', 'loc': ('body', 'password'), 'msg': 'too short', 'input': 'hunter2'}]",
+            "[{'type': 'x', 'loc': ('body', 'password'), 'msg': 'too short', 'input': '[Filtered]'}]",
+        ),
         ('Authorization: Digest username="u", response="hunter2"', "Authorization: [Filtered]"),
+        # In the repr of what has several lines no line ends, and no name begins after one.
+        (
+            r"b'GET / HTTP/1.1\r\nCookie: a=hunter2; b=hunter2\r\nHost: x'",
+            r"b'GET / HTTP/1.1\r\nCookie: [Filtered]\r\nHost: x'",
+        ),
+        (
+            r"'\nAuthorization: Key hunter2\r\npw=hunter2 '",
+            r"'\nAuthorization: [Filtered]\r\npw=[Filtered] '",
+        ),
+        ('password = """hunter2""" ', 'password = "[Filtered]" '),
+        ("Invalid header value b'hunter2\\n'", "Invalid header value b'[Filtered]\\n'"),
+        ("character(s) in header value: 'hunter2 '", "character(s) in header value: '[Filtered] '"),
+        ("Invalid API key: hunter2", "Invalid API key: [Filtered]"),
+        ("Secret key: 'hunter2'", "Secret key: '[Filtered]'"),
+        ("the token 'hunter2x' has expired", "the token '[Filtered]' has expired"),
+        ("- name: DB_PASSWORD\n  value: hunter2\n", "- name: DB_PASSWORD\n  value: [Filtered]\n"),
+        ('<meta name="csrf-token" content="hunter2">', '<meta name="csrf-token" content="[Filtered]">'),
+        ("smtppass=hunter2", "smtppass=[Filtered]"),
+        # SQL with its values in it, as drivers that fill them in send it, and databases quote it.
+        (
+            "INSERT INTO u (name, password) VALUES ('a;n', 'hunter2'), ('b', 'hunter2'); x 'y'",
+            "INSERT INTO u (name, password) VALUES ('[Filtered]', '[Filtered]'), ('[Filtered]', '[Filtered]'); x 'y'",
+        ),
+        (
+            "LINE 1: ...me, password) VALUES ('hunter2')\n  ^",
+            "LINE 1: ...me, password) VALUES ('[Filtered]')\n  ^",
+        ),
+        ("WHERE token IN ('hunter2', 'hunter3')", "WHERE token IN ('[Filtered]')"),
+        ("WHERE u.password <> 'hunter2'", "WHERE u.password <> '[Filtered]'"),
+        ("assert password == 'hunter2'", "assert password == '[Filtered]'"),
+        ('CREATE USER a IDENTIFIED BY "hunter2"', 'CREATE USER a IDENTIFIED BY "[Filtered]"'),
+        # The part of a URL that has a host in it.
+        ("ann:hunter2@db.test", "[Filtered]:[Filtered]@db.test"),
+        ("ann:hunter2@[::1]:80", "[Filtered]:[Filtered]@[::1]:80"),
+        # Hashes of passwords.
+        ("$2b$12$hunter2hunter2hunter2", FILTERED),
+        ("pbkdf2_sha256$600000$salt$hunter2hunter2", FILTERED),
         ("password = f'hunter2'", "password = f'[Filtered]'"),
         # Command lines.
         (
@@ -220,6 +265,15 @@ def test_secrets_are_known_by_their_look(text: str, clean: str) -> None:
         "https://host:8080/path@x?y=1",
         "https://x/?next=%2Flogin%3Fpage%3D2",
         "fields ('password', 'email', 'name')",
+        "INSERT INTO u (name, author) VALUES ('ann', 'bob')",
+        "SELECT * FROM u WHERE name IN ('ann', 'bob')",
+        "mailto:ann@example.com",
+        "docker.test/app:1.2@sha256:0123456789abcdef0123456789abcdef",
+        "cache key: user:5",
+        "Unexpected token '}' in JSON",
+        "{'loc': ('body', 'age'), 'input': 'five'}",
+        "input_value={'a': 1, 'b': 2}, input_type=dict]",
+        "costs $20 and $2.50",
     ],
 )
 def test_ordinary_texts_stay_as_they_are(text: str) -> None:
