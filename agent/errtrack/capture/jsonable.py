@@ -10,7 +10,7 @@ from __future__ import annotations
 from errtrack import guard
 from errtrack.capture import shapes
 from errtrack.capture.exception_text import show
-from errtrack.capture.scrubber import FILTERED, is_row
+from errtrack.capture.scrubber import FILTERED, is_row, tells_nothing
 from errtrack.capture.shapes import exact, first, shape_of, state_of
 from errtrack.capture.wire import Notes, cut
 from errtrack.capture.words import parts_of
@@ -165,8 +165,7 @@ class Cleaner:
             if self.left <= 0:
                 break
             name = self.key(key)
-            empty = value is None or (type(value) is str and not value)
-            if scrubber is not None and not empty and self._is_secret(key, name, pairs):
+            if scrubber is not None and not tells_nothing(value) and self._is_secret(key, name, pairs):
                 out[name] = FILTERED
                 self.notes.filtered((*path, name))
                 self.left -= len(name) + 10
@@ -190,7 +189,7 @@ class Cleaner:
                 break
             self.left -= 2
             # A pair whose first is a secret's name: a header, a form field.
-            if index == size - 1 and scrubber is not None and item is not None and is_row(head, index):
+            if index == size - 1 and scrubber is not None and is_row(head, index) and not tells_nothing(item):
                 before = head[0]
                 if self._is_secret(before, self.key(before)):
                     out.append(FILTERED)

@@ -87,13 +87,31 @@ PERSONAL: tuple[str, ...] = (
 )
 
 #: Beginnings of words that only look like a stem.
-_FRIENDS: tuple[str, ...] = ("tokeni", "secretar", "cookiecutter", "tokenless", "passwordless")
+_FRIENDS: tuple[str, ...] = ("tokeni", "secretar", "cookiecutter", "tokenless", "passwordless", "coauthor")
 
 #: Words that tell of counting or describing tokens, not of holding one.
 _ABOUT_TOKENS = frozenset(
     str.split("""
     max min num n total prompt completion input output count counts usage used cached reasoning limit type
-    types length len per endpoint budget expires expiry
+    types length len per endpoint budget expires expiry bucket ids logprobs embedding embeddings eos bos pad unk sep cls
+    special stop
+""")
+)
+
+#: A last word that makes of a name one of what a secret is like, not of what it is: ``session_count``, ``auth_type``.
+_DESCRIBING = frozenset(
+    str.split("""
+    count counts total timeout age ttl expired expires expiry expiration lifetime duration valid enabled disabled
+    required exempt length len min max size limit attempts retries type types method methods backend backends provider
+    providers policy validators hashers algorithm algorithms issuer scope scopes engine factory maker model failed
+    reason exists missing changed domain samesite secure httponly name names arn origins start started end ended
+""")
+)
+#: Tokens that say where a list goes on.
+_PAGES = frozenset(
+    str.split("""
+    nexttoken pagetoken nextpagetoken prevpagetoken continuationtoken nextcontinuationtoken paginationtoken synctoken
+    nextsynctoken
 """)
 )
 
@@ -139,7 +157,9 @@ def is_secret(words: list[str], own_stems: Iterable[str] = ()) -> bool:
     if has_any(joined, own_stems):
         return True
     if not has_any(joined, _ROOTS):
-        return not WORDS.isdisjoint(words)
+        return not WORDS.isdisjoint(words) and not _is_describing(words)
+    if _is_describing(words) or joined in _PAGES:
+        return False
     words = [word for word in words if not word.startswith(_FRIENDS)]
     joined = "".join(words)
     if has_any(joined, STEMS) or ("token" in joined and not _is_about_tokens(words)):
@@ -197,6 +217,11 @@ def in_statement(statement: str, is_secret: Callable[[str], bool]) -> bool:
             return True
         before = word.lower()
     return False
+
+
+def _is_describing(words: list[str]) -> bool:
+    last = words[-1] if len(words) > 1 else ""
+    return last in _DESCRIBING or (last == "at" and words[-2].endswith(("ed", "es")))
 
 
 def _is_about_tokens(words: list[str]) -> bool:

@@ -103,10 +103,15 @@ _ENCODED_USERINFO = Late(
     r"(%(?:25)*3a(?:%(?:25)*2f){2})(?:(?!%(?:25)*(?:2f|40))[^&;#\s\"'<>])*(%(?:25)*40)",
     re.I,
 )
+#: What stands behind a secret's name and says what is the matter with it.
+_WHATS = (
+    "none|null|nil|true|false|yes|no|missing|required|invalid|expired|failed|failure|denied|unexpected|expected|"
+    "undefined|empty|not|is|was|must|has|field|this|cannot|could|error"
+)
 _HEADER = Late(
     ("authorization", "cookie"),
-    r"((?:proxy-)?authorization|(?:set-)?cookie)(\s*:\s*)(?!\[Filtered\])"
-    r"(?:[^\r\n'\"=\\]|\\(?![rn])|=(?:\"[^\"\r\n,;\s][^\"\r\n]*\")?)+",
+    r"((?:proxy-)?authorization|(?:set-)?cookie)(\s*:(?!\s*\[Filtered\]|\s*(?:%s)\b(?![-_/+=.:]\w))\s*)"
+    r"(?:[^\r\n'\"=\\]|\\(?![rn])|=(?:\"[^\"\r\n,;\s][^\"\r\n]*\")?)+" % _WHATS,
     re.I,
 )
 _QUOTED = r"\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)"
@@ -120,6 +125,13 @@ _QUOTED_VALUE = re.compile(
     r"\"{3}[\s\S]*?(?:\"{3}|\Z)|'{3}[\s\S]*?(?:'{3}|\Z)|\\+[\"'][^\"'\\]*(?:\\+[\"']|\Z)|%s" % _QUOTED
 )
 _BARE_VALUE = re.compile(r"[^\s,;&'\"(){}\[\]<>]*[\[({]|[^\s,;&'\"(){}\[\]<>]+")
+#: The same, and where something is filled in, and what forms complain of.
+_SAYS_WHAT = re.compile(
+    r"(?:(?:%s)\b(?![-_/+=.:]\w)|\d{1,2}(?![\w.%%/+=-])|%%s\b|%%\(\w+\)s|\?(?!\w)|\$\d{1,3}(?!\w)"
+    r"|\[(?:ErrorDetail\(string=)?['\"](?:This (?:field|value|password|list)|Ensure |Enter a |Not a |Missing data"
+    r"|Field |Must |Shorter |Longer |Length |Invalid |Unknown |The (?:two )?password))" % _WHATS,
+    re.I,
+)
 _BRACKET = re.compile(r"[\[({\])}]|" + _QUOTED)
 _CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w.-]*\d)")
 
@@ -334,7 +346,7 @@ def _pairs(text: str, is_secret: Callable[[str], bool]) -> str:
             at = value.end()
             lead = value[0][: len(value[0]) - len(value[0].lstrip("\\")) + 1]
             inner = value[0][len(lead) :]
-            if _is_named(match, is_secret):
+            if _is_named(match, is_secret) and not _is_sign(value[0]):
                 out.append(lead + FILTERED + (lead if inner.endswith(lead[-1]) else ""))
             else:
                 # It may hold pairs of its own: "error: password=x" or a JSON text in a JSON text.
@@ -343,7 +355,8 @@ def _pairs(text: str, is_secret: Callable[[str], bool]) -> str:
             value = _BARE_VALUE.match(text, start)
             if value is not None:
                 at = value.end()
-                if value[0].startswith("[Filtered") or text.startswith("Filtered]", at):
+                is_filtered = value[0].startswith("[Filtered") or text.startswith("Filtered]", at)
+                if is_filtered or _SAYS_WHAT.match(text, start):
                     out.append(value[0])
                 else:
                     at = _end_of(text, at - 1) if value[0][-1] in "[({" else at
@@ -363,6 +376,12 @@ def _is_named(match: re.Match[str], is_secret: Callable[[str], bool]) -> bool:
         word = first[len(first.rstrip(_LETTERS_OF_WORDS)) :]
         return is_secret("%s_%s" % (word, name))
     return False
+
+
+def _is_sign(quoted: str) -> bool:
+    """Whether a quoted text is no secret: empty, or one sign (``unexpected token: ')'``)."""
+    core = quoted.strip("\\'\"")
+    return len(core) < 2 and not core.isalnum()
 
 
 def _end_of(text: str, start: int) -> int:

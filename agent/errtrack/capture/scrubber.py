@@ -268,12 +268,7 @@ class Scrubber:
         if kind is dict:
             out: dict[Any, Any] = {}
             for key, value in tree.items():
-                if (
-                    value is not None
-                    and value != ""
-                    and type(key) is str
-                    and self.is_secret_of(key, tree.items())
-                ):
+                if not tells_nothing(value) and type(key) is str and self.is_secret_of(key, tree.items()):
                     out[key] = FILTERED
                     if notes is not None:
                         notes.filtered((*path, key))
@@ -286,7 +281,7 @@ class Scrubber:
                 is_row(tree, last)
                 and type(tree[0]) is str
                 and self.key_is_sensitive(tree[0])
-                and tree[last] is not None
+                and not tells_nothing(tree[last])
             ):
                 if notes is not None:
                     notes.filtered((*path, last))
@@ -300,6 +295,15 @@ class Scrubber:
         from errtrack.capture import patterns
 
         return patterns.scrub(value, self.key_is_sensitive, self._own_key)
+
+
+def tells_nothing(value: Any) -> bool:
+    """Whether *value* is no secret under any name, but says what went wrong: None, a truth, what is empty."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return True
+    # Not `in`: to hash a class may run its metaclass.
+    return (kind is str or kind is bytes or kind is dict or kind is list or kind is tuple) and not value
 
 
 def is_row(items: Any, at: int) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from _collections import deque  # type: ignore[import-not-found]  # without the costs of collections
 
 from errtrack import guard
-from errtrack.capture.scrubber import FILTERED, is_row
+from errtrack.capture.scrubber import FILTERED, is_row, tells_nothing
 from errtrack.capture.shapes import (
     DICT,
     ERROR,
@@ -204,6 +204,7 @@ class Describer(Words):
                 and (kind is str or kind is bytes)
                 and is_row(head, size - 1)
                 and self.prefix(item) is None
+                and not tells_nothing(head[size - 1])
             ):
                 self.withhold(head[size - 1])
                 parts.append(_FILTERED)
@@ -226,8 +227,13 @@ class Describer(Words):
             prefix = prefixes[name] if type(name) is str and name in prefixes else self.prefix(name, pairs)
             kind = type(item)
             if prefix is None:
+                prefix = quote(self._key_text(name)) + ":"
+                is_secret = not tells_nothing(item)
+            else:
+                is_secret = False
+            if is_secret:
                 self.withhold(item)
-                part = "%s:%s" % (quote(self._key_text(name)), _FILTERED)
+                part = prefix + _FILTERED
             elif kind is str and item in texts:
                 part = prefix + texts[item]
             elif kind is int and LOW < item < HIGH:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from errtrack.capture.cards import has_card_digits
 from errtrack.capture.names import FILLED_IN, STATEMENTS, secret_by_company
-from errtrack.capture.scrubber import FILTERED, NAMES, VALUES
+from errtrack.capture.scrubber import FILTERED, NAMES, VALUES, tells_nothing
 from errtrack.capture.shapes import CLASS, NAMED, shape_of
 from errtrack.capture.wire import dumps, quote, utf8
 from errtrack.capture.words import DEPTH, HIGH, LOW
@@ -99,7 +99,7 @@ def write(
             continue
         # The commonest kinds without a call, as everywhere that values are walked over; f-strings are the fastest.
         kind = type(value)
-        if is_secret:
+        if is_secret and not tells_nothing(value):
             frame.filtered.append(name)
             describer.withhold(value)
             part = key + _FILTERED

@@ -34,6 +34,9 @@ author authors authority authored_by authenticated_at key keys keyboard monkey d
 sort_key primary_key foreign_key group_key dict_key key_error key_func tokenize tokenizer tokenized max_tokens
 prompt_tokens total_tokens token_count token_type secretary secretariat cookiecutter passenger passing bypass
 compass pass_count passed side inside residence sidebar consider assessment process_id possess obsession message
+session_count SESSION_COOKIE_AGE SESSION_ENGINE token_bucket eos_token token_ids next_page_token continuationToken
+auth_type auth_backend AUTH_USER_MODEL password_changed_at token_expires_at PASSWORD_HASHERS password_min_length
+cookie_domain csrf_exempt jwt_algorithm sso_provider coauthor secret_name oauth_scope
 name id email username url path order card board discard hardcover description host port database user_agent
 """.split()
 
@@ -176,6 +179,8 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVAT
         ("- name: DB_PASSWORD\n  value: hunter2\n", "- name: DB_PASSWORD\n  value: [Filtered]\n"),
         ('<meta name="csrf-token" content="hunter2">', '<meta name="csrf-token" content="[Filtered]">'),
         ("smtppass=hunter2", "smtppass=[Filtered]"),
+        ("password=None-hunter2 token=no.hunter2", "password=[Filtered] token=[Filtered]"),
+        ("token=12345", "token=[Filtered]"),
         # SQL with its values in it, as drivers that fill them in send it, and databases quote it.
         (
             "INSERT INTO u (name, password) VALUES ('a;n', 'hunter2'), ('b', 'hunter2'); x 'y'",
@@ -274,6 +279,20 @@ def test_secrets_are_known_by_their_look(text: str, clean: str) -> None:
         "{'loc': ('body', 'age'), 'input': 'five'}",
         "input_value={'a': 1, 'b': 2}, input_type=dict]",
         "costs $20 and $2.50",
+        # What is said of a secret.
+        "authorization: failed for user ann",
+        "token: missing",
+        "jwt: expired, session: invalid",
+        "login(password=None, auth=False)",
+        "{'password': None, 'token': ''}",
+        '{"password": null, "email": "x"}',
+        "Access denied for user 'ann' (using password: YES)",
+        "password: This field is required.",
+        "{'password': ['This password is too short.'], 'email': ['Enter a valid address.']}",
+        "{'token': [ErrorDetail(string='This field is required.', code='required')]}",
+        "unexpected token: ')'",
+        "tests pass: 10, fail: 3",
+        "SELECT a FROM s WHERE session_key = %s AND token = $1 AND password = %(p)s AND pw=?",
     ],
 )
 def test_ordinary_texts_stay_as_they_are(text: str) -> None:

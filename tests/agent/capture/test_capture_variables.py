@@ -618,3 +618,20 @@ def test_words_numbers_and_dotted_names_are_no_secrets_elsewhere(capture, raised
     (value,) = capture.of(raised(lambda: fail(*text.split())))["exception"]["values"]
     assert value["value"] == text
     assert set(value["stacktrace"]["frames"][-1]["vars"].values()) == {"[Filtered]"}
+
+
+def test_of_a_secret_it_is_shown_that_there_is_none(capture, raised) -> None:
+    shown = capture.variables(
+        token=None, has_password=True, cookies={}, password="", given={"token": None, "pw": 5}
+    )
+    assert shown == {
+        "token": "None",
+        "has_password": "True",
+        "cookies": {},
+        "password": "''",
+        "given": {"token": "None", "pw": "[Filtered]"},
+    }
+    event = capture.of(
+        raised(lambda: 1 // 0), extra={"has_token": False, "token": "x", "rows": [("token", None)]}
+    )
+    assert event["extra"] == {"has_token": False, "token": "[Filtered]", "rows": [["token", None]]}
