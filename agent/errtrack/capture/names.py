@@ -43,7 +43,7 @@ KEY_OWNERS = frozenset(
     api app application private access auth signing sign encryption encrypt crypto crypt decryption master
     enc ssh license licence gpg pgp aes rsa dsa hmac client server service account storage shared deploy stripe
     aws azure gcp openai anthropic sentry sendgrid mailgun twilio webhook fernet jwt ssl tls pass root admin
-    wallet recovery bearer
+    wallet recovery bearer subscription functions
 """)
 )
 
@@ -84,6 +84,7 @@ PERSONAL: tuple[str, ...] = (
     "forwardedemail",
     "preferredusername",
     "oidcidentity",
+    "clientprincipal",
 )
 
 #: Beginnings of words that only look like a stem.

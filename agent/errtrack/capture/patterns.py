@@ -71,7 +71,9 @@ _RARE_TOKENS = Late(
     r"|(?<![A-Za-z0-9])(?:pbkdf2|scrypt|bcrypt|argon2|md5|sha1)(?:_\w+|:[\w:]+)?\$[^\s'\"<>]{20,}",
 )  # fmt: skip
 _BEARER = Late(
-    ("bearer", "token "), r"\b(bearer|token)(\s+['\"]?)(?=[\w.~+/-]*[0-9]|[\w.~+/-]{20})[\w.~+/=-]{6,}", re.I
+    ("bearer", "token "),
+    r"\b(bearer|token)(,?\s+['\"]?)(?=[\w.~+/-]*[0-9]|[\w.~+/-]{20})[\w.~+/=-]{6,}",
+    re.I,
 )
 _BASIC = Late(("basic",), r"\b(basic)(\s+)([A-Za-z0-9+/_-]{6,}={0,2})", re.I)
 _USERINFO = Late(("@",), r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)([^/\s?#'\"<>]*)@")
@@ -96,6 +98,12 @@ _ENCODED = Late(
     ("%3d", "%253d"),
     r"(%(?:25)*(?:3f|26))((?:[\w.-]|%(?:25)*5[bd]){1,100})(%(?:25)*3d)(?!\[Filtered)"
     r"((?:(?!%(?:25)*(?:26|23))[^&;#\s\"'<>])*)",
+    re.I,
+)
+#: JSON in a parameter, as GraphQL's variables in a GET.
+_ENCODED_JSON = Late(
+    ("%22%3a",),
+    r"(%22)([\w.-]{1,100})(%22%3a(?:%20|\+)*)(?!\[Filtered)(?:%22(?:(?!%22)[^&;#\s\"'<>])*(?:%22)?|(?:(?!%2c|%7d)[^&;#\s\"'<>])+)",
     re.I,
 )
 _ENCODED_USERINFO = Late(
@@ -144,9 +152,12 @@ _LISTED = Late(
 _OPTION = Late(("'-", '"-'), r"(([\"'])(--?[A-Za-z][\w-]{0,80})\2,\s*)(?!.-)(%s)" % _QUOTED)
 _OPTION_IN_LINE = Late(("--",), r"(()(--[A-Za-z][\w-]{0,80})\s+)(?!-)(%s|[^\s'\"]+)" % _QUOTED)
 _PROGRAM = Late(
-    ("mysql", "mariadb", "curl"),
+    ("mysql", "mariadb", "curl", "sshpass", "redis-cli", "ldap", "mongo", "docker"),
     r"((?:mysql\w*|mariadb[\w-]*)\b[^\n;|]{0,300}?[\s'\"]-p"
-    r"|curl\b[^\n;|]{0,300}?[\s'\"](?:-u|--user)[\s'\",=]{1,4}[^\s:'\"]+:)[^\s'\"]+",
+    r"|curl\b[^\n;|]{0,300}?[\s'\"](?:-u|--user)[\s'\",=]{1,4}[^\s:'\"]+:"
+    r"|(?:sshpass|mongo\w*|docker\W{1,4}login)\b[^\n;|]{0,300}?[\s'\"]-p[\s'\",=]{0,4}"
+    r"|redis-cli\b[^\n;|]{0,300}?[\s'\"]-a[\s'\",=]{1,4}"
+    r"|ldap(?:search|modify|add|delete)\b[^\n;|]{0,300}?[\s'\"]-w[\s'\",=]{1,4})[^\s'\"]+",
 )
 #: What has a name and a value: a header, an element of XML, a part of a form, a column of a row that is there already.
 _NAMED = Late(
@@ -295,6 +306,7 @@ def parameters(text: str, is_secret: Callable[[str], bool]) -> str:
     text = _PARAMETER.sub(lambda match: _parameter(match, is_secret), text)
     if "%" in text:
         text = _ENCODED.sub(lambda match: _encoded(match, is_secret), text)
+        text = _ENCODED_JSON.sub(lambda match: _encoded(match, is_secret), text)
         text = _ENCODED_USERINFO.sub(r"\1%s\2" % FILTERED, text)
     return text
 

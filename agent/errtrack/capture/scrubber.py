@@ -44,7 +44,8 @@ _HINTS: tuple[str, ...] = (
     "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "jwt", "bearer", "dsn",
     "ssn", "cvv", "cvc", "pw", "pswd", "sid", "otp", "srf", "saml", "conn", "card", "iban", "sso", "phrase", "mnemonic",
     "contrase", "securi", "pincode", "pin_", "pin-", "ccn", "cc_", "cc-",
-    "identified", "curl", "mysql", "mariadb",  # in SQL and command lines, beside a password
+    "identified", "curl", "mysql", "mariadb", "redis-cli", "ldap", "mongo", "docker",  # beside a password
+    "hmac.", "fernet(", ".login(",  # in source, before one
     "nonnumeric", "cast to integer", "base 10: ", "failed to parse",  # of a password that was taken for a port
     "failing row", "header value", "input_value={",
 )  # fmt: skip
@@ -167,7 +168,13 @@ class Scrubber:
             return True
         if "-" in value and has_any(value, _WITH_DASH):
             return True
-        if " " in value and ("earer " in value or "EARER " in value or "asic " in value or "ASIC " in value):
+        if " " in value and (
+            "earer " in value
+            or "EARER " in value
+            or "earer, " in value
+            or "asic " in value
+            or "ASIC " in value
+        ):
             return True
         if "eyJ" in value or "AKIA" in value or "ASIA" in value or "AIza" in value:
             return True

@@ -72,6 +72,7 @@ def test_client_addresses_are_filtered_unless_personal_data_is_sent() -> None:
         ),
         *("True-Client-IP", "X-Azure-SocketIP", "X-Appengine-User-IP", "X-Nf-Client-Connection-Ip"),
         *("X-Remote-User", "X-Forwarded-User", "X-Forwarded-Email", "X-Preferred-Username"),
+        "X-MS-Client-Principal-Name",
     ):
         assert scrubber().key_is_sensitive(name)
         assert not scrubber(send_default_pii=True).key_is_sensitive(name)
@@ -207,6 +208,12 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVAT
             "Command '['mysql', '-u', 'root', '-p[Filtered]']' returned",
         ),
         ("Command 'curl -u ann:hunter2 http://x'", "Command 'curl -u ann:[Filtered] http://x'"),
+        (
+            "Command '['sshpass', '-p', 'hunter2', 'ssh']' x",
+            "Command '['sshpass', '-p', '[Filtered]', 'ssh']' x",
+        ),
+        ("docker login -u ann -p hunter2", "docker login -u ann -p [Filtered]"),
+        ("redis-cli -h x -a hunter2 ping", "redis-cli -h x -a [Filtered] ping"),
         ("['x', '--password', 'hunter2', 'y']", "['x', '--password', '[Filtered]', 'y']"),
         ("x --db-password hunter2 y", "x --db-password [Filtered] y"),
         # URLs.
@@ -219,6 +226,11 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVAT
             "https://x/?next=%2Fl%3Ftoken%3D[Filtered]%26a%3D1",
         ),
         ("https://x/?u=https%3A%2F%2Fann%3Ahunter2%40h", "https://x/?u=https%3A%2F%2F[Filtered]%40h"),
+        (
+            "/graphql?variables=%7B%22password%22%3A%22hunter2%22%2C%22n%22%3A5%7D",
+            "/graphql?variables=%7B%22password%22%3A[Filtered]%2C%22n%22%3A5%7D",
+        ),
+        ("Sec-WebSocket-Protocol: bearer, hunter2abc", "Sec-WebSocket-Protocol: bearer, [Filtered]"),
         ("https://s3.test/x?X-Amz-Signature=hunter2&a=1", "https://s3.test/x?X-Amz-Signature=[Filtered]&a=1"),
         # Tokens.
         ("https://hooks.slack.com/services/T0/B0/hunter2", "https://hooks.slack.com/services/[Filtered]"),
@@ -436,6 +448,19 @@ def test_source_lines_lose_literal_secrets_and_keep_code() -> None:
         ('{"name": "DB_PASSWORD", "value": "hunter2"},', '{"name": "DB_PASSWORD", "value": "[Filtered]"},'),
         ('run(["mysql", "-phunter2"])', 'run(["mysql", "-p[Filtered]"])'),
         ("# password: hunter2", "# password: [Filtered]"),
+        ('smtp.login("ann", "hunter2")', 'smtp.login("[Filtered]", "[Filtered]")'),
+        (
+            'jwt.decode(text, "hunter2", algorithms=["HS256"])',
+            'jwt.decode(text, "[Filtered]", algorithms=["HS256"])',
+        ),
+        ('hmac.new(b"hunter2", text, "sha256")', 'hmac.new(b"[Filtered]", text, "sha256")'),
+        (
+            'run("UPDATE u SET password=%s", ("hunter2",), "b")',
+            'run("UPDATE u SET password=%s", ("[Filtered]",), "b")',
+        ),
+        ('run(["sshpass", "-p", "hunter2", "ssh"])', 'run(["sshpass", "-p", "[Filtered]", "ssh"])'),
+        ('login(name="ann", color="red")', 'login(name="ann", color="red")'),
+        ('run("SELECT a FROM b WHERE c=%s", ("d",))', 'run("SELECT a FROM b WHERE c=%s", ("d",))'),
         ('token = request.headers["X-Token"]', 'token = request.headers["X-Token"]'),
         ('token = request.GET.get("token")', 'token = request.GET.get("token")'),
         ('key = b64encode(secret).decode("ascii")', 'key = b64encode(secret).decode("ascii")'),
@@ -458,6 +483,17 @@ def test_a_secret_may_go_on_in_the_next_lines_of_source() -> None:
         ")",
         'name = "ann"',
     ]
+    for lines in (
+        ["run(", '    "--password",', '    "hunter2",', '    "x",', ")"],
+        ["{", '    "PASSWORD":', '        "hunter2",', '    "x": "y",', "}"],
+        ["password = \\", '    "hunter2"', 'say("x")'],
+        ['password = "hunter3" \\', '    "hunter2"', 'say("x")'],
+    ):
+        clean = own.source_lines(lines)
+        assert len(clean) == len(lines) and not any("hunter" in line for line in clean)
+        assert clean[-2:] == lines[-2:] or clean[-1] == lines[-1] == 'say("x")'
+    lines = ['if key == "password":', '    label = "Enter it"']
+    assert own.source_lines(lines) == lines
     lines = ['SETTINGS = """', "password: hunter2", '"""', "password = get()", 'say("a")']
     assert own.source_lines(lines) == ['SETTINGS = """', "password: [Filtered]", *lines[2:]]
     lines = ["password=hunter2", '"""', "password = get()", 'say("a")']
