@@ -27,17 +27,18 @@ class Late:
     be the half of what that costs. The signs are in lower case where the pattern does not tell cases apart.
     """
 
-    __slots__ = ("_compiled", "_flags", "_pattern", "_signs")
+    __slots__ = ("_compiled", "_flags", "_folds", "_pattern", "_signs")
 
     def __init__(self, signs: tuple[str, ...], pattern: str, flags: int = 0) -> None:
         self._signs = signs
         self._pattern = pattern
         self._flags = flags
+        self._folds = flags & re.I != 0  # an enumeration's `&` would cost more than most texts
         self._compiled: re.Pattern[str] | None = None
 
     def sub(self, replacement: Replacement, text: str) -> str:
         """*text* with *replacement* in place of what the pattern finds."""
-        if not has_any(text.lower() if self._flags & re.I else text, self._signs):
+        if not has_any(text.lower() if self._folds else text, self._signs):
             return text
         if self._compiled is None:
             self._compiled = re.compile(self._pattern, self._flags)

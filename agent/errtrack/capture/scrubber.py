@@ -123,12 +123,16 @@ class Scrubber:
             elif name == "userinfo":
                 if key == "host" or key == "passwd":
                     return True
-            elif key.lower() in NAMES and (
-                (kind is str and self.key_is_sensitive(named))
-                or (kind is bytes and self.key_is_sensitive(named[:200].decode("latin-1")))
-            ):
+            elif key.lower() in NAMES and self.names_secret(named):
                 return True
         return False
+
+    def names_secret(self, value: Any) -> bool:
+        """Whether *value* is a text that is a secret's name."""
+        kind = type(value)
+        if kind is bytes:
+            return self.key_is_sensitive(value[:200].decode("latin-1"))
+        return kind is str and self.key_is_sensitive(value)
 
     def _is_in(self, place: Any) -> bool:
         return any(type(part) is str and self.key_is_sensitive(part) for part in place[:20])

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import CodeType
-    from typing import Any
+    from typing import Any, Optional
 
     from errtrack.capture.scrubber import Scrubber
     from errtrack.capture.serializer import Describer
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     # A name, its JSON with the colon, whether it is shown first, and whether it is a secret's.
     Row = tuple[str, str, bool, bool]
+    Links = Optional[tuple[tuple[str, ...], tuple[str, ...]]]
 
 OPTIMIZED = 1  # CO_OPTIMIZED: a function; its f_locals is a copy, not the namespace itself
 HIDDEN_BY = ("__traceback_hide__", "__tracebackhide__")
@@ -52,23 +53,27 @@ def rows_of(names: tuple[str, ...], first: frozenset[str], scrubber: Scrubber) -
     return rows
 
 
-def holds_links(variables: Iterable[str]) -> bool:
-    """Whether there is SQL among *variables*, and what is filled into it, or a name and its value."""
-    return not (
-        (STATEMENTS.isdisjoint(variables) or FILLED_IN.isdisjoint(variables))
-        and (NAMES.isdisjoint(variables) or VALUES.isdisjoint(variables))
-    )
+def links_of(names: Iterable[str]) -> Links:
+    """Those of variables' *names* that hold SQL beside what is filled into it, and the name of a value beside it."""
+    known = frozenset(names)
+    statements = () if FILLED_IN.isdisjoint(known) else tuple(STATEMENTS & known)
+    naming = () if VALUES.isdisjoint(known) else tuple(NAMES & known)
+    return (statements, naming) if statements or naming else None
 
 
-def linked(rows: list[Row], values: Mapping[str, Any], scrubber: Scrubber) -> list[Row]:
+def linked(rows: list[Row], links: Links, values: Mapping[str, Any], scrubber: Scrubber) -> list[Row]:
     """*rows*; a value is secret where its name is one's, and what is filled into a statement where that names a
     column that holds secrets.
     """
+    if links is None:
+        return rows
+    statements, naming = links
     secret: frozenset[str] = frozenset()
-    if scrubber.is_of_secrets([(name, values[name]) for name in STATEMENTS if name in values]):
+    if statements and scrubber.is_of_secrets([(name, values[name]) for name in statements if name in values]):
         secret = FILLED_IN
-    if scrubber.is_named_beside("", [(name, values[name]) for name in NAMES if name in values]):
-        secret |= VALUES
+    for name in naming:
+        if scrubber.names_secret(values.get(name)):
+            secret |= VALUES
     if not secret:
         return rows
     return [(name, key, first, is_secret or name in secret) for name, key, first, is_secret in rows]
@@ -141,11 +146,11 @@ def write(
 
 def without(frames: Iterable[Frame], secrets: Iterable[str]) -> None:
     """Filter *secrets*, as :meth:`Words.withhold` took them, wherever they stand in *frames*."""
+    cores = [secret.encode() for secret in secrets]
     for frame in frames:
         body = frame.vars
         if body is not None:
-            for secret in secrets:
-                core = secret.encode()
+            for core in cores:
                 if core in body and b"\\" + core not in body:  # its first sign may be that of an escape
                     body = body.replace(core, FILTERED.encode())
             frame.vars = body

@@ -77,7 +77,7 @@ class Words:
                 if type(item) is str or type(item) is bytes:
                     self.withhold(item)
             return
-        elif kind is not str:
+        elif kind is not str or value in self.withheld:
             return
         if not _SHORTEST_SECRET <= len(value) <= _LONGEST_SECRET or len(self.withheld) >= _MOST_SECRETS:
             return
