@@ -59,14 +59,17 @@ class Link:
 
 
 class Found:
-    """What :func:`describe_exceptions` found: the values, the notes about them, remote tracebacks' text."""
+    """What :func:`describe_exceptions` found: the values, the notes about them, remote tracebacks' text, and what was
+    filtered by its name.
+    """
 
-    __slots__ = ("notes", "remote", "values")
+    __slots__ = ("notes", "remote", "values", "withheld")
 
     def __init__(self) -> None:
         self.values: list[dict[str, Any]] = []
         self.notes = Notes()
         self.remote: str | None = None
+        self.withheld: list[str] = []
 
 
 def describe_exceptions(
@@ -122,6 +125,7 @@ def describe_exceptions(
         found.notes.add(("exception", "values"), {"len": total})
     found.values.reverse()
     if describer.withheld:
+        found.withheld = describer.withheld
         without(shown, describer.withheld)
         for value in found.values:
             for secret in describer.withheld:

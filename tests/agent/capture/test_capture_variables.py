@@ -601,7 +601,15 @@ def test_what_was_filtered_by_its_name_is_filtered_wherever_it_stands_in_the_eve
     given = ("Abc4%s", "%s-and-more", "verify", "10.0.0.1:80", "a.b.c1.Verify")
     token, password, *others = [text.replace("%s", "hunter%d" % 2) for text in given]  # not in the source
     error = raised(lambda: log_in(token, ("ann", password), *others))
-    (value,) = capture.of(error)["exception"]["values"]
+    said = {"message": "no %s", "formatted": "no " + token, "params": [token, "ann"]}
+    event = capture.of(error, logentry=said, breadcrumbs=[{"message": "with " + password, "data": {"n": 1}}])
+    assert event["logentry"] == {
+        "message": "no %s",
+        "formatted": "no [Filtered]",
+        "params": ["[Filtered]", "ann"],
+    }
+    assert event["breadcrumbs"]["values"][0]["message"] == "with [Filtered]" and "withheld" not in event
+    (value,) = event["exception"]["values"]
     assert "hunter2" not in json.dumps([frame["vars"] for frame in value["stacktrace"]["frames"]])
     assert value["value"] == "cannot verify [Filtered] of ann"
     shown = value["stacktrace"]["frames"][-1]
