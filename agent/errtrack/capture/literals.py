@@ -31,6 +31,15 @@ _NOTHING = frozenset(
 )
 #: Calls that take a secret by its place.
 _CALLS = frozenset(("Fernet", ".login", "jwt.encode", "jwt.decode", "hmac.new", "hmac.digest"))
+#: What is filled into a format: names, but no texts.
+_FILLED = re.compile(r"\{[^{}'\"]*\}")
+#: Arguments that tell about a value: ``password = Field(description="x")``.
+_TOLD = frozenset(
+    str.split("""
+    action alias dest description env env_var envvar help help_text label metavar title type validation_alias
+    verbose_name
+""")
+)
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 
 
@@ -45,6 +54,8 @@ class Reader:
         self._hiding: int | None = None
         #: Whether a secret's value may be any of a call's arguments.
         self._whole = False
+        #: Whether what came last is the first in its bracket.
+        self._is_first = False
 
     @property
     def is_hiding(self) -> bool:
@@ -59,6 +70,7 @@ class Reader:
         at = 0
         name, annotated, is_text = "", "", False  # of what came last
         call = ""  # the name with that before it
+        keyword = ""  # what stands before a sign of equality
         previous = ""
         goes_on = False  # an option, whose value may stand in the next line
         for match in _TOKEN.finditer(line):
@@ -69,7 +81,12 @@ class Reader:
             if kind == "text":
                 body = match["body"]
                 is_name = body.strip("-").replace("-", "_").replace(".", "_").isidentifier()
-                out.append(match["letters"] + match["quote"] + self._shown(body, is_name) + match["end"])
+                self._is_first = previous in ("(", "[")
+                if keyword in _TOLD and previous == "=":
+                    shown = self._scrubbed(body)
+                else:
+                    shown = self._shown(body, is_name, "f" in match["letters"].lower())
+                out.append(match["letters"] + match["quote"] + shown + match["end"])
                 name, is_text = (body, True) if is_name else ("", False)
                 if " " in body and self._hiding is None and self._is_statement(body):
                     name, is_text = "--password", True  # what is filled in comes next
@@ -106,6 +123,7 @@ class Reader:
                         name = ""
                 else:
                     annotated = self._sign(token, name, is_text, annotated, line[at:])
+                    keyword = name if token == "=" else ""
                     goes_on = token == "," and name[:1] == "-" and self._hiding is not None
                     if token != ":":
                         name = ""
@@ -130,7 +148,9 @@ class Reader:
             if self._hiding == depth and depth and not self._whole:
                 self._hiding = None
             is_named = is_text and self._hiding is None and self._is_secret(name)
-            if is_named and (name[0] == "-" or inner == "call" or (inner and _is_last(rest))):
+            if is_named and (
+                name[0] == "-" or inner == "call" or (inner and self._is_first and _is_last(rest))
+            ):
                 self._hiding = depth
             return ""
         if token == ";" or (token == ":" and self._hiding == depth and inner not in ("{", "index")):
@@ -154,11 +174,11 @@ class Reader:
             and in_statement(body, self._is_secret)
         )
 
-    def _shown(self, body: str, is_name: bool) -> str:
+    def _shown(self, body: str, is_name: bool, is_format: bool) -> str:
         """What is shown of a literal."""
         if self._hiding is None:
             return self._scrubbed(body)
-        if _says_nothing(body):
+        if _says_nothing(_FILLED.sub(" ", body) if is_format else body):
             return body
         # request.form["password"]; get("DB_PASSWORD"): where it is found, not what it is.
         if len(self._open) > self._hiding and (
@@ -179,8 +199,8 @@ def _is_last(rest: str) -> bool:
 
 
 def _says_nothing(body: str) -> bool:
-    """Whether *body* is an encoding, or holds nothing but what is filled in: ``"%s:%s"``."""
-    for filled in ("%s", "%d", "%r"):
+    """Whether *body* is an encoding, or holds nothing but signs and what is filled in: ``"%s:%s"``."""
+    for filled in ("%s", "%d", "%r", "\\n", "\\r", "\\t"):
         body = body.replace(filled, " ")
     words = "".join([sign if sign.isalnum() or sign == "-" else " " for sign in body.lower()]).split()
     return _NOTHING.issuperset(words)

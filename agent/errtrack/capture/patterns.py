@@ -136,7 +136,8 @@ _QUOTED_VALUE = re.compile(
 _BARE_VALUE = re.compile(r"[^\s,;&'\"(){}\[\]<>]*[\[({]|[^\s,;&'\"(){}\[\]<>]+")
 #: The same, and where something is filled in, and what forms complain of.
 _SAYS_WHAT = re.compile(
-    r"(?:(?:%s)\b(?![-_/+=.:]\w)|\d{1,2}(?![\w.%%/+=-])|%%s\b|%%\(\w+\)s|\?(?!\w)|\$\d{1,3}(?!\w)"
+    r"(?:(?:%s|the|a|an|any|one|optional|str|string|bytes|int|bool)\b(?![-_/+=.:]\w)|\d{1,2}(?![\w.%%/+=-])"
+    r"|%%s\b|%%\(\w+\)s|\?(?!\w)|\$\d{1,3}(?!\w)"
     r"|\[(?:ErrorDetail\(string=)?['\"](?:This (?:field|value|password|list)|Ensure |Enter a |Not a |Missing data"
     r"|Field |Must |Shorter |Longer |Length |Invalid |Unknown |The (?:two )?password))" % _WHATS,
     re.I,

@@ -309,12 +309,15 @@ class Scrubber:
 
 
 def tells_nothing(value: Any) -> bool:
-    """Whether *value* is no secret under any name, but says what went wrong: None, a truth, what is empty."""
+    """Whether *value* is no secret under any name, but says what is there: None, a truth, a function, what is empty."""
     kind = type(value)
-    if value is None or kind is bool:
+    if value is None or kind is bool or kind is _FUNCTION or kind is type:
         return True
     # Not `in`: to hash a class may run its metaclass.
     return (kind is str or kind is bytes or kind is dict or kind is list or kind is tuple) and not value
+
+
+_FUNCTION = type(tells_nothing)
 
 
 def is_row(items: Any, at: int) -> bool:

@@ -459,6 +459,17 @@ def test_source_lines_lose_literal_secrets_and_keep_code() -> None:
             'run("UPDATE u SET password=%s", ("[Filtered]",), "b")',
         ),
         ('run(["sshpass", "-p", "hunter2", "ssh"])', 'run(["sshpass", "-p", "[Filtered]", "ssh"])'),
+        (
+            'password: str = Field("hunter2", description="of it")',
+            'password: str = Field("[Filtered]", description="of it")',
+        ),
+        ('fields = ["email", "password", "name"]', 'fields = ["email", "password", "name"]'),
+        (
+            'headers["Authorization"] = f"Bearer {self.key}"',
+            'headers["Authorization"] = f"Bearer {self.key}"',
+        ),
+        ('auth = f"{user}:hunter2"', 'auth = f"[Filtered]"'),
+        ('tokens = line.split("\\t")', 'tokens = line.split("\\t")'),
         ('login(name="ann", color="red")', 'login(name="ann", color="red")'),
         ('run("SELECT a FROM b WHERE c=%s", ("d",))', 'run("SELECT a FROM b WHERE c=%s", ("d",))'),
         ('token = request.headers["X-Token"]', 'token = request.headers["X-Token"]'),
@@ -492,6 +503,16 @@ def test_a_secret_may_go_on_in_the_next_lines_of_source() -> None:
         clean = own.source_lines(lines)
         assert len(clean) == len(lines) and not any("hunter" in line for line in clean)
         assert clean[-2:] == lines[-2:] or clean[-1] == lines[-1] == 'say("x")'
+    for lines in (
+        [
+            "x = 1",
+            "def f(password: str, token: bytes) -> None:",
+            '    """',
+            "    The password: the one of ann.",
+        ],
+        ['"""', "def f(token: Token) -> str:", "    self.session = session"],
+    ):
+        assert own.source_lines(lines) == lines
     lines = ['if key == "password":', '    label = "Enter it"']
     assert own.source_lines(lines) == lines
     lines = ['SETTINGS = """', "password: hunter2", '"""', "password = get()", 'say("a")']
