@@ -22,6 +22,7 @@ from errtrack.capture.shapes import exact
 from errtrack.capture.stacktrace import DETAILED, Frame, note, stacks_for
 from errtrack.capture.variables import without
 from errtrack.capture.wire import Fixed, Notes, dumps, quote, thawed, utf8
+from errtrack.capture.words import Withheld
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,16 +132,16 @@ def finish(event: Tree, options: Options, scrubber: Scrubber | None) -> None:
     Frames made here were scrubbed when they were made. A *scrubber* of None leaves the scrubbing out.
     """
     notes = _take_notes(event)
-    withheld = event.pop(_WITHHELD, ())
+    withheld = event.pop(_WITHHELD, None)
     longest = max(options.max_value_length, 16)
     clean_event(event, Cleaner(scrubber, notes, longest, custom=custom_of(options)))
-    if withheld:
+    if type(withheld) is Withheld:
         _leave_out(event, withheld)
     if notes.tree:
         event["_meta"] = notes.tree
 
 
-def _leave_out(event: Tree, secrets: list[str]) -> None:
+def _leave_out(event: Tree, secrets: Withheld) -> None:
     """Filter *secrets* in what is said along with an error: the log line and the breadcrumbs' messages."""
     said: list[Any] = [event.get("logentry"), *event.get("breadcrumbs", {}).get("values", ())]
     if type(said[0]) is dict:

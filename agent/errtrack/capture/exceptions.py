@@ -18,6 +18,7 @@ from errtrack.capture.shapes import exact, mro_of, names_of, namespace_of, shape
 from errtrack.capture.stacktrace import DETAILED, note, stacks_for
 from errtrack.capture.variables import without
 from errtrack.capture.wire import Notes, cut
+from errtrack.capture.words import Withheld
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Found:
         self.values: list[dict[str, Any]] = []
         self.notes = Notes()
         self.remote: str | None = None
-        self.withheld: list[str] = []
+        self.withheld = Withheld()
 
 
 def describe_exceptions(

@@ -318,18 +318,23 @@ def tells_nothing(value: Any) -> bool:
 
 
 _FUNCTION = type(tells_nothing)
+_SIGNS = ("=", ":", ": ", " = ", "=>")
+_SIGNS_IN_BYTES = (b"=", b":", b": ")
 
 
 def is_row(items: Any, at: int) -> bool:
-    """Whether what stands in *items* at *at*, the last place, is named by what is before: ``("X-Key", "x")``, or
-    ``("X-Key", "x-key", "x")``, as httpx and h11 keep their headers.
+    """Whether what stands in *items* at *at*, the last place, is named by what is before: ``("X-Key", "x")``;
+    ``("X-Key", "x-key", "x")``, as httpx and h11 keep their headers; ``("key", "=", "x")``, as partition() has it.
     """
     if at == 1:
         return type(items[0]) is str or type(items[0]) is bytes
     if at != 2:
         return False
     kind = type(items[0])
-    return (kind is str or kind is bytes) and type(items[1]) is kind and items[0].lower() == items[1].lower()
+    if (kind is not str and kind is not bytes) or type(items[1]) is not kind:
+        return False
+    # Under `python -bb` a text is not compared with bytes.
+    return items[0].lower() == items[1].lower() or items[1] in (_SIGNS if kind is str else _SIGNS_IN_BYTES)
 
 
 def _has_place(text: str) -> bool:

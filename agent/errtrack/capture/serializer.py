@@ -203,7 +203,7 @@ class Describer(Words):
                 and len(parts) == size - 1
                 and (kind is str or kind is bytes)
                 and is_row(head, size - 1)
-                and self.prefix(item) is None
+                and self.prefix(head[0]) is None
                 and not tells_nothing(head[size - 1])
             ):
                 self.withhold(head[size - 1])

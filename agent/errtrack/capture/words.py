@@ -46,6 +46,10 @@ _OF_NUMBERS = "0123456789.:-/TZ+"
 _QUOTES = frozenset("\"'\\")
 
 
+class Withheld(list[str]):
+    """Secrets of one event; a class of its own, which no event of an application's has in it."""
+
+
 class Words:
     """Describes what has no parts, for one event.
 
@@ -65,7 +69,7 @@ class Words:
         self.prefixes: dict[str, str | None] = {}
         #: What was filtered by its name, as text: it may stand elsewhere in the event, in a message or under a name
         #: that tells nothing.
-        self.withheld: list[str] = []
+        self.withheld = Withheld()
 
     def withhold(self, value: Any) -> None:
         """Note a secret's *value*, unless it is a word, a dotted name or a number, which say other things elsewhere."""

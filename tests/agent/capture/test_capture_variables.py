@@ -500,6 +500,7 @@ class Variable:
         httpx.URL("http://ann:hunter2@h/"),
         urllib.parse.urlsplit("http://ann:hunter2@h/"),
         {Composed("X-Api-Key"): "hunter2"},
+        "password=hunter2".partition("="),
         b"GET / HTTP/1.1\r\nCookie: a=hunter2; b=hunter2\r\nAuthorization: Key hunter2\r\n\r\n",
         b'--x\r\nContent-Disposition: form-data; name="password"\r\n\r\nhunter2\r\n--x--',
     ],
@@ -609,6 +610,10 @@ def test_what_was_filtered_by_its_name_is_filtered_wherever_it_stands_in_the_eve
         "params": ["[Filtered]", "ann"],
     }
     assert event["breadcrumbs"]["values"][0]["message"] == "with [Filtered]" and "withheld" not in event
+    own = capture.finished(
+        {"message": "a b", "withheld": ["a"], "exception": {"values": [{"type": "E", "value": "a"}]}}
+    )
+    assert own["logentry"]["formatted"] == "a b" and "withheld" not in own  # an application's own word
     (value,) = event["exception"]["values"]
     assert "hunter2" not in json.dumps([frame["vars"] for frame in value["stacktrace"]["frames"]])
     assert value["value"] == "cannot verify [Filtered] of ann"
