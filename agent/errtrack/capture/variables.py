@@ -29,6 +29,8 @@ HIDDEN_BY = ("__traceback_hide__", "__tracebackhide__")
 MISSING = object()
 _FILTERED = quote(FILTERED)
 _NAMES = 25
+#: A variable "path" is mostly a URL's or a file's, and "params" are what is sent there.
+_VALUES, _NAMING = VALUES - FILLED_IN, NAMES - {"path"}
 _REMEMBERED = 2000
 #: Of ASCII, what is no part of a name; a table that makes blanks of it.
 _SIGNS = bytes(range(128)).translate(None, b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
@@ -57,7 +59,7 @@ def links_of(names: Iterable[str]) -> Links:
     """Those of variables' *names* that hold SQL beside what is filled into it, and the name of a value beside it."""
     known = frozenset(names)
     statements = () if FILLED_IN.isdisjoint(known) else tuple(STATEMENTS & known)
-    naming = () if VALUES.isdisjoint(known) else tuple(NAMES & known)
+    naming = () if _VALUES.isdisjoint(known) else tuple(_NAMING & known)
     return (statements, naming) if statements or naming else None
 
 
@@ -73,7 +75,7 @@ def linked(rows: list[Row], links: Links, values: Mapping[str, Any], scrubber: S
         secret = FILLED_IN
     for name in naming:
         if scrubber.names_secret(values.get(name)):
-            secret |= VALUES
+            secret |= _VALUES
     if not secret:
         return rows
     return [(name, key, first, is_secret or name in secret) for name, key, first, is_secret in rows]

@@ -584,6 +584,8 @@ def test_a_variable_is_filtered_by_what_stands_beside_it(capture, names: Any, va
     [
         (("key", "value"), ("color", "hunter2")),
         (("value", "fields"), ("hunter2", ("password",))),
+        (("path", "value", "params"), ("/auth/token", "hunter2", {"page": "hunter2"})),
+        (("name", "params"), ("auth", {"page": "hunter2"})),
         (("key", "function"), ("hunter2", len)),
         (("userinfo", "client"), ("hunter2", 5)),
     ],
