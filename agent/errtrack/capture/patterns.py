@@ -115,7 +115,7 @@ _ENCODED_USERINFO = Late(
 #: What stands behind a secret's name and says what is the matter with it.
 _WHATS = (
     "none|null|nil|true|false|yes|no|missing|required|invalid|expired|failed|failure|denied|unexpected|expected|"
-    "undefined|empty|not|is|was|must|has|field|this|cannot|could|error"
+    "undefined|unknown|empty|closed|open|active|inactive|found|not|is|was|must|has|field|this|cannot|could|error"
 )
 _HEADER = Late(
     ("authorization", "cookie"),
@@ -193,7 +193,9 @@ _PLACED = Late(
 )
 #: A header that cannot be sent, mostly for a blank or an end of a line behind it.
 _HEADER_VALUE = Late(
-    ("header value",), r"(\bheader value:? b?([\"']))(?:(?!\2).)*?((?:\\[nrt]|\s){0,4}(?:\2|\Z))", re.I
+    ("header value",),
+    r"((?:invalid|illegal|in) header value:? b?([\"']))(?:(?!\2).)*?((?:\\[nrt]|\s){0,4}(?:\2|\Z))",
+    re.I,
 )
 _ENTRY = Late(("Duplicate entry",), r"(Duplicate entry )('.{0,300}?')( for key '([^']*)')")
 _SQL = Late(

@@ -123,6 +123,9 @@ class Scrubber:
             elif name == "userinfo":
                 if key == "host" or key == "passwd":
                     return True
+            elif key == "path":  # of JSON patches, and of URLs
+                if kind is str and self.key_is_sensitive(named.rpartition("/")[2]):
+                    return True
             elif key.lower() in NAMES and self.names_secret(named):
                 return True
         return False

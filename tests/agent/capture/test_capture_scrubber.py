@@ -295,6 +295,7 @@ def test_secrets_are_known_by_their_look(text: str, clean: str) -> None:
         "authorization: failed for user ann",
         "token: missing",
         "jwt: expired, session: invalid",
+        "unexpected header value 'x', Session: closed",
         "login(password=None, auth=False)",
         "{'password': None, 'token': ''}",
         '{"password": null, "email": "x"}',

@@ -522,6 +522,7 @@ def test_names_and_values_that_are_no_secrets_stay() -> None:
     options = resolve({}, {})
     value = [
         {"name": "color", "value": "blue"},
+        {"path": "/auth/login", "value": "blue"},
         {"value": "green"},
         ["ls", "-l", "--all", "home"],
         ("password", "blue", "x"),
