@@ -119,7 +119,7 @@ _WHATS = (
 )
 _HEADER = Late(
     ("authorization", "cookie"),
-    r"((?:proxy-)?authorization|(?:set-)?cookie)(\s*:(?!\s*\[Filtered\]|\s*(?:%s)\b(?![-_/+=.:]\w))\s*)"
+    r"((?:proxy-)?authorization|(?:set-)?cookie)(\s*:(?!\s*\[Filtered\]|\s*(?:%s)(?: \w|\s*\Z))\s*)"
     r"(?:[^\r\n'\"=\\]|\\(?![rn])|=(?:\"[^\"\r\n,;\s][^\"\r\n]*\")?)+" % _WHATS,
     re.I,
 )
@@ -136,7 +136,7 @@ _QUOTED_VALUE = re.compile(
 _BARE_VALUE = re.compile(r"[^\s,;&'\"(){}\[\]<>]*[\[({]|[^\s,;&'\"(){}\[\]<>]+")
 #: The same, and where something is filled in, and what forms complain of.
 _SAYS_WHAT = re.compile(
-    r"(?:(?:%s|the|a|an|any|one|optional|str|string|bytes|int|bool)\b(?![-_/+=.:]\w)|\d{1,2}(?![\w.%%/+=-])"
+    r"(?:(?:%s|the|a|an|any|one|optional|str|string|bytes|int|bool|\d{1,2})(?=[,;.:!]?(?:[\s)\]}'\"<,;\\]|\Z))"
     r"|%%s\b|%%\(\w+\)s|\?(?!\w)|\$\d{1,3}(?!\w)"
     r"|\[(?:ErrorDetail\(string=)?['\"](?:This (?:field|value|password|list)|Ensure |Enter a |Not a |Missing data"
     r"|Field |Must |Shorter |Longer |Length |Invalid |Unknown |The (?:two )?password))" % _WHATS,
@@ -182,7 +182,11 @@ _PART = Late(
     re.S,
 )
 _COLUMN = Late((")=(",), r"(()\(([^()\n]{1,200})\)=)(\([^\n]{0,2000}?\))(?= |\n|\.|\Z)")
-_INPUT = Late(("input_value=",), r"((^)([\w.]{1,100})\n +[^\n]*?\binput_value=)(.*?)(?=, input_type)", re.M)
+_INPUT = Late(
+    ("input_value=",),
+    r"((^)(?!\d+ validation)(\w[^\n]{0,150})\n +[^\n]*?\binput_value=)(.*?)(?=, input_type)",
+    re.M,
+)
 #: The same where the whole input is shown: its middle was left out, and with it the name of what follows.
 _INPUT_CUT = Late(
     ("input_value={",), r"(\binput_value=\{[^\n]{0,80}?\.\.\.)[^\n]{0,80}?(?=, ['\"]|\}, input_type=)"

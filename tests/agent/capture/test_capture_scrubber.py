@@ -180,6 +180,15 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVAT
         ("- name: DB_PASSWORD\n  value: hunter2\n", "- name: DB_PASSWORD\n  value: [Filtered]\n"),
         ('<meta name="csrf-token" content="hunter2">', '<meta name="csrf-token" content="[Filtered]">'),
         ("smtppass=hunter2", "smtppass=[Filtered]"),
+        (
+            "password=is@hunter2 pw=not#hunter2; token: 12hunter2",
+            "password=[Filtered] pw=[Filtered]; token: [Filtered]",
+        ),
+        ("Cookie: open; session=hunter2", "Cookie: [Filtered]"),
+        (
+            "password.function-after[check(), str]\n  Bad [type=x, input_value='hunter2', input_type=str]",
+            "password.function-after[check(), str]\n  Bad [type=x, input_value='[Filtered]', input_type=str]",
+        ),
         ("password=None-hunter2 token=no.hunter2", "password=[Filtered] token=[Filtered]"),
         ("token=12345", "token=[Filtered]"),
         # SQL with its values in it, as drivers that fill them in send it, and databases quote it.
@@ -305,6 +314,7 @@ def test_secrets_are_known_by_their_look(text: str, clean: str) -> None:
         "{'token': [ErrorDetail(string='This field is required.', code='required')]}",
         "unexpected token: ')'",
         "tests pass: 10, fail: 3",
+        "1 validation error for Token\n  Bad [type=x, input_value='five', input_type=str]",
         "SELECT a FROM s WHERE session_key = %s AND token = $1 AND password = %(p)s AND pw=?",
     ],
 )
