@@ -630,7 +630,9 @@ def test_an_ordinary_text_costs_next_to_nothing() -> None:
     "piece",
     ["key=", "key:", "a=b=c ", 'name="', 'name="a"\n', ")=(", "a://b:c", "@a://b:c/", "<a>", "</a><a><![CDATA[", "('a','", "'-a', ",
      "--a ", "curl -u ", "Bearer ", "a%3f", "%26a%3d", "{[(", "token(", "Duplicate entry '", "[SQL: ]\n[parameters: ", "4111 ",
-     "-----BEGIN PRIVATE KEY-----", "input_value=", "\\\"a\\\":"],
+     "-----BEGIN PRIVATE KEY-----", "input_value=", "\\\"a\\\":", "input_value={...", "'loc': ('a'), 'input': ", "in header value ' ",
+     "(a) values (", "...a", "a != 'b', ", "name: a value: ", "%22a%22%3a", "name: a\n value:", "Cookie: a", "'\''a", "api key: ",
+     "password.a\n input_value="],
 )  # fmt: skip
 def test_text_made_to_be_slow_is_not(piece: str) -> None:
     """Whoever sends a request chooses what its body says: what grows with the square would be theirs to use."""
