@@ -113,7 +113,7 @@ _ENCODED_USERINFO = Late(
     re.I,
 )
 #: What stands behind a secret's name and says what is the matter with it.
-_WHATS = (
+_WHATS = (  # a pattern for headers; read by _says_what() as words
     "none|null|nil|true|false|yes|no|missing|required|invalid|expired|failed|failure|denied|unexpected|expected|"
     "undefined|unknown|empty|closed|open|active|inactive|found|not|is|was|must|has|field|this|cannot|could|error"
 )
@@ -134,14 +134,6 @@ _QUOTED_VALUE = re.compile(
     r"\"{3}[\s\S]*?(?:\"{3}|\Z)|'{3}[\s\S]*?(?:'{3}|\Z)|\\+[\"'][^\"'\\]*(?:\\+[\"']|\Z)|%s" % _QUOTED
 )
 _BARE_VALUE = re.compile(r"[^\s,;&'\"(){}\[\]<>]*[\[({]|[^\s,;&'\"(){}\[\]<>]+")
-#: The same, and where something is filled in, and what forms complain of.
-_SAYS_WHAT = re.compile(
-    r"(?:(?:%s|the|a|an|any|one|optional|str|string|bytes|int|bool|\d{1,2})(?=[,;.:!]?(?:[\s)\]}'\"<,;\\]|\Z))"
-    r"|%%s\b|%%\(\w+\)s|\?(?!\w)|\$\d{1,3}(?!\w)"
-    r"|\[(?:ErrorDetail\(string=)?['\"](?:This (?:field|value|password|list)|Ensure |Enter a |Not a |Missing data"
-    r"|Field |Must |Shorter |Longer |Length |Invalid |Unknown |The (?:two )?password))" % _WHATS,
-    re.I,
-)
 _BRACKET = re.compile(r"[\[({\])}]|" + _QUOTED)
 _CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w.-]*\d)")
 
@@ -239,6 +231,16 @@ _PORT = Late(
 _SECOND_WORDS = frozenset(("key", "keys", "phrase", "code", "string"))
 _LETTERS_OF_WORDS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+#: What stands behind a name in a sentence or a signature.
+_WORDS = frozenset(
+    (*_WHATS.split("|"), *str.split("the a an any one optional str string bytes int bool %s ?"))
+)
+#: How forms complain of a field.
+_COMPLAINTS = (
+    "This field", "This value", "This password", "This list", "Ensure ", "Enter a ", "Not a ", "Missing data", "Field ",
+    "Must ", "Shorter ", "Longer ", "Length ", "Invalid ", "Unknown ", "The password", "The two password",
+)  # fmt: skip
+
 #: Parameters of a URL that is signed: whoever has them may do what it says.
 _SIGNATURES = frozenset(("sig", "signature", "x-amz-signature", "x-goog-signature"))
 
@@ -265,7 +267,8 @@ def _by_look(text: str, is_secret: Callable[[str], bool], own_key: str) -> str:
         text = pattern.sub(FILTERED, text)
     text = _BASIC.sub(_basic, text)
     text = _BEARER.sub(r"\1\2" + FILTERED, text)
-    text = _AUTHORITY.sub(FILTERED + ":" + FILTERED, text)
+    if "@" in text and "://" not in text and " " not in text:
+        text = _AUTHORITY.sub(FILTERED + ":" + FILTERED, text)
     if "://" in text:
         text = _USERINFO.sub(_userinfo, text)
         if "@" in text.replace(FILTERED + "@", ""):
@@ -376,7 +379,7 @@ def _pairs(text: str, is_secret: Callable[[str], bool]) -> str:
             if value is not None:
                 at = value.end()
                 is_filtered = value[0].startswith("[Filtered") or text.startswith("Filtered]", at)
-                if is_filtered or _SAYS_WHAT.match(text, start):
+                if is_filtered or _says_what(value[0], text, at):
                     out.append(value[0])
                 else:
                     at = _end_of(text, at - 1) if value[0][-1] in "[({" else at
@@ -396,6 +399,22 @@ def _is_named(match: re.Match[str], is_secret: Callable[[str], bool]) -> bool:
         word = first[len(first.rstrip(_LETTERS_OF_WORDS)) :]
         return is_secret("%s_%s" % (word, name))
     return False
+
+
+def _says_what(value: str, text: str, end: int) -> bool:
+    """Whether *value*, which ends at *end* in *text*, is no secret: it says what is the matter with one, or where it is
+    filled in.
+    """
+    if value == "[":
+        what = text[end : end + 60]
+        if what.startswith("ErrorDetail(string="):
+            what = what[19:]
+        return what[:1] in ("'", '"') and what[1:].startswith(_COMPLAINTS)
+    if value == "%(":
+        name, _, rest = text[end : end + 100].partition(")")
+        return rest[:1] == "s" and name.isidentifier()
+    word = value.rstrip(".:!").lower()
+    return word in _WORDS or (len(word) < 3 and word.isdigit()) or (word[:1] == "$" and word[1:].isdigit())
 
 
 def _is_sign(quoted: str) -> bool:
