@@ -132,20 +132,29 @@ def finish(event: Tree, options: Options, scrubber: Scrubber | None) -> None:
     Frames made here were scrubbed when they were made. A *scrubber* of None leaves the scrubbing out.
     """
     notes = _take_notes(event)
-    withheld = event.pop(_WITHHELD, None)
+    given = event.pop(_WITHHELD, None)
+    withheld = given if type(given) is Withheld else Withheld()
+    known = len(withheld)
     longest = max(options.max_value_length, 16)
-    clean_event(event, Cleaner(scrubber, notes, longest, custom=custom_of(options)))
-    if type(withheld) is Withheld:
-        _leave_out(event, withheld)
+    custom = custom_of(options)
+    clean_event(event, Cleaner(scrubber, notes, longest, custom=custom, withheld=withheld))
+    if withheld:
+        _leave_out(event, withheld, withheld[known:])
     if notes.tree:
         event["_meta"] = notes.tree
 
 
-def _leave_out(event: Tree, secrets: Withheld) -> None:
-    """Filter *secrets* in what is said along with an error: the log line and the breadcrumbs' messages."""
+def _leave_out(event: Tree, secrets: list[str], new: list[str]) -> None:
+    """Filter *secrets* in what is said along with an error, the log line and the breadcrumbs' messages; those that are
+    *new*, of the request or of what was attached, in the error as well.
+    """
     said: list[Any] = [event.get("logentry"), *event.get("breadcrumbs", {}).get("values", ())]
     if type(said[0]) is dict:
         said.append(said[0].get("params"))
+    if new:
+        said += event.get("exception", {}).get("values", ())
+        for trace in _stacktraces(event):
+            without([frame for frame in trace.get("frames", ()) if type(frame) is Frame], new)
     for tree in said:
         keys: Any = range(len(tree)) if type(tree) is list else tree or ()
         for key in keys:

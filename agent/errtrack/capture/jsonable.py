@@ -13,7 +13,7 @@ from errtrack.capture.exception_text import show
 from errtrack.capture.scrubber import FILTERED, is_row, tells_nothing
 from errtrack.capture.shapes import exact, first, shape_of, state_of
 from errtrack.capture.wire import Notes, cut
-from errtrack.capture.words import parts_of
+from errtrack.capture.words import Withheld, parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Cleaner:
     *left* is how many characters all its trees may still take; beyond it values are left out.
     """
 
-    __slots__ = ("breadth", "custom", "depth", "left", "longest", "notes", "scrubber")
+    __slots__ = ("breadth", "custom", "depth", "left", "longest", "notes", "scrubber", "withheld")
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Cleaner:
         custom: Custom | None = None,
         depth: int = DEPTH,
         breadth: int = BREADTH,
+        withheld: Withheld | None = None,
     ) -> None:
         self.breadth = breadth
         self.depth = depth
@@ -53,6 +54,7 @@ class Cleaner:
         self.longest = longest
         self.left = left
         self.custom = custom
+        self.withheld = Withheld() if withheld is None else withheld
 
     def text(self, value: str, path: tuple[object, ...], limit: int = 0) -> str:
         """An exact text, cut, scrubbed, without NUL."""
@@ -167,6 +169,7 @@ class Cleaner:
             name = self.key(key)
             if scrubber is not None and not tells_nothing(value) and self._is_secret(key, name, pairs):
                 out[name] = FILTERED
+                self.withheld.note(value)
                 self.notes.filtered((*path, name))
                 self.left -= len(name) + 10
                 continue
@@ -193,6 +196,7 @@ class Cleaner:
                 before = head[0]
                 if self._is_secret(before, self.key(before)):
                     out.append(FILTERED)
+                    self.withheld.note(item)
                     self.notes.filtered((*path, index))
                     continue
             out.append(self.tree(item, (*path, index), depth + 1))

@@ -206,7 +206,7 @@ class Describer(Words):
                 and self.prefix(head[0]) is None
                 and not tells_nothing(head[size - 1])
             ):
-                self.withhold(head[size - 1])
+                self.withheld.note(head[size - 1])
                 parts.append(_FILTERED)
                 break
         if len(parts) < size:
@@ -232,7 +232,7 @@ class Describer(Words):
             else:
                 is_secret = False
             if is_secret:
-                self.withhold(item)
+                self.withheld.note(item)
                 part = prefix + _FILTERED
             elif kind is str and item in texts:
                 part = prefix + texts[item]

@@ -108,7 +108,7 @@ def write(
         kind = type(value)
         if is_secret and not tells_nothing(value):
             frame.filtered.append(name)
-            describer.withhold(value)
+            describer.withheld.note(value)
             part = key + _FILTERED
         elif kind is str and value in texts:
             part = key + texts[value]
@@ -147,7 +147,7 @@ def write(
 
 
 def without(frames: Iterable[Frame], secrets: Iterable[str]) -> None:
-    """Filter *secrets*, as :meth:`Words.withhold` took them, wherever they stand in *frames*."""
+    """Filter *secrets*, as :meth:`Withheld.note` took them, wherever they stand in *frames*."""
     cores = [secret.encode() for secret in secrets]
     for frame in frames:
         body = frame.vars

@@ -47,7 +47,36 @@ _QUOTES = frozenset("\"'\\")
 
 
 class Withheld(list[str]):
-    """Secrets of one event; a class of its own, which no event of an application's has in it."""
+    """What was filtered in one event by its name, as text: it may stand elsewhere in the event, in a message or under a
+    name that tells nothing. A class of its own, which no event of an application's has in it.
+    """
+
+    def note(self, value: Any) -> None:
+        """Note a secret's *value*, unless it is a word, a dotted name or a number, which say other things elsewhere."""
+        kind = type(value)
+        if kind is bytes:
+            value = value[: _LONGEST_SECRET + 1].decode("latin-1")
+        elif kind is tuple or kind is list:  # ("user", "password")
+            for item in value[:5]:
+                if type(item) is str or type(item) is bytes:
+                    self.note(item)
+            return
+        elif kind is not str or value in self:
+            return
+        if not _SHORTEST_SECRET <= len(value) <= _LONGEST_SECRET or len(self) >= _MOST_SECRETS:
+            return
+        secret = value.strip().rpartition(" ")[2]  # "Bearer x"
+        if (
+            len(secret) >= _SHORTEST_SECRET
+            and secret not in self
+            and secret.isascii()
+            and secret.isprintable()
+            and _QUOTES.isdisjoint(secret)
+            and secret.strip(_OF_NUMBERS)
+            and not _DIGITS.isdisjoint(secret)
+            and not ("." in secret and secret.replace(".", "_").isidentifier())
+        ):
+            self.append(secret)
 
 
 class Words:
@@ -67,36 +96,7 @@ class Words:
         #: The frames of one event show the same words again and again.
         self.texts: dict[str, str] = {}
         self.prefixes: dict[str, str | None] = {}
-        #: What was filtered by its name, as text: it may stand elsewhere in the event, in a message or under a name
-        #: that tells nothing.
         self.withheld = Withheld()
-
-    def withhold(self, value: Any) -> None:
-        """Note a secret's *value*, unless it is a word, a dotted name or a number, which say other things elsewhere."""
-        kind = type(value)
-        if kind is bytes:
-            value = value[: _LONGEST_SECRET + 1].decode("latin-1")
-        elif kind is tuple or kind is list:  # ("user", "password")
-            for item in value[:5]:
-                if type(item) is str or type(item) is bytes:
-                    self.withhold(item)
-            return
-        elif kind is not str or value in self.withheld:
-            return
-        if not _SHORTEST_SECRET <= len(value) <= _LONGEST_SECRET or len(self.withheld) >= _MOST_SECRETS:
-            return
-        secret = value.strip().rpartition(" ")[2]  # "Bearer x"
-        if (
-            len(secret) >= _SHORTEST_SECRET
-            and secret not in self.withheld
-            and secret.isascii()
-            and secret.isprintable()
-            and _QUOTES.isdisjoint(secret)
-            and secret.strip(_OF_NUMBERS)
-            and not _DIGITS.isdisjoint(secret)
-            and not ("." in secret and secret.replace(".", "_").isidentifier())
-        ):
-            self.withheld.append(secret)
 
     def _leaf(self, text: str) -> str:
         return quote(text if len(text) <= 500 else text[:497] + "...")

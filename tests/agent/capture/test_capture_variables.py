@@ -651,3 +651,24 @@ def test_of_a_secret_it_is_shown_that_there_is_none(capture, raised) -> None:
         raised(lambda: 1 // 0), extra={"has_token": False, "token": "x", "rows": [("token", None)]}
     )
     assert event["extra"] == {"has_token": False, "token": "[Filtered]", "rows": [["token", None]]}
+
+
+def test_what_the_request_holds_under_a_secrets_name_is_filtered_in_the_error_too(capture, raised) -> None:
+    secret = "hunter%d-of-ann" % 2  # not in the source
+
+    def view(given: str, other: str) -> None:
+        raise ValueError("no such user: %s, %s" % (given, other))
+
+    error = raised(lambda: view(secret, "q" + secret))
+    for request in (
+        {"headers": {"X-Shop-Token": secret}},
+        {"data": {"form": {"password": secret}}},
+        {"cookies": [("sessionid", secret)]},
+    ):
+        event = capture.of(error, request=request)
+        (value,) = event["exception"]["values"]
+        assert value["value"] == "no such user: [Filtered], q[Filtered]"
+        assert value["stacktrace"]["frames"][-1]["vars"] == {
+            "given": "'[Filtered]'",
+            "other": "'q[Filtered]'",
+        }
