@@ -16,11 +16,13 @@ from errtrack.capture.exceptions import describe_exceptions, exception_values
 from errtrack.capture.jsonable import Cleaner
 from errtrack.capture.moments import new_id, stamp
 from errtrack.capture.sanitiser import clean_event
-from errtrack.capture.scrubber import Scrubber
+from errtrack.capture.scrubber import FILTERED, Scrubber
 from errtrack.capture.serializer import Describer, custom_of
 from errtrack.capture.shapes import exact
 from errtrack.capture.stacktrace import DETAILED, Frame, note, stacks_for
+from errtrack.capture.variables import without
 from errtrack.capture.wire import Fixed, Notes, dumps, quote, thawed, utf8
+from errtrack.capture.words import Withheld
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ __all__ = (
 LIMIT = 1_000_000
 
 _CONTAINERS = (tuple, list, dict)
+
+#: Secrets that were found in this event's frames, on their way to :func:`finish`; no hook sees them.
+_WITHHELD = "withheld"
 
 #: How many levels below these parts of an event there may be a tree that is JSON already.
 _LEVELS = {"contexts": 1, "_meta": 6}
@@ -67,6 +72,8 @@ def from_exception(
         event["extra"] = {"remote_traceback": found.remote[-8000:]}
     if found.notes.tree:
         event["_meta"] = found.notes.tree
+    if found.withheld:
+        event[_WITHHELD] = found.withheld
     return event
 
 
@@ -103,6 +110,8 @@ def from_message(
         if meter is not None:
             meter.note(event)
         if frames:
+            without(frames, describer.withheld)
+            event[_WITHHELD] = describer.withheld
             thread = {
                 "id": str(get_ident()),
                 "current": True,
@@ -123,10 +132,37 @@ def finish(event: Tree, options: Options, scrubber: Scrubber | None) -> None:
     Frames made here were scrubbed when they were made. A *scrubber* of None leaves the scrubbing out.
     """
     notes = _take_notes(event)
+    given = event.pop(_WITHHELD, None)
+    withheld = given if type(given) is Withheld else Withheld()
+    known = len(withheld)
     longest = max(options.max_value_length, 16)
-    clean_event(event, Cleaner(scrubber, notes, longest, custom=custom_of(options)))
+    custom = custom_of(options)
+    clean_event(event, Cleaner(scrubber, notes, longest, custom=custom, withheld=withheld))
+    if withheld:
+        _leave_out(event, withheld, withheld[known:])
     if notes.tree:
         event["_meta"] = notes.tree
+
+
+def _leave_out(event: Tree, secrets: list[str], new: list[str]) -> None:
+    """Filter *secrets* in what is said along with an error, the log line and the breadcrumbs' messages; those that are
+    *new*, of the request or of what was attached, in the error as well.
+    """
+    said: list[Any] = [event.get("logentry"), *event.get("breadcrumbs", {}).get("values", ())]
+    if type(said[0]) is dict:
+        said.append(said[0].get("params"))
+    if new:
+        said += event.get("exception", {}).get("values", ())
+        for trace in _stacktraces(event):
+            without([frame for frame in trace.get("frames", ()) if type(frame) is Frame], new)
+    for tree in said:
+        keys: Any = range(len(tree)) if type(tree) is list else tree or ()
+        for key in keys:
+            text = tree[key]
+            if type(text) is str:
+                for secret in secrets:
+                    if secret in text:
+                        text = tree[key] = text.replace(secret, FILTERED)
 
 
 def sanitise(event: Tree) -> None:
@@ -139,6 +175,7 @@ def sanitise(event: Tree) -> None:
 
 def plain(event: Tree) -> Tree:
     """Make dicts of the frames in *event*, in place, and copies of what events share; return it."""
+    event.pop(_WITHHELD, None)
     for key in ("_meta", "contexts", "modules", "sdk"):
         if key in event:
             event[key] = thawed(event[key])

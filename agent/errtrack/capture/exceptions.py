@@ -12,10 +12,13 @@ from _thread import get_ident
 
 from errtrack import guard
 from errtrack.capture.exception_text import text_of
+from errtrack.capture.scrubber import FILTERED
 from errtrack.capture.serializer import Describer
 from errtrack.capture.shapes import exact, mro_of, names_of, namespace_of, shape_of
 from errtrack.capture.stacktrace import DETAILED, note, stacks_for
+from errtrack.capture.variables import without
 from errtrack.capture.wire import Notes, cut
+from errtrack.capture.words import Withheld
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from errtrack.capture.budget import Meter
     from errtrack.capture.scrubber import Scrubber
+    from errtrack.capture.stacktrace import Frame
     from errtrack.options import Options
 
 #: Exceptions in one event: the newest 49, and the first cause of all.
@@ -56,14 +60,17 @@ class Link:
 
 
 class Found:
-    """What :func:`describe_exceptions` found: the values, the notes about them, remote tracebacks' text."""
+    """What :func:`describe_exceptions` found: the values, the notes about them, remote tracebacks' text, and what was
+    filtered by its name.
+    """
 
-    __slots__ = ("notes", "remote", "values")
+    __slots__ = ("notes", "remote", "values", "withheld")
 
     def __init__(self) -> None:
         self.values: list[dict[str, Any]] = []
         self.notes = Notes()
         self.remote: str | None = None
+        self.withheld = Withheld()
 
 
 def describe_exceptions(
@@ -83,6 +90,7 @@ def describe_exceptions(
     stacks = stacks_for(options, scrubber)
     quota = [2 * DETAILED]
     last = len(links) - 1
+    shown: list[Frame] = []
     for link in links:
         at: tuple[object, ...] = ("exception", "values", last - link.number)
         own = _mechanism(link, mechanism, handled, with_ids=last > 0 or link.is_group)
@@ -105,6 +113,7 @@ def describe_exceptions(
             trace = tb if link.number == 0 else _traceback_of(link.error)
             ours, count = stacks.of_traceback(trace, describer, quota)
             frames: list[Any] = [*ours]
+            shown += ours
             note(ours, count, found.notes, (*at, "stacktrace", "frames"))
             if issubclass(type(link.error), SyntaxError):
                 frames += _syntax_frame(link.error)
@@ -116,6 +125,12 @@ def describe_exceptions(
     if total > len(links):
         found.notes.add(("exception", "values"), {"len": total})
     found.values.reverse()
+    if describer.withheld:
+        found.withheld = describer.withheld
+        without(shown, describer.withheld)
+        for value in found.values:
+            for secret in describer.withheld:
+                value["value"] = value["value"].replace(secret, FILTERED)
     return found
 
 

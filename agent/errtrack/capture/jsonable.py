@@ -10,9 +10,10 @@ from __future__ import annotations
 from errtrack import guard
 from errtrack.capture import shapes
 from errtrack.capture.exception_text import show
-from errtrack.capture.scrubber import FILTERED
+from errtrack.capture.scrubber import FILTERED, is_row, tells_nothing
 from errtrack.capture.shapes import exact, first, shape_of, state_of
 from errtrack.capture.wire import Notes, cut
+from errtrack.capture.words import Withheld, parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Cleaner:
     *left* is how many characters all its trees may still take; beyond it values are left out.
     """
 
-    __slots__ = ("breadth", "custom", "depth", "left", "longest", "notes", "scrubber")
+    __slots__ = ("breadth", "custom", "depth", "left", "longest", "notes", "scrubber", "withheld")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Cleaner:
         custom: Custom | None = None,
         depth: int = DEPTH,
         breadth: int = BREADTH,
+        withheld: Withheld | None = None,
     ) -> None:
         self.breadth = breadth
         self.depth = depth
@@ -52,6 +54,7 @@ class Cleaner:
         self.longest = longest
         self.left = left
         self.custom = custom
+        self.withheld = Withheld() if withheld is None else withheld
 
     def text(self, value: str, path: tuple[object, ...], limit: int = 0) -> str:
         """An exact text, cut, scrubbed, without NUL."""
@@ -164,9 +167,9 @@ class Cleaner:
             if self.left <= 0:
                 break
             name = self.key(key)
-            empty = value is None or (type(value) is str and not value)
-            if scrubber is not None and not empty and self._is_secret(key, name, pairs):
+            if scrubber is not None and not tells_nothing(value) and self._is_secret(key, name, pairs):
                 out[name] = FILTERED
+                self.withheld.note(value)
                 self.notes.filtered((*path, name))
                 self.left -= len(name) + 10
                 continue
@@ -189,13 +192,12 @@ class Cleaner:
                 break
             self.left -= 2
             # A pair whose first is a secret's name: a header, a form field.
-            if index == 1 and size == 2 and scrubber is not None and item is not None:
+            if index == size - 1 and scrubber is not None and is_row(head, index) and not tells_nothing(item):
                 before = head[0]
-                if (type(before) is str or type(before) is bytes) and self._is_secret(
-                    before, self.key(before)
-                ):
+                if self._is_secret(before, self.key(before)):
                     out.append(FILTERED)
-                    self.notes.filtered((*path, 1))
+                    self.withheld.note(item)
+                    self.notes.filtered((*path, index))
                     continue
             out.append(self.tree(item, (*path, index), depth + 1))
         if len(out) < size:
@@ -206,8 +208,8 @@ class Cleaner:
         scrubber = self.scrubber
         if scrubber is None:
             return False
-        if type(key) is tuple or type(key) is frozenset:
-            return any(type(part) is str and scrubber.key_is_sensitive(part) for part in first(key, 10))
+        if type(key) is not str and any(scrubber.key_is_sensitive(part) for part in parts_of(key)):
+            return True
         return scrubber.is_secret_of(name, pairs)
 
     def key(self, key: Any) -> str:

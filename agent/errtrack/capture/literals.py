@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 
+from errtrack.capture.names import in_statement
 from errtrack.capture.patterns import FILTERED
 
 TYPE_CHECKING = False
@@ -23,7 +24,21 @@ _TOKEN = re.compile(
 )
 #: What says nothing: names of encodings and of schemes.
 _NOTHING = frozenset(
-    ("utf-8", "utf8", "ascii", "latin-1", "latin1", "hex", "basic", "bearer", "digest", "token")
+    str.split("""
+    utf-8 utf8 ascii latin-1 latin1 hex basic bearer digest token hs256 hs384 hs512 rs256 es256 eddsa sha1 sha256 sha512
+    md5
+""")
+)
+#: Calls that take a secret by its place.
+_CALLS = frozenset(("Fernet", ".login", "jwt.encode", "jwt.decode", "hmac.new", "hmac.digest"))
+#: What is filled into a format: names, but no texts.
+_FILLED = re.compile(r"\{[^{}'\"]*\}")
+#: Arguments that tell about a value: ``password = Field(description="x")``.
+_TOLD = frozenset(
+    str.split("""
+    action alias dest description env env_var envvar help help_text label metavar title type validation_alias
+    verbose_name
+""")
 )
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 
@@ -37,6 +52,10 @@ class Reader:
         #: The brackets that are open, and how many there were where a secret's value began; None outside of one.
         self._open: list[str] = []
         self._hiding: int | None = None
+        #: Whether a secret's value may be any of a call's arguments.
+        self._whole = False
+        #: Whether what came last is the first in its bracket.
+        self._is_first = False
 
     @property
     def is_hiding(self) -> bool:
@@ -50,7 +69,10 @@ class Reader:
         out: list[str] = []
         at = 0
         name, annotated, is_text = "", "", False  # of what came last
+        call = ""  # the name with that before it
+        keyword = ""  # what stands before a sign of equality
         previous = ""
+        goes_on = False  # an option, whose value may stand in the next line
         for match in _TOKEN.finditer(line):
             out.append(line[at : match.start()])
             at = match.end()
@@ -59,10 +81,20 @@ class Reader:
             if kind == "text":
                 body = match["body"]
                 is_name = body.strip("-").replace("-", "_").replace(".", "_").isidentifier()
-                out.append(match["letters"] + match["quote"] + self._shown(body, is_name) + match["end"])
+                self._is_first = previous in ("(", "[")
+                if keyword in _TOLD and previous == "=":
+                    shown = self._scrubbed(body)
+                else:
+                    shown = self._shown(body, is_name, "f" in match["letters"].lower())
+                out.append(match["letters"] + match["quote"] + shown + match["end"])
                 name, is_text = (body, True) if is_name else ("", False)
+                if " " in body and self._hiding is None and self._is_statement(body):
+                    name, is_text = "--password", True  # what is filled in comes next
             elif kind == "name":
                 out.append(token)
+                # "smtp.login" is ".login", and "jwt.encode" itself.
+                of = line[at - len(token) - 1 : at - len(token)] == "." and not is_text
+                call = "%s.%s" % (name if name in ("jwt", "hmac") else "", token) if of else token
                 name, is_text = token, False
             elif kind == "comment":
                 out.append(self._scrubbed(token))
@@ -75,25 +107,37 @@ class Reader:
                         token == "("
                         and self._hiding is None
                         and not is_text
-                        and name.endswith(("_password", "_passwd"))
+                        and name
+                        and (call in _CALLS or name.endswith(("_password", "_passwd")))
                     ):
                         self._hiding = len(self._open)  # set_password("x")
+                        self._whole = call in _CALLS
                     name = ""
                 elif token in "])}":
                     if self._open:
                         self._open.pop()
                     if self._hiding is not None and len(self._open) < self._hiding:
                         self._hiding = None
+                        self._whole = False
                     if token != "]":
                         name = ""
                 else:
                     annotated = self._sign(token, name, is_text, annotated, line[at:])
+                    keyword = name if token == "=" else ""
+                    goes_on = token == "," and name[:1] == "-" and self._hiding is not None
                     if token != ":":
                         name = ""
             previous = token if kind == "sign" else str(kind)
         out.append(line[at:])
-        if self._hiding is not None and len(self._open) <= self._hiding and previous not in ("=", "(", "["):
-            self._hiding = None  # the value has ended with its line
+        if (
+            self._hiding is not None
+            and len(self._open) <= self._hiding
+            and previous not in ("=", "(", "[")
+            and not (previous == ":" and line.lstrip()[:1] in ("'", '"'))
+            and not (previous == "," and (goes_on or self._whole))
+            and line[-1:] != "\\"
+        ):
+            self._hiding, self._whole = None, False  # the value has ended with its line
         return "".join(out)
 
     def _sign(self, token: str, name: str, is_text: bool, annotated: str, rest: str) -> str:
@@ -101,10 +145,12 @@ class Reader:
         depth = len(self._open)
         inner = self._open[-1] if self._open else ""
         if token == ",":
-            if self._hiding == depth and depth:
+            if self._hiding == depth and depth and not self._whole:
                 self._hiding = None
             is_named = is_text and self._hiding is None and self._is_secret(name)
-            if is_named and (name[0] == "-" or inner == "call" or (inner and _is_last(rest))):
+            if is_named and (
+                name[0] == "-" or inner == "call" or (inner and self._is_first and _is_last(rest))
+            ):
                 self._hiding = depth
             return ""
         if token == ";" or (token == ":" and self._hiding == depth and inner not in ("{", "index")):
@@ -120,11 +166,19 @@ class Reader:
             return ""
         return name
 
-    def _shown(self, body: str, is_name: bool) -> str:
+    def _is_statement(self, body: str) -> bool:
+        """Whether *body* is SQL into which a secret is filled."""
+        return (
+            ("%s" in body or "?" in body or ":" in body or "%(" in body)
+            and body.lstrip()[:6].lower() in ("insert", "update", "select", "delete")
+            and in_statement(body, self._is_secret)
+        )
+
+    def _shown(self, body: str, is_name: bool, is_format: bool) -> str:
         """What is shown of a literal."""
         if self._hiding is None:
             return self._scrubbed(body)
-        if _says_nothing(body):
+        if _says_nothing(_FILLED.sub(" ", body) if is_format else body):
             return body
         # request.form["password"]; get("DB_PASSWORD"): where it is found, not what it is.
         if len(self._open) > self._hiding and (
@@ -145,8 +199,8 @@ def _is_last(rest: str) -> bool:
 
 
 def _says_nothing(body: str) -> bool:
-    """Whether *body* is an encoding, or holds nothing but what is filled in: ``"%s:%s"``."""
-    for filled in ("%s", "%d", "%r"):
+    """Whether *body* is an encoding, or holds nothing but signs and what is filled in: ``"%s:%s"``."""
+    for filled in ("%s", "%d", "%r", "\\n", "\\r", "\\t"):
         body = body.replace(filled, " ")
     words = "".join([sign if sign.isalnum() or sign == "-" else " " for sign in body.lower()]).split()
     return _NOTHING.issuperset(words)

@@ -43,12 +43,15 @@ KEY_OWNERS = frozenset(
     api app application private access auth signing sign encryption encrypt crypto crypt decryption master
     enc ssh license licence gpg pgp aes rsa dsa hmac client server service account storage shared deploy stripe
     aws azure gcp openai anthropic sentry sendgrid mailgun twilio webhook fernet jwt ssl tls pass root admin
-    wallet recovery bearer
+    wallet recovery bearer subscription functions
 """)
 )
 
-#: A last word "pass" is a password (``db_pass``, and ``pass`` alone), elsewhere it is not (``pass_count``).
-_LAST = frozenset(("pass",))
+#: A last word that ends with "pass" is a password (``db_pass``, ``smtppass``, and ``pass`` alone), but for these;
+#: elsewhere it is not (``pass_count``).
+_LAST = ("pass",)
+_ENDS_ALIKE = ("bypass", "compass", "trespass", "surpass", "overpass", "underpass", "encompass", "allpass", "lowpass",
+               "highpass", "bandpass", "multipass", "singlepass")  # fmt: skip
 
 #: One of these stands in each stem and friend, in "key" and in "token": a name without any is looked up in WORDS alone.
 _ROOTS: tuple[str, ...] = tuple(
@@ -81,16 +84,35 @@ PERSONAL: tuple[str, ...] = (
     "forwardedemail",
     "preferredusername",
     "oidcidentity",
+    "clientprincipal",
 )
 
 #: Beginnings of words that only look like a stem.
-_FRIENDS: tuple[str, ...] = ("tokeni", "secretar", "cookiecutter", "tokenless", "passwordless")
+_FRIENDS: tuple[str, ...] = ("tokeni", "secretar", "cookiecutter", "tokenless", "passwordless", "coauthor")
 
 #: Words that tell of counting or describing tokens, not of holding one.
 _ABOUT_TOKENS = frozenset(
     str.split("""
     max min num n total prompt completion input output count counts usage used cached reasoning limit type
-    types length len per endpoint budget expires expiry
+    types length len per endpoint budget expires expiry bucket ids logprobs embedding embeddings eos bos pad unk sep cls
+    special stop
+""")
+)
+
+#: A last word that makes of a name one of what a secret is like, not of what it is: ``session_count``, ``auth_type``.
+_DESCRIBING = frozenset(
+    str.split("""
+    count counts total timeout age ttl expired expires expiry expiration lifetime duration valid enabled disabled
+    required exempt length len min max size limit attempts retries type types method methods backend backends provider
+    providers policy validators hashers algorithm algorithms issuer scope scopes engine factory maker model failed
+    reason exists missing changed domain samesite secure httponly name names arn origins start started end ended
+""")
+)
+#: Tokens that say where a list goes on.
+_PAGES = frozenset(
+    str.split("""
+    nexttoken pagetoken nextpagetoken prevpagetoken continuationtoken nextcontinuationtoken paginationtoken synctoken
+    nextsynctoken
 """)
 )
 
@@ -136,14 +158,16 @@ def is_secret(words: list[str], own_stems: Iterable[str] = ()) -> bool:
     if has_any(joined, own_stems):
         return True
     if not has_any(joined, _ROOTS):
-        return not WORDS.isdisjoint(words)
+        return not WORDS.isdisjoint(words) and not _is_describing(words)
+    if _is_describing(words) or joined in _PAGES:
+        return False
     words = [word for word in words if not word.startswith(_FRIENDS)]
     joined = "".join(words)
     if has_any(joined, STEMS) or ("token" in joined and not _is_about_tokens(words)):
         return True
     last = len(words) - 1
     for position, word in enumerate(words):
-        if word in WORDS or (position == last and word in _LAST):
+        if word in WORDS or (position == last and word.endswith(_LAST) and not word.endswith(_ENDS_ALIKE)):
             return True
         if word in ("key", "keys") and position and words[position - 1] in KEY_OWNERS:
             return True
@@ -157,6 +181,33 @@ STATEMENTS = frozenset(("sql", "query", "statement", "operation"))
 FILLED_IN = frozenset(("params", "parameters", "effective_parameters", "param_list", "vars", "args"))
 _LONGEST_STATEMENT = 8192
 
+#: Names of variables that hold a secret where one of some others stands beside them: the key of a signature or a
+#: cipher, as in PyJWT's frames at every token that has expired; of a password; a user with one, as part of a URL.
+_SIGNING = frozenset(
+    str.split("""
+    algorithm algorithms signing_input sig digestmod jwt jws jwe jwk hmac cipher ciphertext plaintext nonce iv
+""")
+)
+_COMPANIONS = {
+    "key": _SIGNING,
+    "keys": _SIGNING,
+    "prepared_key": _SIGNING,
+    "hash": frozenset(("salt", "encoded")),
+    "userinfo": frozenset(("host", "hostname", "passwd", "password", "scheme")),
+}
+
+
+def secret_by_company(names: Iterable[str]) -> frozenset[str]:
+    """Those of variables' *names* that hold a secret for the ones that stand beside them."""
+    found = [name for name in names if name in _COMPANIONS]
+    if not found:
+        return _NONE
+    company = frozenset(names)
+    return frozenset([name for name in found if not company.isdisjoint(_COMPANIONS[name])])
+
+
+_NONE: frozenset[str] = frozenset()
+
 
 def in_statement(statement: str, is_secret: Callable[[str], bool]) -> bool:
     """Whether *statement*, which is SQL, names a column that holds a secret; tables are not meant."""
@@ -167,6 +218,11 @@ def in_statement(statement: str, is_secret: Callable[[str], bool]) -> bool:
             return True
         before = word.lower()
     return False
+
+
+def _is_describing(words: list[str]) -> bool:
+    last = words[-1] if len(words) > 1 else ""
+    return last in _DESCRIBING or (last == "at" and words[-2].endswith(("ed", "es")))
 
 
 def _is_about_tokens(words: list[str]) -> bool:

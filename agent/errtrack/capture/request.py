@@ -99,6 +99,7 @@ def _texts(value: Any, cleaner: Cleaner, path: Path) -> Tree:
             name = cleaner.key(header)
             if cleaner.scrubber is not None and cleaner.scrubber.key_is_sensitive(name):
                 out[name] = FILTERED
+                cleaner.withheld.note(item)
                 cleaner.notes.filtered((*path, name))
                 continue
             text = cleaner.scalar(item, (*path, name), _VALUE) or ""
@@ -121,5 +122,12 @@ def _body(body: Any, cleaner: Cleaner, path: Path) -> Any:
         return cleaner.text(text, path, 8192)
     if options.current().max_request_body_size != "always":
         return cleaner.tree(body, path)
-    whole = Cleaner(cleaner.scrubber, cleaner.notes, cleaner.longest, custom=cleaner.custom, **_WHOLE)
+    whole = Cleaner(
+        cleaner.scrubber,
+        cleaner.notes,
+        cleaner.longest,
+        custom=cleaner.custom,
+        withheld=cleaner.withheld,
+        **_WHOLE,
+    )
     return whole.tree(body, path)

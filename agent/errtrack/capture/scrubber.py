@@ -25,9 +25,18 @@ FILTERED = "[Filtered]"
 
 _REMEMBERED = 5000
 
-#: Keys of what has a name and a value: headers, cookies, variables of an environment; and a statement's parameters.
-VALUES = frozenset(("value", "val", "params", "parameters"))
-_NAMES = frozenset(("name", "key", "header", "variable", "field", "path"))
+#: Names of a value whose own name stands beside it: headers, cookies, variables of an environment; a statement's
+#: parameters; what pydantic refuses; a part of a URL.
+VALUES = frozenset(
+    str.split("""
+    value values val v new_value raw_value field_value header_value params parameters input userinfo
+""")
+)
+NAMES = frozenset(
+    str.split("""
+    name key k header variable var field path option setting attr attribute param field_name header_name attr_name
+""")
+)
 
 #: One of these stands in each name of a secret, however its words are joined; asked of texts in which
 #: a name and a value may stand.
@@ -35,14 +44,15 @@ _HINTS: tuple[str, ...] = (
     "pass", "secret", "token", "key", "auth", "cred", "cookie", "sess", "jwt", "bearer", "dsn",
     "ssn", "cvv", "cvc", "pw", "pswd", "sid", "otp", "srf", "saml", "conn", "card", "iban", "sso", "phrase", "mnemonic",
     "contrase", "securi", "pincode", "pin_", "pin-", "ccn", "cc_", "cc-",
-    "identified", "curl", "mysql", "mariadb",  # in SQL and command lines, beside a password
+    "identified", "curl", "mysql", "mariadb", "redis-cli", "ldap", "mongo", "docker",  # beside a password
+    "hmac.", "fernet(", ".login(",  # in source, before one
     "nonnumeric", "cast to integer", "base 10: ", "failed to parse",  # of a password that was taken for a port
-    "failing row",
+    "failing row", "header value", "input_value={",
 )  # fmt: skip
 
 #: Signs between a name and a value, where it is none of equality: ``"a", "b"``, ``set_password("x")``, ``by 'x'``,
-#: ``--a b``, ``<a>b</a>``.
-_BESIDE = ("',", '",', " '", "d('", 'd("', " -", "</")
+#: ``value b'x'``, ``--a b``, ``<a>b</a>``.
+_BESIDE = ("',", '",', " '", ' "', "('", '("', " b'", " -", "</")
 
 #: One of these stands in each token that is known by its look and has such a sign.
 _WITH_UNDERSCORE = (
@@ -60,6 +70,8 @@ _WITH_UNDERSCORE = (
     "dop_v1_",
 )
 _WITH_DASH = ("sk-", "xox", "-----BEGIN", "-----END", "glpat-", "pypi-", "xapp-", "GOCSPX-", "NRAK-")
+
+_WITH_DOLLAR = ("$2", "$1$", "$5$", "$6$", "$y$", "pbkdf2", "scrypt", "argon2", "bcrypt", "md5", "sha1")
 
 
 class Scrubber:
@@ -97,17 +109,36 @@ class Scrubber:
             return True
         if name in FILLED_IN:
             return self.is_of_secrets(pairs)
-        if name.lower() not in VALUES:
-            return False
+        return name.lower() in VALUES and self.is_named_beside(name, pairs)
+
+    def is_named_beside(self, name: str, pairs: Iterable[tuple[Any, Any]]) -> bool:
+        """Whether *pairs* say that the value under *name*, one of VALUES, is a secret."""
         for key, named in pairs:
-            if (
-                type(key) is str
-                and key.lower() in _NAMES
-                and type(named) is str
-                and self.key_is_sensitive(named)
-            ):
+            if type(key) is not str:
+                continue
+            kind = type(named)
+            if name == "input":
+                if key == "loc" and (kind is tuple or kind is list) and self._is_in(named):
+                    return True
+            elif name == "userinfo":
+                if key == "host" or key == "passwd":
+                    return True
+            elif key == "path":  # of JSON patches, and of URLs
+                if kind is str and self.key_is_sensitive(named.rpartition("/")[2]):
+                    return True
+            elif key.lower() in NAMES and self.names_secret(named):
                 return True
         return False
+
+    def names_secret(self, value: Any) -> bool:
+        """Whether *value* is a text that is a secret's name."""
+        kind = type(value)
+        if kind is bytes:
+            return self.key_is_sensitive(value[:200].decode("latin-1"))
+        return kind is str and self.key_is_sensitive(value)
+
+    def _is_in(self, place: Any) -> bool:
+        return any(type(part) is str and self.key_is_sensitive(part) for part in place[:20])
 
     def is_of_secrets(self, pairs: Iterable[tuple[Any, Any]]) -> bool:
         """Whether there is SQL among *pairs* that names a column that holds secrets."""
@@ -136,19 +167,29 @@ class Scrubber:
                 "@" in value or "?" in value or "#" in value or "ooks" in value or value.count(":") > 1
             ):
                 return True
+            if "@" in value and ":" in value and " " not in value:  # user:password@host
+                return True
             if has_any(value.lower(), self._hints if hints is None else hints):
                 return True
         if "_" in value and has_any(value, _WITH_UNDERSCORE):
             return True
         if "-" in value and has_any(value, _WITH_DASH):
             return True
-        if " " in value and ("earer " in value or "EARER " in value or "asic " in value or "ASIC " in value):
+        if " " in value and (
+            "earer " in value
+            or "EARER " in value
+            or "earer, " in value
+            or "asic " in value
+            or "ASIC " in value
+        ):
             return True
         if "eyJ" in value or "AKIA" in value or "ASIA" in value or "AIza" in value:
             return True
         if "." in value and ("ya29." in value or "SG." in value or "hvs." in value):
             return True
         if " " in value and "oken " in value:
+            return True
+        if "$" in value and has_any(value, _WITH_DOLLAR):
             return True
         return bool(self._own_key) and self._own_key in value
 
@@ -241,12 +282,7 @@ class Scrubber:
         if kind is dict:
             out: dict[Any, Any] = {}
             for key, value in tree.items():
-                if (
-                    value is not None
-                    and value != ""
-                    and type(key) is str
-                    and self.is_secret_of(key, tree.items())
-                ):
+                if not tells_nothing(value) and type(key) is str and self.is_secret_of(key, tree.items()):
                     out[key] = FILTERED
                     if notes is not None:
                         notes.filtered((*path, key))
@@ -254,15 +290,16 @@ class Scrubber:
                     out[key] = self.data(value, (*path, key), notes)
             return out
         if kind is list or kind is tuple:
+            last = len(tree) - 1
             if (
-                len(tree) == 2
+                is_row(tree, last)
                 and type(tree[0]) is str
                 and self.key_is_sensitive(tree[0])
-                and tree[1] is not None
+                and not tells_nothing(tree[last])
             ):
                 if notes is not None:
-                    notes.filtered((*path, 1))
-                return [tree[0], FILTERED]
+                    notes.filtered((*path, last))
+                return [*tree[:last], FILTERED]
             return [self.data(item, (*path, index), notes) for index, item in enumerate(tree)]
         if kind is int and self.number_is_sensitive(tree):
             return FILTERED
@@ -272,6 +309,35 @@ class Scrubber:
         from errtrack.capture import patterns
 
         return patterns.scrub(value, self.key_is_sensitive, self._own_key)
+
+
+def tells_nothing(value: Any) -> bool:
+    """Whether *value* is no secret under any name, but says what is there: None, a truth, a function, what is empty."""
+    kind = type(value)
+    if value is None or kind is bool or kind is _FUNCTION or kind is type:
+        return True
+    # Not `in`: to hash a class may run its metaclass.
+    return (kind is str or kind is bytes or kind is dict or kind is list or kind is tuple) and not value
+
+
+_FUNCTION = type(tells_nothing)
+_SIGNS = ("=", ":", ": ", " = ", "=>")
+_SIGNS_IN_BYTES = (b"=", b":", b": ")
+
+
+def is_row(items: Any, at: int) -> bool:
+    """Whether what stands in *items* at *at*, the last place, is named by what is before: ``("X-Key", "x")``;
+    ``("X-Key", "x-key", "x")``, as httpx and h11 keep their headers; ``("key", "=", "x")``, as partition() has it.
+    """
+    if at == 1:
+        return type(items[0]) is str or type(items[0]) is bytes
+    if at != 2:
+        return False
+    kind = type(items[0])
+    if (kind is not str and kind is not bytes) or type(items[1]) is not kind:
+        return False
+    # Under `python -bb` a text is not compared with bytes.
+    return items[0].lower() == items[1].lower() or items[1] in (_SIGNS if kind is str else _SIGNS_IN_BYTES)
 
 
 def _has_place(text: str) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from _collections import deque  # type: ignore[import-not-found]  # without the costs of collections
 
 from errtrack import guard
-from errtrack.capture.scrubber import FILTERED
+from errtrack.capture.scrubber import FILTERED, is_row, tells_nothing
 from errtrack.capture.shapes import (
     DICT,
     ERROR,
@@ -31,7 +31,7 @@ from errtrack.capture.words import BREADTH, DEPTH, HIGH, LARGE, LOW, OF_ONE_WORD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from typing import Any
 
     from errtrack.capture.budget import Meter
@@ -176,7 +176,7 @@ class Describer(Words):
             head = base.__getitem__(value, _HEAD)
         return self._items(head, size, depth, left)
 
-    def _items(self, head: Iterable[Any], size: int, depth: int, left: int, is_command: bool = False) -> str:
+    def _items(self, head: Sequence[Any], size: int, depth: int, left: int, is_command: bool = False) -> str:
         parts: list[str] = []
         below = depth + 1
         texts = self.texts
@@ -198,7 +198,15 @@ class Describer(Words):
             left -= len(text) + 1
             parts.append(text)
             # A pair whose first is a secret's name: a header, a form field.
-            if size == 2 and len(parts) == 1 and (kind is str or kind is bytes) and self.prefix(item) is None:
+            if (
+                size < 4
+                and len(parts) == size - 1
+                and (kind is str or kind is bytes)
+                and is_row(head, size - 1)
+                and self.prefix(head[0]) is None
+                and not tells_nothing(head[size - 1])
+            ):
+                self.withheld.note(head[size - 1])
                 parts.append(_FILTERED)
                 break
         if len(parts) < size:
@@ -219,7 +227,13 @@ class Describer(Words):
             prefix = prefixes[name] if type(name) is str and name in prefixes else self.prefix(name, pairs)
             kind = type(item)
             if prefix is None:
-                part = "%s:%s" % (quote(self._key_text(name)), _FILTERED)
+                prefix = quote(self._key_text(name)) + ":"
+                is_secret = not tells_nothing(item)
+            else:
+                is_secret = False
+            if is_secret:
+                self.withheld.note(item)
+                part = prefix + _FILTERED
             elif kind is str and item in texts:
                 part = prefix + texts[item]
             elif kind is int and LOW < item < HIGH:

@@ -156,7 +156,9 @@ def in_texts(lines: list[str]) -> list[bool]:
         # The first ends a text that began above, or the last begins one that goes on below.
         line = lines[found[0][0]].strip()
         before = line.partition(found[0][1])[0].rstrip()
-        if line == found[0][1] or (before and before[-1] not in "=(,[{:+bBfFrRuU"):
+        above = lines[found[0][0] - 1].rstrip() if found[0][0] else ""
+        is_alone = line == found[0][1] and above[-1:] != ":"  # behind "def f():" a text begins
+        if is_alone or (before and before[-1] not in "=(,[{:+bBfFrRuU"):
             mark = found[0][1]
     out: list[bool] = []
     for index in range(len(lines)):

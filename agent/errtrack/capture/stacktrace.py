@@ -50,10 +50,10 @@ class Place:
         "code",
         "first",
         "full",
-        "has_statement",
         "hide_names",
         "in_app",
         "is_own",
+        "links",
         "loaded",
         "module",
         "names",
@@ -74,7 +74,7 @@ class Place:
         self.full = self.slim = b""
         self.names: tuple[str, ...] = ()
         self.first: frozenset[str] = frozenset()  # of the names: parameters, and those on the line
-        self.has_statement = False
+        self.links: variables.Links = None
         self.rows: list[variables.Row] = []  # what write() needs to know of each of the names
 
     def load(self, lineno: int | None, namespace: Any, stack: Stacks, reads_source: bool = True) -> None:
@@ -109,7 +109,7 @@ class Place:
         self.names, count = variables.names_in_order(code, line)
         self.first = frozenset(self.names[:count])
         self.rows = variables.rows_of(self.names, self.first, stack.scrubber)
-        self.has_statement = variables.holds_statement(self.names)
+        self.links = variables.links_of(self.names)
         self.loaded = True
 
 
@@ -312,8 +312,8 @@ class Stacks:
         place = frame.place
         if place.code.co_flags & variables.OPTIMIZED:
             rows = place.rows
-            if place.has_statement:
-                rows = variables.of_statement(rows, local, self.scrubber)
+            if place.links is not None:
+                rows = variables.linked(rows, place.links, local, self.scrubber)
             found = variables.write(frame, rows, local, describer, self.scrubber, share)
             if _LEAVES_COPY and type(local) is dict and sys.getrefcount(local) == 3:
                 # Nobody else holds the copy (an application's locals() is this very dict). What exec() put there

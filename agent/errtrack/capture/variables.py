@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from errtrack.capture.cards import has_card_digits
-from errtrack.capture.names import FILLED_IN, STATEMENTS
-from errtrack.capture.scrubber import FILTERED
+from errtrack.capture.names import FILLED_IN, STATEMENTS, secret_by_company
+from errtrack.capture.scrubber import FILTERED, NAMES, VALUES, tells_nothing
 from errtrack.capture.shapes import CLASS, NAMED, shape_of
 from errtrack.capture.wire import dumps, quote, utf8
 from errtrack.capture.words import DEPTH, HIGH, LOW
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import CodeType
-    from typing import Any
+    from typing import Any, Optional
 
     from errtrack.capture.scrubber import Scrubber
     from errtrack.capture.serializer import Describer
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
     # A name, its JSON with the colon, whether it is shown first, and whether it is a secret's.
     Row = tuple[str, str, bool, bool]
+    Links = Optional[tuple[tuple[str, ...], tuple[str, ...]]]
 
 OPTIMIZED = 1  # CO_OPTIMIZED: a function; its f_locals is a copy, not the namespace itself
 HIDDEN_BY = ("__traceback_hide__", "__tracebackhide__")
 MISSING = object()
 _FILTERED = quote(FILTERED)
 _NAMES = 25
+#: A variable "path" is mostly a URL's or a file's, and "params" are what is sent there.
+_VALUES, _NAMING = VALUES - FILLED_IN, NAMES - {"path"}
 _REMEMBERED = 2000
 #: Of ASCII, what is no part of a name; a table that makes blanks of it.
 _SIGNS = bytes(range(128)).translate(None, b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
@@ -38,6 +41,7 @@ def rows_of(names: tuple[str, ...], first: frozenset[str], scrubber: Scrubber) -
     """What :func:`write` needs to know of each of *names*; the same at every event."""
     rows: list[Row] = []
     keys = scrubber.names  # most names stand in many places
+    by_company = secret_by_company(names)
     for name in names:
         known = keys.get(name)
         if known is None:
@@ -47,21 +51,34 @@ def rows_of(names: tuple[str, ...], first: frozenset[str], scrubber: Scrubber) -
             if len(keys) >= _REMEMBERED:
                 keys.clear()
             known = keys[name] = key, is_secret
-        rows.append((name, known[0], name in first, known[1]))
+        rows.append((name, known[0], name in first, known[1] or name in by_company))
     return rows
 
 
-def holds_statement(variables: Iterable[str]) -> bool:
-    """Whether there is SQL among *variables*, and what is filled into it."""
-    return not (STATEMENTS.isdisjoint(variables) or FILLED_IN.isdisjoint(variables))
+def links_of(names: Iterable[str]) -> Links:
+    """Those of variables' *names* that hold SQL beside what is filled into it, and the name of a value beside it."""
+    known = frozenset(names)
+    statements = () if FILLED_IN.isdisjoint(known) else tuple(STATEMENTS & known)
+    naming = () if _VALUES.isdisjoint(known) else tuple(_NAMING & known)
+    return (statements, naming) if statements or naming else None
 
 
-def of_statement(rows: list[Row], values: Mapping[str, Any], scrubber: Scrubber) -> list[Row]:
-    """*rows*; what is filled into a statement is secret where that names a column that holds secrets."""
-    statements = [(name, values[name]) for name in STATEMENTS if name in values]
-    if not scrubber.is_of_secrets(statements):
+def linked(rows: list[Row], links: Links, values: Mapping[str, Any], scrubber: Scrubber) -> list[Row]:
+    """*rows*; a value is secret where its name is one's, and what is filled into a statement where that names a
+    column that holds secrets.
+    """
+    if links is None:
         return rows
-    return [(name, key, first, secret or name in FILLED_IN) for name, key, first, secret in rows]
+    statements, naming = links
+    secret: frozenset[str] = frozenset()
+    if statements and scrubber.is_of_secrets([(name, values[name]) for name in statements if name in values]):
+        secret = FILLED_IN
+    for name in naming:
+        if scrubber.names_secret(values.get(name)):
+            secret |= _VALUES
+    if not secret:
+        return rows
+    return [(name, key, first, is_secret or name in secret) for name, key, first, is_secret in rows]
 
 
 def write(
@@ -89,8 +106,9 @@ def write(
             continue
         # The commonest kinds without a call, as everywhere that values are walked over; f-strings are the fastest.
         kind = type(value)
-        if is_secret:
+        if is_secret and not tells_nothing(value):
             frame.filtered.append(name)
+            describer.withheld.note(value)
             part = key + _FILTERED
         elif kind is str and value in texts:
             part = key + texts[value]
@@ -126,6 +144,18 @@ def write(
         body = utf8(dumps(scrubber.data(loads(body))))
     frame.vars = body
     return total
+
+
+def without(frames: Iterable[Frame], secrets: Iterable[str]) -> None:
+    """Filter *secrets*, as :meth:`Withheld.note` took them, wherever they stand in *frames*."""
+    cores = [secret.encode() for secret in secrets]
+    for frame in frames:
+        body = frame.vars
+        if body is not None:
+            for core in cores:
+                if core in body and b"\\" + core not in body:  # its first sign may be that of an escape
+                    body = body.replace(core, FILTERED.encode())
+            frame.vars = body
 
 
 def of_namespace(place: Place, local: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,19 @@ from __future__ import annotations
 from errtrack import guard
 from errtrack.capture import shapes
 from errtrack.capture.scrubber import VALUES
-from errtrack.capture.shapes import BYTES, CLASS, ENUM, FLOAT, INT, NAMED, STR, first, shape_of, state_of
+from errtrack.capture.shapes import (
+    BYTES,
+    CLASS,
+    ENUM,
+    FLOAT,
+    INT,
+    NAMED,
+    OBJECT,
+    STR,
+    first,
+    shape_of,
+    state_of,
+)
 from errtrack.capture.wire import quote
 
 TYPE_CHECKING = False
@@ -28,6 +40,43 @@ LOW, HIGH = -(10**15), 10**15
 OF_ONE_WORD = frozenset((CLASS, NAMED, STR, BYTES, INT, FLOAT, ENUM))
 
 _MARGIN = 250
+_SHORTEST_SECRET, _LONGEST_SECRET, _MOST_SECRETS = 8, 200, 20
+_DIGITS = frozenset("0123456789")
+_OF_NUMBERS = "0123456789.:-/TZ+"
+_QUOTES = frozenset("\"'\\")
+
+
+class Withheld(list[str]):
+    """What was filtered in one event by its name, as text: it may stand elsewhere in the event, in a message or under a
+    name that tells nothing. A class of its own, which no event of an application's has in it.
+    """
+
+    def note(self, value: Any) -> None:
+        """Note a secret's *value*, unless it is a word, a dotted name or a number, which say other things elsewhere."""
+        kind = type(value)
+        if kind is bytes:
+            value = value[: _LONGEST_SECRET + 1].decode("latin-1")
+        elif kind is tuple or kind is list:  # ("user", "password")
+            for item in value[:5]:
+                if type(item) is str or type(item) is bytes:
+                    self.note(item)
+            return
+        elif kind is not str or value in self:
+            return
+        if not _SHORTEST_SECRET <= len(value) <= _LONGEST_SECRET or len(self) >= _MOST_SECRETS:
+            return
+        secret = value.strip().rpartition(" ")[2]  # "Bearer x"
+        if (
+            len(secret) >= _SHORTEST_SECRET
+            and secret not in self
+            and secret.isascii()
+            and secret.isprintable()
+            and _QUOTES.isdisjoint(secret)
+            and secret.strip(_OF_NUMBERS)
+            and not _DIGITS.isdisjoint(secret)
+            and not ("." in secret and secret.replace(".", "_").isidentifier())
+        ):
+            self.append(secret)
 
 
 class Words:
@@ -36,7 +85,7 @@ class Words:
     What stands at the top of a frame keeps *max_value_length* characters of a text, what is nested a quarter.
     """
 
-    __slots__ = ("_always", "_limits", "_scrubber", "_sensitive", "prefixes", "texts")
+    __slots__ = ("_always", "_limits", "_scrubber", "_sensitive", "prefixes", "texts", "withheld")
 
     def __init__(self, options: Options, scrubber: Scrubber) -> None:
         self._scrubber = scrubber
@@ -47,6 +96,7 @@ class Words:
         #: The frames of one event show the same words again and again.
         self.texts: dict[str, str] = {}
         self.prefixes: dict[str, str | None] = {}
+        self.withheld = Withheld()
 
     def _leaf(self, text: str) -> str:
         return quote(text if len(text) <= 500 else text[:497] + "...")
@@ -82,9 +132,14 @@ class Words:
         base = bytes if issubclass(type(value), bytes) else bytearray
         length = base.__len__(value)
         limit = self._limits[depth]
-        text = repr(bytes(base.__getitem__(value, slice(0, limit + _MARGIN))))
+        kept = bytes(base.__getitem__(value, slice(0, limit + _MARGIN)))
         if length > 7:
-            text = self._scrubbed(text)
+            # As a text, not as its repr: there no line ends, and no name begins after one.
+            plain = kept.decode("latin-1")
+            clean = self._scrubbed(plain)
+            if clean is not plain:
+                kept = clean.encode("latin-1")
+        text = repr(kept)
         if length > limit:
             text = "%s... (%d bytes)" % (text[:limit], length)
         return quote(text)
@@ -125,10 +180,9 @@ class Words:
         plain = text
         if type(name) is bytes:
             plain = name[:200].decode("latin-1")
-        elif type(name) is tuple or type(name) is frozenset:
-            # A secret's name anywhere in a composed key.
-            for part in first(iter(name), BREADTH):
-                if type(part) is str and self._sensitive(part):
+        else:
+            for part in parts_of(name):
+                if self._sensitive(part):
                     return None
         return None if self._sensitive(plain) else quote(text) + ":"
 
@@ -157,3 +211,16 @@ class Words:
         if "\0" in text:
             text = text.replace("\0", "\ufffd")
         return self._scrubbed(text) if len(text) > 7 else text
+
+
+def parts_of(key: Any) -> list[str]:
+    """The texts that a composed key is made of: a tuple's, and an object's attributes (botocore's names of headers)."""
+    kind = type(key)
+    parts: list[Any] = []
+    if kind is tuple or kind is frozenset:
+        parts = first(iter(key), BREADTH)
+    elif key is not None and kind is not int:
+        shape = shape_of(kind)
+        if shape.kind == OBJECT:
+            parts = [part for _, part in state_of(key, shape)[:BREADTH]]
+    return [part for part in parts if type(part) is str]

@@ -26,7 +26,7 @@ authorization Authorization HTTP_AUTHORIZATION Proxy-Authorization credentials c
 HTTP_COOKIE set_cookie csrftoken csrf_token X-Csrftoken X-CSRF-Token _csrf _xsrf XSRF-TOKEN session sessionid
 session_id JSESSIONID PHPSESSID connect.sid sid _session aiohttp_session jwt jwt_payload bearer saml_response sso
 passphrase otp totp_code cvv cvc ssn iban card_number creditCard dsn sentry_dsn oauth oauth2_state db_pass
-connection_string secretKey pw creds API_KEYS
+connection_string secretKey pw creds API_KEYS smtppass storePass
 """.split()
 
 INNOCENT_NAMES = """
@@ -34,6 +34,9 @@ author authors authority authored_by authenticated_at key keys keyboard monkey d
 sort_key primary_key foreign_key group_key dict_key key_error key_func tokenize tokenizer tokenized max_tokens
 prompt_tokens total_tokens token_count token_type secretary secretariat cookiecutter passenger passing bypass
 compass pass_count passed side inside residence sidebar consider assessment process_id possess obsession message
+session_count SESSION_COOKIE_AGE SESSION_ENGINE token_bucket eos_token token_ids next_page_token continuationToken
+auth_type auth_backend AUTH_USER_MODEL password_changed_at token_expires_at PASSWORD_HASHERS password_min_length
+cookie_domain csrf_exempt jwt_algorithm sso_provider coauthor secret_name oauth_scope
 name id email username url path order card board discard hardcover description host port database user_agent
 """.split()
 
@@ -69,6 +72,7 @@ def test_client_addresses_are_filtered_unless_personal_data_is_sent() -> None:
         ),
         *("True-Client-IP", "X-Azure-SocketIP", "X-Appengine-User-IP", "X-Nf-Client-Connection-Ip"),
         *("X-Remote-User", "X-Forwarded-User", "X-Forwarded-Email", "X-Preferred-Username"),
+        "X-MS-Client-Principal-Name",
     ):
         assert scrubber().key_is_sensitive(name)
         assert not scrubber(send_default_pii=True).key_is_sensitive(name)
@@ -149,7 +153,63 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVAT
             "1 error for S\napi_key\n  Bad [type=x, input_value='hunter2', input_type=str]",
             "1 error for S\napi_key\n  Bad [type=x, input_value='[Filtered]', input_type=str]",
         ),
+        (
+            "on l [type=x, input_value={'user': 'annabelle', 'pa...ord': 'hunter2', 'a': 1}, input_type=dict]",
+            "on l [type=x, input_value={'user': 'annabelle', 'pa...[Filtered], 'a': 1}, input_type=dict]",
+        ),
+        (
+            "[{'type': 'x', 'loc': ('body', 'password'), 'msg': 'too short', 'input': 'hunter2'}]",
+            "[{'type': 'x', 'loc': ('body', 'password'), 'msg': 'too short', 'input': '[Filtered]'}]",
+        ),
         ('Authorization: Digest username="u", response="hunter2"', "Authorization: [Filtered]"),
+        # In the repr of what has several lines no line ends, and no name begins after one.
+        (
+            r"b'GET / HTTP/1.1\r\nCookie: a=hunter2; b=hunter2\r\nHost: x'",
+            r"b'GET / HTTP/1.1\r\nCookie: [Filtered]\r\nHost: x'",
+        ),
+        (
+            r"'\nAuthorization: Key hunter2\r\npw=hunter2 '",
+            r"'\nAuthorization: [Filtered]\r\npw=[Filtered] '",
+        ),
+        ('password = """hunter2""" ', 'password = "[Filtered]" '),
+        ("Invalid header value b'hunter2\\n'", "Invalid header value b'[Filtered]\\n'"),
+        ("character(s) in header value: 'hunter2 '", "character(s) in header value: '[Filtered] '"),
+        ("Invalid API key: hunter2", "Invalid API key: [Filtered]"),
+        ("Secret key: 'hunter2'", "Secret key: '[Filtered]'"),
+        ("the token 'hunter2x' has expired", "the token '[Filtered]' has expired"),
+        ("- name: DB_PASSWORD\n  value: hunter2\n", "- name: DB_PASSWORD\n  value: [Filtered]\n"),
+        ('<meta name="csrf-token" content="hunter2">', '<meta name="csrf-token" content="[Filtered]">'),
+        ("smtppass=hunter2", "smtppass=[Filtered]"),
+        (
+            "password=is@hunter2 pw=not#hunter2; token: 12hunter2",
+            "password=[Filtered] pw=[Filtered]; token: [Filtered]",
+        ),
+        ("Cookie: open; session=hunter2", "Cookie: [Filtered]"),
+        (
+            "password.function-after[check(), str]\n  Bad [type=x, input_value='hunter2', input_type=str]",
+            "password.function-after[check(), str]\n  Bad [type=x, input_value='[Filtered]', input_type=str]",
+        ),
+        ("password=None-hunter2 token=no.hunter2", "password=[Filtered] token=[Filtered]"),
+        ("token=12345", "token=[Filtered]"),
+        # SQL with its values in it, as drivers that fill them in send it, and databases quote it.
+        (
+            "INSERT INTO u (name, password) VALUES ('a;n', 'hunter2'), ('b', 'hunter2'); x 'y'",
+            "INSERT INTO u (name, password) VALUES ('[Filtered]', '[Filtered]'), ('[Filtered]', '[Filtered]'); x 'y'",
+        ),
+        (
+            "LINE 1: ...me, password) VALUES ('hunter2')\n  ^",
+            "LINE 1: ...me, password) VALUES ('[Filtered]')\n  ^",
+        ),
+        ("WHERE token IN ('hunter2', 'hunter3')", "WHERE token IN ('[Filtered]')"),
+        ("WHERE u.password <> 'hunter2'", "WHERE u.password <> '[Filtered]'"),
+        ("assert password == 'hunter2'", "assert password == '[Filtered]'"),
+        ('CREATE USER a IDENTIFIED BY "hunter2"', 'CREATE USER a IDENTIFIED BY "[Filtered]"'),
+        # The part of a URL that has a host in it.
+        ("ann:hunter2@db.test", "[Filtered]:[Filtered]@db.test"),
+        ("ann:hunter2@[::1]:80", "[Filtered]:[Filtered]@[::1]:80"),
+        # Hashes of passwords.
+        ("$2b$12$hunter2hunter2hunter2", FILTERED),
+        ("pbkdf2_sha256$600000$salt$hunter2hunter2", FILTERED),
         ("password = f'hunter2'", "password = f'[Filtered]'"),
         # Command lines.
         (
@@ -157,6 +217,12 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVAT
             "Command '['mysql', '-u', 'root', '-p[Filtered]']' returned",
         ),
         ("Command 'curl -u ann:hunter2 http://x'", "Command 'curl -u ann:[Filtered] http://x'"),
+        (
+            "Command '['sshpass', '-p', 'hunter2', 'ssh']' x",
+            "Command '['sshpass', '-p', '[Filtered]', 'ssh']' x",
+        ),
+        ("docker login -u ann -p hunter2", "docker login -u ann -p [Filtered]"),
+        ("redis-cli -h x -a hunter2 ping", "redis-cli -h x -a [Filtered] ping"),
         ("['x', '--password', 'hunter2', 'y']", "['x', '--password', '[Filtered]', 'y']"),
         ("x --db-password hunter2 y", "x --db-password [Filtered] y"),
         # URLs.
@@ -169,6 +235,11 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVAT
             "https://x/?next=%2Fl%3Ftoken%3D[Filtered]%26a%3D1",
         ),
         ("https://x/?u=https%3A%2F%2Fann%3Ahunter2%40h", "https://x/?u=https%3A%2F%2F[Filtered]%40h"),
+        (
+            "/graphql?variables=%7B%22password%22%3A%22hunter2%22%2C%22n%22%3A5%7D",
+            "/graphql?variables=%7B%22password%22%3A[Filtered]%2C%22n%22%3A5%7D",
+        ),
+        ("Sec-WebSocket-Protocol: bearer, hunter2abc", "Sec-WebSocket-Protocol: bearer, [Filtered]"),
         ("https://s3.test/x?X-Amz-Signature=hunter2&a=1", "https://s3.test/x?X-Amz-Signature=[Filtered]&a=1"),
         # Tokens.
         ("https://hooks.slack.com/services/T0/B0/hunter2", "https://hooks.slack.com/services/[Filtered]"),
@@ -220,6 +291,31 @@ def test_secrets_are_known_by_their_look(text: str, clean: str) -> None:
         "https://host:8080/path@x?y=1",
         "https://x/?next=%2Flogin%3Fpage%3D2",
         "fields ('password', 'email', 'name')",
+        "INSERT INTO u (name, author) VALUES ('ann', 'bob')",
+        "SELECT * FROM u WHERE name IN ('ann', 'bob')",
+        "mailto:ann@example.com",
+        "docker.test/app:1.2@sha256:0123456789abcdef0123456789abcdef",
+        "cache key: user:5",
+        "Unexpected token '}' in JSON",
+        "{'loc': ('body', 'age'), 'input': 'five'}",
+        "input_value={'a': 1, 'b': 2}, input_type=dict]",
+        "costs $20 and $2.50",
+        # What is said of a secret.
+        "authorization: failed for user ann",
+        "token: missing",
+        "jwt: expired, session: invalid",
+        "unexpected header value 'x', Session: closed",
+        "login(password=None, auth=False)",
+        "{'password': None, 'token': ''}",
+        '{"password": null, "email": "x"}',
+        "Access denied for user 'ann' (using password: YES)",
+        "password: This field is required.",
+        "{'password': ['This password is too short.'], 'email': ['Enter a valid address.']}",
+        "{'token': [ErrorDetail(string='This field is required.', code='required')]}",
+        "unexpected token: ')'",
+        "tests pass: 10, fail: 3",
+        "1 validation error for Token\n  Bad [type=x, input_value='five', input_type=str]",
+        "SELECT a FROM s WHERE session_key = %s AND token = $1 AND password = %(p)s AND pw=?",
     ],
 )
 def test_ordinary_texts_stay_as_they_are(text: str) -> None:
@@ -363,6 +459,30 @@ def test_source_lines_lose_literal_secrets_and_keep_code() -> None:
         ('{"name": "DB_PASSWORD", "value": "hunter2"},', '{"name": "DB_PASSWORD", "value": "[Filtered]"},'),
         ('run(["mysql", "-phunter2"])', 'run(["mysql", "-p[Filtered]"])'),
         ("# password: hunter2", "# password: [Filtered]"),
+        ('smtp.login("ann", "hunter2")', 'smtp.login("[Filtered]", "[Filtered]")'),
+        (
+            'jwt.decode(text, "hunter2", algorithms=["HS256"])',
+            'jwt.decode(text, "[Filtered]", algorithms=["HS256"])',
+        ),
+        ('hmac.new(b"hunter2", text, "sha256")', 'hmac.new(b"[Filtered]", text, "sha256")'),
+        (
+            'run("UPDATE u SET password=%s", ("hunter2",), "b")',
+            'run("UPDATE u SET password=%s", ("[Filtered]",), "b")',
+        ),
+        ('run(["sshpass", "-p", "hunter2", "ssh"])', 'run(["sshpass", "-p", "[Filtered]", "ssh"])'),
+        (
+            'password: str = Field("hunter2", description="of it")',
+            'password: str = Field("[Filtered]", description="of it")',
+        ),
+        ('fields = ["email", "password", "name"]', 'fields = ["email", "password", "name"]'),
+        (
+            'headers["Authorization"] = f"Bearer {self.key}"',
+            'headers["Authorization"] = f"Bearer {self.key}"',
+        ),
+        ('auth = f"{user}:hunter2"', 'auth = f"[Filtered]"'),
+        ('tokens = line.split("\\t")', 'tokens = line.split("\\t")'),
+        ('login(name="ann", color="red")', 'login(name="ann", color="red")'),
+        ('run("SELECT a FROM b WHERE c=%s", ("d",))', 'run("SELECT a FROM b WHERE c=%s", ("d",))'),
         ('token = request.headers["X-Token"]', 'token = request.headers["X-Token"]'),
         ('token = request.GET.get("token")', 'token = request.GET.get("token")'),
         ('key = b64encode(secret).decode("ascii")', 'key = b64encode(secret).decode("ascii")'),
@@ -385,6 +505,27 @@ def test_a_secret_may_go_on_in_the_next_lines_of_source() -> None:
         ")",
         'name = "ann"',
     ]
+    for lines in (
+        ["run(", '    "--password",', '    "hunter2",', '    "x",', ")"],
+        ["{", '    "PASSWORD":', '        "hunter2",', '    "x": "y",', "}"],
+        ["password = \\", '    "hunter2"', 'say("x")'],
+        ['password = "hunter3" \\', '    "hunter2"', 'say("x")'],
+    ):
+        clean = own.source_lines(lines)
+        assert len(clean) == len(lines) and not any("hunter" in line for line in clean)
+        assert clean[-2:] == lines[-2:] or clean[-1] == lines[-1] == 'say("x")'
+    for lines in (
+        [
+            "x = 1",
+            "def f(password: str, token: bytes) -> None:",
+            '    """',
+            "    The password: the one of ann.",
+        ],
+        ['"""', "def f(token: Token) -> str:", "    self.session = session"],
+    ):
+        assert own.source_lines(lines) == lines
+    lines = ['if key == "password":', '    label = "Enter it"']
+    assert own.source_lines(lines) == lines
     lines = ['SETTINGS = """', "password: hunter2", '"""', "password = get()", 'say("a")']
     assert own.source_lines(lines) == ['SETTINGS = """', "password: [Filtered]", *lines[2:]]
     lines = ["password=hunter2", '"""', "password = get()", 'say("a")']
@@ -489,7 +630,9 @@ def test_an_ordinary_text_costs_next_to_nothing() -> None:
     "piece",
     ["key=", "key:", "a=b=c ", 'name="', 'name="a"\n', ")=(", "a://b:c", "@a://b:c/", "<a>", "</a><a><![CDATA[", "('a','", "'-a', ",
      "--a ", "curl -u ", "Bearer ", "a%3f", "%26a%3d", "{[(", "token(", "Duplicate entry '", "[SQL: ]\n[parameters: ", "4111 ",
-     "-----BEGIN PRIVATE KEY-----", "input_value=", "\\\"a\\\":"],
+     "-----BEGIN PRIVATE KEY-----", "input_value=", "\\\"a\\\":", "input_value={...", "'loc': ('a'), 'input': ", "in header value ' ",
+     "(a) values (", "...a", "a != 'b', ", "name: a value: ", "%22a%22%3a", "name: a\n value:", "Cookie: a", "'\''a", "api key: ",
+     "password.a\n input_value="],
 )  # fmt: skip
 def test_text_made_to_be_slow_is_not(piece: str) -> None:
     """Whoever sends a request chooses what its body says: what grows with the square would be theirs to use."""

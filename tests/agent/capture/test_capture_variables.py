@@ -19,10 +19,12 @@ import threading
 import time
 import types
 import unittest.mock
+import urllib.parse
 import uuid
 import weakref
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 
 from errtrack.capture import event as events
@@ -450,6 +452,13 @@ class Header(NamedTuple):
     value: str
 
 
+class Composed:
+    """As botocore's names of headers: a key that is no text."""
+
+    def __init__(self, name: str) -> None:
+        self._key = name
+
+
 @dataclasses.dataclass
 class Variable:
     name: str
@@ -487,8 +496,16 @@ class Variable:
         ["curl", "-u", "ann:hunter2"],
         json.dumps({"password": ["hunter2"]}),
         ValueError("password", "hunter2"),
+        httpx.Headers({"X-Api-Key": "hunter2"}),
+        {"type": "x", "loc": ("body", "password"), "msg": "too short", "input": "hunter2"},
+        httpx.URL("http://ann:hunter2@h/"),
+        urllib.parse.urlsplit("http://ann:hunter2@h/"),
+        {Composed("X-Api-Key"): "hunter2"},
+        "password=hunter2".partition("="),
+        b"GET / HTTP/1.1\r\nCookie: a=hunter2; b=hunter2\r\nAuthorization: Key hunter2\r\n\r\n",
+        b'--x\r\nContent-Disposition: form-data; name="password"\r\n\r\nhunter2\r\n--x--',
     ],
-    ids=repr,
+    ids=lambda value: "%s %.40r" % (type(value).__name__, value),
 )
 def test_values_are_filtered_by_the_names_beside_them_in_variables_and_in_what_is_attached(
     value: Any,
@@ -504,7 +521,13 @@ def test_values_are_filtered_by_the_names_beside_them_in_variables_and_in_what_i
 
 def test_names_and_values_that_are_no_secrets_stay() -> None:
     options = resolve({}, {})
-    value = [{"name": "color", "value": "blue"}, {"value": "green"}, ["ls", "-l", "--all", "home"]]
+    value = [
+        {"name": "color", "value": "blue"},
+        {"path": "/auth/login", "value": "blue"},
+        {"value": "green"},
+        ["ls", "-l", "--all", "home"],
+        ("password", "blue", "x"),
+    ]
     shown = Describer(options, Scrubber(options)).describe(value, 4000)
     assert "[Filtered]" not in shown and "blue" in shown and "green" in shown and "home" in shown
 
@@ -537,3 +560,116 @@ def test_what_is_filled_into_a_statement_is_filtered_where_that_names_a_secret(
         (["'ann'", "'hunter2'"], ["'ann'", "'hunter2'"]) if is_shown else ("[Filtered]", "[Filtered]")
     )
     assert shown["sql"] == shown["query"]["statement"] == repr(sql)
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [
+        (("key", "value"), ("DB_PASSWORD", "hunter2")),
+        (("k", "v"), ("token", "hunter2")),
+        (("key", "value"), (b"DB_PASSWORD", b"hunter2")),  # os.environ's own
+        (("section", "option", "value"), ("db", "password", "hunter2")),
+        (("header", "values"), ("X-Api-Key", ("hunter2",))),  # http.client's
+        (("jwt", "key", "algorithms"), ("x", "hunter2", ["HS256"])),  # PyJWT's
+        (("key", "msg", "digestmod"), ("hunter2", "x", "sha256")),
+        (("hash", "salt"), ("hunter2", "x")),
+        (("userinfo", "host"), ("ann:hunter2", "x")),
+    ],
+)
+def test_a_variable_is_filtered_by_what_stands_beside_it(capture, names: Any, values: Any) -> None:
+    shown = capture.variables(**dict(zip(names, values)))
+    assert "hunter2" not in json.dumps(shown) and "[Filtered]" in shown.values()
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [
+        (("key", "value"), ("color", "hunter2")),
+        (("value", "fields"), ("hunter2", ("password",))),
+        (("path", "value", "params"), ("/auth/token", "hunter2", {"page": "hunter2"})),
+        (("name", "params"), ("auth", {"page": "hunter2"})),
+        (("key", "function"), ("hunter2", len)),
+        (("userinfo", "client"), ("hunter2", 5)),
+    ],
+)
+def test_beside_what_tells_of_no_secret_it_is_shown(capture, names: Any, values: Any) -> None:
+    assert "hunter2" in json.dumps(capture.variables(**dict(zip(names, values))))
+
+
+def test_what_was_filtered_by_its_name_is_filtered_wherever_it_stands_in_the_event(capture, raised) -> None:
+    def verify(text: str, given: bytes) -> None:
+        raise ValueError("cannot verify %s of ann" % text)
+
+    def log_in(token: str, auth: tuple[str, str], session: str, secret: str, cookie: str) -> None:
+        verify(token, auth[1].encode())
+
+    given = ("Abc4%s", "%s-and-more", "verify", "10.0.0.1:80", "a.b.c1.Verify")
+    token, password, *others = [text.replace("%s", "hunter%d" % 2) for text in given]  # not in the source
+    error = raised(lambda: log_in(token, ("ann", password), *others))
+    said = {"message": "no %s", "formatted": "no " + token, "params": [token, "ann"]}
+    event = capture.of(error, logentry=said, breadcrumbs=[{"message": "with " + password, "data": {"n": 1}}])
+    assert event["logentry"] == {
+        "message": "no %s",
+        "formatted": "no [Filtered]",
+        "params": ["[Filtered]", "ann"],
+    }
+    assert event["breadcrumbs"]["values"][0]["message"] == "with [Filtered]" and "withheld" not in event
+    own = capture.finished(
+        {"message": "a b", "withheld": ["a"], "exception": {"values": [{"type": "E", "value": "a"}]}}
+    )
+    assert own["logentry"]["formatted"] == "a b" and "withheld" not in own  # an application's own word
+    (value,) = event["exception"]["values"]
+    assert "hunter2" not in json.dumps([frame["vars"] for frame in value["stacktrace"]["frames"]])
+    assert value["value"] == "cannot verify [Filtered] of ann"
+    shown = value["stacktrace"]["frames"][-1]
+    assert (
+        shown["vars"] == {"text": "'[Filtered]'", "given": "b'[Filtered]'"} and shown["function"] == "verify"
+    )
+
+
+def test_words_numbers_and_dotted_names_are_no_secrets_elsewhere(capture, raised) -> None:
+    def fail(session: str, auth_host: str, token_class: str, password: str) -> None:
+        raise ValueError("%s %s %s %s" % (session, auth_host, token_class, password))
+
+    text = "requests 10.0.0.1:80 django.tokens.Token2 2024-01-01T00:00:00Z"
+    (value,) = capture.of(raised(lambda: fail(*text.split())))["exception"]["values"]
+    assert value["value"] == text
+    assert set(value["stacktrace"]["frames"][-1]["vars"].values()) == {"[Filtered]"}
+
+
+def test_of_a_secret_it_is_shown_that_there_is_none(capture, raised) -> None:
+    shown = capture.variables(
+        token=None, has_password=True, cookies={}, password="", given={"token": None, "pw": 5}
+    )
+    assert shown == {
+        "token": "None",
+        "has_password": "True",
+        "cookies": {},
+        "password": "''",
+        "given": {"token": "None", "pw": "[Filtered]"},
+    }
+    event = capture.of(
+        raised(lambda: 1 // 0), extra={"has_token": False, "token": "x", "rows": [("token", None)]}
+    )
+    assert event["extra"] == {"has_token": False, "token": "[Filtered]", "rows": [["token", None]]}
+
+
+def test_what_the_request_holds_under_a_secrets_name_is_filtered_in_the_error_too(capture, raised) -> None:
+    secret = "hunter%d-of-ann" % 2  # not in the source
+
+    def view(given: str, other: str) -> None:
+        raise ValueError("no such user: %s, %s" % (given, other))
+
+    error = raised(lambda: view(secret, "q" + secret))
+    for request in (
+        {"headers": {"X-Shop-Token": secret}},
+        {"data": {"form": {"password": secret}}},
+        {"cookies": [("sessionid", secret)]},
+    ):
+        event = capture.of(error, request=request)
+        (value,) = event["exception"]["values"]
+        assert value["value"] == "no such user: [Filtered], q[Filtered]"
+        assert value["stacktrace"]["frames"][-1]["vars"] == {
+            "given": "'[Filtered]'",
+            "other": "'q[Filtered]'",
+        }
