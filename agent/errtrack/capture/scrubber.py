@@ -215,7 +215,8 @@ class Scrubber:
         # What is not in all of them together is in none of them.
         text = "\n".join([lines[index] for index in literal])
         has_digits = has_card_digits(text.encode("utf-8", "replace"))
-        low = text.lower()
+        # In source code, "key" is mostly that of a KeyError("..."), and to compile a pattern for it would be dear.
+        low = text.lower().replace("keyerror", "")
         hints = [hint for hint in self._hints if hint in low]
         has_look = self.is_suspicious(text, [])
         if not (hints or has_look or has_digits):
@@ -223,7 +224,11 @@ class Scrubber:
         suspects = [
             index
             for index in literal
-            if (hints and _has_place(lines[index]) and has_any(lines[index].lower(), hints))
+            if (
+                hints
+                and _has_place(lines[index])
+                and has_any(lines[index].lower().replace("keyerror", ""), hints)
+            )
             or (has_look and self.is_suspicious(lines[index], []))
             or (has_digits and has_card_digits(lines[index].encode("utf-8", "replace")))
         ]
