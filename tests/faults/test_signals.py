@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import functools, json, logging, signal, subprocess, sys
 
-class Late(Exception):
+class Late({"Exception": Exception, "KeyboardInterrupt": KeyboardInterrupt}[sys.argv[3]]):
     pass
 
 def late(*args):
@@ -65,15 +65,24 @@ print([number for number, what in outcomes.items() if what == "swallowed"])
 """
 
 
-@pytest.mark.parametrize("handler, step", [("function", 1), ("object", 31), ("method", 31), ("partial", 31)])
+@pytest.mark.parametrize(
+    "handler, step, kind",
+    [
+        ("function", 1, "Exception"),
+        ("object", 31, "Exception"),
+        ("method", 31, "Exception"),
+        ("partial", 31, "Exception"),
+        ("function", 1, "KeyboardInterrupt"),
+    ],
+)
 def test_a_handler_that_strikes_in_a_capture_reaches_the_application(
-    sandbox, handler: str, step: int
+    sandbox, handler: str, step: int, kind: str
 ) -> None:
     import sys
 
     sandbox.write("app.py", PROGRAM)
     unbounded = {"ERRTRACK_MAX_EVENTS_PER_MINUTE": "0", "ERRTRACK_MAX_CAPTURE_CPU": "0"}
-    done = sandbox.run(sys.executable, "app.py", handler, str(step), timeout=120, **unbounded)
+    done = sandbox.run(sys.executable, "app.py", handler, str(step), kind, timeout=120, **unbounded)
     raised, swallowed, over = json.loads(done.stdout.splitlines()[0])
     assert (swallowed, over) == (0, 1), done.stdout
     assert raised * step > 300
