@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,47 @@ def test_what_comes_last_is_stored_and_nobody_is_told(sandbox: Any, when: str, v
         assert last["exception"]["values"][-1]["value"] == "'late'"
     else:
         assert last["logentry"]["formatted"] == "late"
+
+
+#: Programs that are interrupted while the last of them waits for the server, and how they end.
+INTERRUPTED = {
+    "Ctrl-C": ("interrupt(KeyboardInterrupt)\nlogging.error('last')\nsys.exit(3)", 3),
+    "an exception of a handler": ("interrupt(TimeoutError)\nlogging.error('last')\nsys.exit(3)", 3),
+    "Ctrl-C in a forked child": (
+        "import multiprocessing, os\n"
+        "def work():\n    interrupt(KeyboardInterrupt)\n    logging.error('last')\n"
+        "child = multiprocessing.get_context('fork').Process(target=work)\n"
+        "child.start(); child.join(); os._exit(child.exitcode)",
+        0,
+    ),
+}
+INTERRUPT = """
+import logging, signal, sys
+def interrupt(error):
+    def strike(*_):
+        raise error
+    signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+"""
+
+
+@pytest.mark.parametrize("version", ["this", "3.12", "3.13"])
+@pytest.mark.parametrize("what", INTERRUPTED)
+def test_who_interrupts_the_last_wait_has_the_program_end_at_once_and_as_ever(
+    sandbox: Any, what: str, version: str
+) -> None:
+    code, status = INTERRUPTED[what]
+    python = sys.executable if version == "this" else python_of(version)
+    sandbox.write("app.py", INTERRUPT + code)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        dsn = "http://key@127.0.0.1:%d/1" % silent.getsockname()[1]
+        began = time.monotonic()
+        done = sandbox.run(python, "app.py", ERRTRACK_DSN=dsn)
+        took = time.monotonic() - began
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "ERROR:root:last\n")
+    assert 1.0 <= took < 15, "the server is waited for, until somebody does not want to wait"
+    waiting = sandbox.errtrack("spool", "--json", ERRTRACK_DSN=dsn).stdout
+    assert [row["waiting"] for row in json.loads(waiting)["destinations"]] == [1]
 
 
 THREADS = """
