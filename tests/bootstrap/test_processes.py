@@ -221,6 +221,15 @@ def test_a_fork_in_the_middle_of_an_import_is_no_deadlock(sandbox: Any, any_pyth
     assert texts == ["child"] * len(delays) + ["thread"] * len(delays)
 
 
+def test_a_program_that_has_emptied_the_table_of_modules_forks_in_silence(
+    sandbox: Any, any_python: str
+) -> None:
+    code = "import os, sys\nsys.modules.clear()\npid = os.fork()\nif not pid: os._exit(3)\n"
+    code += "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    done = sandbox.run(any_python, "-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
 SUBINTERPRETERS = """
 import sys
 try:
