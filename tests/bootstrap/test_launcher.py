@@ -282,6 +282,25 @@ def test_settings_file_is_named_by_option_then_variable_then_found_here(house: H
     assert done.stderr == "errtrack-run: warning: --config third.toml: no such file\n"
 
 
+def test_paths_in_the_environment_are_those_of_the_folder_it_was_started_in(house: House) -> None:
+    named = {
+        "ERRTRACK_STORE": "state",
+        "ERRTRACK_SPOOL_DIR": "~/spool",
+        "ERRTRACK_CA_CERTS": "/etc/../ca.pem",
+    }
+    ours = environment_of(house.launch("env", env=house.environ(**named)).stdout)
+    assert ours["ERRTRACK_STORE"] == str(house.work / "state")
+    assert {name: ours[name] for name in list(named)[1:]} == dict(list(named.items())[1:])
+
+
+def test_a_folder_that_is_gone_is_no_obstacle(house: House) -> None:
+    """It cannot be said where in it the files are, but the command runs."""
+    named = house.environ(ERRTRACK_CONFIG="errtrack.toml", ERRTRACK_STORE="state")
+    script = "mkdir gone; cd gone; rmdir ../gone; exec %s %s %s -c 'print(1)'" % (PY, house.stub, PY)
+    done = house.bare(["sh", "-c", script], env=named)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
 @pytest.mark.parametrize("dsn", ["nonsense", "https://host/1", "ftp://key@host/1", "https://key@host/"])
 def test_a_bad_dsn_is_one_warning_without_the_key_and_the_command_runs(house: House, dsn: str) -> None:
     """17"""
