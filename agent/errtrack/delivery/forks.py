@@ -29,6 +29,9 @@ FORK_WAITS = 3.0
 #: Seconds: how long a fork waits for our threads to end, and after that for the kernel to have seen it.
 LEAVE, GONE = 0.05, 0.05
 
+#: So often it is looked whether they have; no fork waits for ever where somebody has stopped the clock (freezegun).
+LOOKS = 250
+
 _WARNS = sys.version_info >= (3, 12)
 #: Counted are the threads that there are after the fork hooks, those included that come back in them
 #: (https://github.com/python/cpython/issues/137109).
@@ -179,15 +182,16 @@ def _ours_are_the_only_ones(workers: list[Worker]) -> bool:
 
 def _come_to_rest(workers: list[Worker]) -> bool:
     """Give *workers* the moment that they need to have nothing left to do; False where it is not enough."""
-    until = monotonic() + LEAVE
+    until, looks = monotonic() + LEAVE, LOOKS
     while any(worker.owes() for worker in workers):
         for worker in workers:
             lock = worker.unforkable
             if lock.locked() and lock.acquire(True, FORK_WAITS):
                 lock.release()
-                until = monotonic() + LEAVE
-        if monotonic() >= until:
+                until, looks = monotonic() + LEAVE, LOOKS
+        if monotonic() >= until or not looks:
             return False
+        looks -= 1
         sleep(0.0005)
     return True
 
@@ -200,12 +204,14 @@ def _wait_until_gone() -> None:
 
 def _wait(is_so: Callable[[], bool], longest: float) -> bool:
     until, pause = monotonic() + longest, 0.0001
-    while not is_so():
+    for _ in range(LOOKS):
+        if is_so():
+            return True
         if monotonic() >= until:
             return False
         sleep(pause)
         pause = min(pause * 2, 0.002)
-    return True
+    return False
 
 
 def _after_in_parent() -> None:
