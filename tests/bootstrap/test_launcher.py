@@ -407,9 +407,11 @@ def test_a_settings_file_that_is_none_is_told(house: House) -> None:
         ["-c", "print('ran')", "-I"],
         ["-Xutf8=1", "-c", "print('ran')"],
         ["-W", "ignore::ImportWarning", "-c", "print('ran')"],
+        ["--", "-I"],
     ],
 )
 def test_other_words_of_python_are_not_mistaken_for_such_flags(house: House, arguments: list[str]) -> None:
+    house.module("-I", "print('ran')")
     done = house.launch("python3", *arguments)
     assert (done.stdout, done.stderr) == ("ran\n", "")
 
