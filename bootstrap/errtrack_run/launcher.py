@@ -152,7 +152,7 @@ def settings(options: "Mapping[str, str]", environ: "Mapping[str, str]") -> "dic
     config = options.get("config") or environ.get("ERRTRACK_CONFIG")
     if not config and os.path.isfile("errtrack.toml"):
         config = "errtrack.toml"
-    paths = {"ERRTRACK_" + name: environ.get("ERRTRACK_" + name) for name in _PATHS}
+    paths = {"ERRTRACK_" + name: environ.get("ERRTRACK_" + name, "").strip() for name in _PATHS}
     for name, path in {"ERRTRACK_CONFIG": config, **paths}.items():
         if path:
             found[name] = _absolute(path)

@@ -283,14 +283,12 @@ def test_settings_file_is_named_by_option_then_variable_then_found_here(house: H
 
 
 def test_paths_in_the_environment_are_those_of_the_folder_it_was_started_in(house: House) -> None:
-    named = {
-        "ERRTRACK_STORE": "state",
-        "ERRTRACK_SPOOL_DIR": "~/spool",
-        "ERRTRACK_CA_CERTS": "/etc/../ca.pem",
-    }
-    ours = environment_of(house.launch("env", env=house.environ(**named)).stdout)
+    left = {"ERRTRACK_SPOOL_DIR": "~/spool", "ERRTRACK_CA_CERTS": "/etc/../ca.pem", "ERRTRACK_CERT_FILE": " "}
+    environ = house.environ(ERRTRACK_STORE="state", ERRTRACK_KEY_FILE=" /etc/key.pem", **left)
+    ours = environment_of(house.launch("env", env=environ).stdout)
     assert ours["ERRTRACK_STORE"] == str(house.work / "state")
-    assert {name: ours[name] for name in list(named)[1:]} == dict(list(named.items())[1:])
+    assert ours["ERRTRACK_KEY_FILE"] == "/etc/key.pem"
+    assert {name: ours[name] for name in left} == left
 
 
 def test_a_folder_that_is_gone_is_no_obstacle(house: House) -> None:
