@@ -358,7 +358,9 @@ class Worker:
     def _round_here(self, what: str, timeout: float) -> bool:
         if not self._working.acquire(False):
             return False
+        held_back: set[int] = set()
         try:
+            held_back = _hold_back()
             with guard.Inside():
                 self.destination.until = monotonic() + timeout
                 waiter = Waiter(what)
@@ -368,6 +370,7 @@ class Worker:
         finally:
             self.destination.until = None
             self._working.release()
+            _forget(held_back)
 
     def _guarded_round(self) -> float:
         waiters = []
@@ -547,3 +550,24 @@ def _block_signals() -> None:
         _signal.pthread_sigmask(_signal.SIG_BLOCK, set(_signal.valid_signals()) - faults)
     except (AttributeError, OSError, ValueError):  # Windows
         pass
+
+
+def _hold_back() -> set[int]:
+    """Block in this thread, the application's, the signals that would end it for a write of ours; return those.
+
+    SIGPIPE has its default meaning in many a command line tool, and whoever sends may be hung up on.
+    """
+    try:
+        deadly: set[int] = {_signal.SIGPIPE, _signal.SIGXFSZ}
+        deadly = {number for number in deadly if _signal.getsignal(number) == _signal.SIG_DFL}
+        return deadly - _signal.pthread_sigmask(_signal.SIG_BLOCK, deadly) if deadly else deadly
+    except (AttributeError, OSError, ValueError):  # Windows
+        return set()
+
+
+def _forget(held_back: set[int]) -> None:
+    """Take those of *held_back* that have come as not having come, and let them through again."""
+    if held_back:
+        while _signal.sigpending() & held_back:
+            _signal.sigwait(held_back)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, held_back)
