@@ -141,6 +141,14 @@ def test_nor_one_whose_threads_are_greenlets(sandbox: Any) -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+def test_nor_one_that_sends_copies_to_spotlight(sandbox: Any) -> None:
+    sandbox.write("app.py", HUNG_UP_ON)
+    with hanging_up("http") as dsn:
+        url = "http://" + dsn.partition("@")[2].partition("/")[0] + "/stream"
+        done = sandbox.run(sys.executable, "app.py", "at once", ERRTRACK_SPOTLIGHT=url)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 @contextlib.contextmanager
 def hanging_up(scheme: str) -> Iterator[str]:
     """A server that refuses each request before its body has been read, as a proxy does, and then is gone."""

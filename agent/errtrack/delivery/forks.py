@@ -17,11 +17,14 @@ from errtrack import guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
     from typing import Any
 
     from errtrack.delivery.transport import Transport
     from errtrack.delivery.worker import Worker
+else:
+    import _signal
 
 #: A fork waits no longer than this (seconds) for the worker to come to a point where it does no harm.
 FORK_WAITS = 3.0
@@ -59,6 +62,7 @@ class _Thread:
         self.ident = get_ident()
         self.native = -1 if native == starter else native
         try:
+            _block_signals()
             function(*arguments)
         except Exception as error:
             # Python would print it: into the application's output, and with the lock of stderr in hand, which makes
@@ -74,6 +78,19 @@ class _Thread:
         if not self.native or not _KERNEL_TELLS:
             return self.is_over
         return not os.path.exists("/proc/self/task/%d" % self.native)
+
+
+def _block_signals() -> None:
+    """Leave signals to the application's threads, but for those that are faults of the thread itself."""
+    greenlets = sys.modules.get("greenlet")
+    current = getattr(greenlets, "getcurrent", None)
+    if current is not None and current().parent is not None:
+        return  # eventlet and gevent make threads greenlets of a thread of the application's
+    try:
+        faults = {_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGABRT}
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, set(_signal.valid_signals()) - faults)
+    except (AttributeError, OSError, ValueError):  # Windows
+        pass
 
 
 _threads: list[_Thread] = []

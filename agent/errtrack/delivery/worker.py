@@ -9,7 +9,6 @@ processes) the same rounds are run by whoever waits for them.
 from __future__ import annotations
 
 import os
-import sys
 from _thread import allocate_lock, get_ident
 from time import monotonic
 
@@ -291,7 +290,6 @@ class Worker:
         self._ident = get_ident()
         self._has_left = False
         try:
-            _block_signals()
             with guard.Inside(), self._working:
                 self._be_patient()
                 while not self._is_to_end():
@@ -537,19 +535,6 @@ class Worker:
 def jittered(seconds: float) -> float:
     """A pause of about *seconds*."""
     return seconds * (0.75 + int.from_bytes(os.urandom(2), "little") / 131_072)
-
-
-def _block_signals() -> None:
-    """Leave signals to the application's threads, but for those that are faults of the thread itself."""
-    greenlets = sys.modules.get("greenlet")
-    current = getattr(greenlets, "getcurrent", None)
-    if current is not None and current().parent is not None:
-        return  # eventlet and gevent make threads greenlets of a thread of the application's
-    try:
-        faults = {_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGABRT}
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, set(_signal.valid_signals()) - faults)
-    except (AttributeError, OSError, ValueError):  # Windows
-        pass
 
 
 def _hold_back() -> set[int]:
