@@ -205,7 +205,7 @@ def _tell_once(what: str, line: str) -> None:
 def _make(folder: str) -> None:
     """Create *folder* and its missing parents, each 0700 (``os.makedirs`` modes only the last)."""
     try:
-        os.mkdir(folder, 0o700)
+        _make_private(folder)
     except FileExistsError:
         return
     except FileNotFoundError:
@@ -214,9 +214,26 @@ def _make(folder: str) -> None:
             raise
         _make(parent)
         try:
-            os.mkdir(folder, 0o700)
+            _make_private(folder)
         except FileExistsError:
             return
+
+
+def _make_private(folder: str) -> None:
+    os.mkdir(folder, 0o700)
+    if os.stat(folder).st_mode & 0o700 != 0o700:  # a umask such as 0177 is meant for files
+        os.chmod(folder, 0o700)
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open the file of ours at *path*; a new one is its owner's to read and to write, whatever the umask."""
+    descriptor = os.open(path, flags, 0o600)
+    if os.fstat(descriptor).st_mode & 0o600 != 0o600:
+        try:
+            os.fchmod(descriptor, 0o600)
+        except OSError:
+            pass
+    return descriptor
 
 
 def _home(environ: Mapping[str, str]) -> str:
