@@ -66,6 +66,21 @@ def test_what_the_umask_takes_from_new_files_and_folders_of_the_programs_is_ther
     assert sandbox.events()[0]["logentry"]["formatted"] == "kept"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may write to another user's home")
+def test_root_makes_nothing_in_another_users_home(tmp_path: Path) -> None:
+    """sudo may keep HOME; whose it is could not enter what root makes there. A folder that is named is another matter."""
+    import pwd
+
+    os.chown(tmp_path, 12345, 12345)
+    own = pwd.getpwuid(0).pw_dir + "/.local/state/errtrack"
+    assert places.state_folders(Options(), {"HOME": str(tmp_path)})[0] == own
+    named = places.state_folders(Options(), {"XDG_STATE_HOME": str(tmp_path)})
+    assert named[0] == str(tmp_path / "errtrack")
+    made = tmp_path / ".local/state/errtrack"
+    made.mkdir(parents=True)  # what is root's there already is root's
+    assert places.state_folders(Options(), {"HOME": str(tmp_path)})[0] == str(made)
+
+
 def test_an_unusable_wish_is_told_once_and_the_next_folder_used(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
