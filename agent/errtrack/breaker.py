@@ -40,7 +40,7 @@ def note(options: Options, name: str, why: str) -> None:
     if folder is None:
         return
     path = os.path.join(folder, FILE_NAME)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS, 0o600)
+    descriptor = places.open_private(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS)
     try:
         if os.fstat(descriptor).st_size > LARGEST:
             os.ftruncate(descriptor, 0)

@@ -90,6 +90,19 @@ def init(code: dict[str, Any]) -> Client:
     return client
 
 
+def end() -> None:
+    """Close the client of a process that ends. Who interrupts that, as by Ctrl-C, wants it to end at once: no more."""
+    client = get_client()
+    if client is None:
+        return
+    try:
+        client.close()
+    except BaseException as error:
+        if isinstance(error, Exception) and not guard.is_of_signal_handler(error):
+            raise
+        client.close(0)
+
+
 class Client:
     """Captures by the settings in *options*. One a process; threads, forks and signal handlers may share it."""
 

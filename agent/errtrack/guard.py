@@ -14,6 +14,7 @@ from __future__ import annotations
 import _thread
 import os
 import sys
+from _weakref import ref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ raise_faults = False
 #: Set by the client from the option ``debug``.
 debug_enabled = False
 
-#: Threads that run our own code, how deep. Where a microsecond counts, `if guard.inside and guard.is_inside()`.
-inside: dict[int, int] = {}
+#: Threads that run our own code, and the innermost mark of each: one that a signal handler's exception has kept from
+#: being taken away goes with that. Where a microsecond counts, `if guard.inside and guard.is_inside()`.
+inside: dict[int, ref[Inside]] = {}
 
 
 #: What signal handlers of the application have raised into our code, by thread.
@@ -162,18 +164,20 @@ def pass_on(error: BaseException) -> bool:
 def is_inside() -> bool:
     """True while this thread runs errtrack's own code (a capture, a hook of the user, a delivery)."""
     # `_thread.get_ident` is looked up at each call: gevent and eventlet replace it, and this module may be older.
-    return _thread.get_ident() in inside
+    mark = inside.get(_thread.get_ident())
+    return mark is not None and mark() is not None
 
 
 class Inside:
     """``with Inside():`` marks this thread as running errtrack's own code; may be nested."""
 
-    __slots__ = ("_before", "_ident")
+    __slots__ = ("__weakref__", "_before", "_ident")
 
     def __enter__(self) -> Inside:
         ident = self._ident = _thread.get_ident()
-        before = self._before = inside.get(ident, 0)
-        inside[ident] = before + 1
+        before = inside.get(ident)
+        self._before = before if before is not None and before() is not None else None
+        inside[ident] = ref(self)
         return self
 
     def __exit__(
@@ -198,7 +202,7 @@ _EXIT = Inside.__exit__.__code__
 
 def after_fork_in_child() -> None:
     """Forget the marks of threads that exist only in the parent; this thread's own mark stays right."""
-    mine = inside.get(_thread.get_ident(), 0)
+    mine = inside.get(_thread.get_ident())
     inside.clear()
-    if mine:
+    if mine is not None:
         inside[_thread.get_ident()] = mine

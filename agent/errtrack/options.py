@@ -79,6 +79,17 @@ def text(value: Any) -> str:
     return str(value).strip()
 
 
+def path(value: Any) -> str:
+    """A file or folder; it stays the one that it is now, wherever the program goes."""
+    found = os.path.expanduser(text(value))
+    if not found or os.path.isabs(found):
+        return found
+    try:
+        return os.path.abspath(found)
+    except OSError:
+        raise BadValue("an absolute path, as the working directory is gone") from None
+
+
 def names(value: Any) -> tuple[str, ...]:
     """A list of texts; in the environment and on the command line separated by commas."""
     if isinstance(value, str):
@@ -348,7 +359,7 @@ _ROWS: tuple[Row, ...] = (
     ("max_request_body_size", "medium", choice("never", "small", "medium", "always"), "never, small (1 kB), medium (10 kB), always", "Largest request body that is kept."),
     ("in_app_include", (), names, "list", "Module prefixes whose frames count as the application's."),
     ("in_app_exclude", (), names, "list", "Module prefixes whose frames do not."),
-    ("project_root", "", text, "path", "Folder of the application's code. Empty: the working directory at start."),
+    ("project_root", "", path, "path", "Folder of the application's code. Empty: the working directory at start."),
     # Personal data and secrets
     ("send_default_pii", False, boolean, "true/false", "Send personal data: user, client address, cookies."),
     ("scrub_keys", (), names, "list", "Further keys whose values are replaced by [Filtered], as parts of names."),
@@ -360,18 +371,18 @@ _ROWS: tuple[Row, ...] = (
     ("request_timeout", 10.0, seconds, "seconds", "Longest wait for the server's answer."),
     ("http_proxy", "", text, "URL", "Proxy for http DSNs. Empty: from the environment; \"none\": no proxy."),
     ("https_proxy", "", text, "URL", "Proxy for https DSNs. Empty: from the environment; \"none\": no proxy."),
-    ("ca_certs", "", text, "path", "CA bundle. Empty: the system's, or certifi's where there is none."),
-    ("cert_file", "", text, "path", "Client certificate."),
-    ("key_file", "", text, "path", "Key of the client certificate."),
+    ("ca_certs", "", path, "path", "CA bundle. Empty: the system's, or certifi's where there is none."),
+    ("cert_file", "", path, "path", "Client certificate."),
+    ("key_file", "", path, "path", "Key of the client certificate."),
     ("send_client_reports", True, boolean, "true/false", "Tell the server how many events were dropped, and why."),
     ("strict_protocol", False, boolean, "true/false", "Discard on 429 and 5xx as the protocol says, instead of keeping the event."),
     ("spotlight", "", spotlight, "true/false or URL", "Send a copy of everything to a Spotlight on this machine.", "SENTRY_SPOTLIGHT"),
     ("auto_session_tracking", False, boolean, "true/false", "Release health: count requests and sessions that end well, in error, or in a crash. Needs a release."),
     # On disk
-    ("store", "", text, "folder", "Embedded store and spool. Empty: below the user's state directory."),
+    ("store", "", path, "folder", "Embedded store and spool. Empty: below the user's state directory."),
     ("store_max_age", 30.0, _number(0, None, float, "a number of days, 0 or more"), "days", "Events in the embedded store older than this are deleted; 0 keeps them."),
     ("store_max_size", 256_000_000, size, "bytes", "Largest size of the embedded store; the oldest events go first; 0 is unbounded."),
-    ("spool_dir", "", text, "folder", "Where captured events wait for delivery. Empty: in the store's folder."),
+    ("spool_dir", "", path, "folder", "Where captured events wait for delivery. Empty: in the store's folder."),
     ("spool_max_size", 64_000_000, size, "bytes", "Most that waits for one destination; the oldest go first."),
     ("spool_sync", "fatal", choice("off", "fatal", "always"), "off, fatal, always", "What outlives a loss of power at once: nothing, what ends a process, all. What waits is written out every second, but with off."),
     ("spool_reserve", 262_144, size, "bytes", "Kept free on the disk for the event of a fatal error; 0 keeps none."),
@@ -628,7 +639,7 @@ def _read_environment(options: Options, environ: Mapping[str, str]) -> None:
         if attribute in set_here:
             value = environ.get(option.env)
             others.discard(option.env)
-        if value is not None and (value or option.convert in (text, dsn_text)):
+        if value is not None and (value or option.convert in (text, path, dsn_text)):
             launcher_option = option.name in from_launcher
             options.set(option.name, value, "--" + option.name if launcher_option else option.env)
         elif option.sentry_env and environ.get(option.sentry_env):

@@ -28,7 +28,9 @@ def start(inject: str, error: BaseException) -> None:
 
 
 def _tell(error: BaseException) -> None:
-    if os.environ.get("ERRTRACK_DEBUG", "0") != "0" and sys.stderr is not None:
+    # As is_debugging() has it, of a file that need not be whole.
+    wanted = os.environ.get("ERRTRACK_DEBUG", "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
+    if wanted and sys.stderr is not None:
         sys.stderr.write("errtrack: not started: %s: %s\n" % (type(error).__name__, error))
 
 

@@ -146,7 +146,7 @@ def _at_exit():  # type: () -> None
 def _before_fork():  # type: () -> None
     """Take importlib's lock until the fork is done; let other threads finish first what they import for us."""
     _imp.acquire_lock()
-    if sys.modules["_frozen_importlib"]._module_locks:
+    if getattr(sys.modules.get("_frozen_importlib"), "_module_locks", True):
         wait = at_hand("forks", "wait")
         if wait:
             wait()

@@ -96,25 +96,29 @@ def _flag_against_us(program: str, arguments: "Sequence[str]") -> str:
     """The flag with which a Python does not read PYTHONPATH (-I, -E) or does not import site (-S); or ''."""
     if not program.lower().startswith(("python", "pypy")):
         return ""
-    words = list(arguments)
+    return next(("-" + letter for letter in flags_of(arguments) if letter in "IES"), "")
+
+
+def flags_of(arguments: "Sequence[str]") -> "list[str]":
+    """The letters of a Python's flags among its first *arguments*, without those that have a value."""
+    words, found = list(arguments), []  # type: tuple[list[str], list[str]]
     while words:
         word = words.pop(0)
+        if not word.startswith("-") or word in ("-", "--"):
+            break
         if word == "--check-hash-based-pycs":
             del words[:1]
         if word.startswith("--"):
             continue
-        if not word.startswith("-") or word == "-":
-            return ""
         for position, letter in enumerate(word[1:], 2):
-            if letter in "IES":
-                return "-" + letter
             if letter in "cm":
-                return ""
+                return found
             if letter in "WX":
                 if position == len(word):
                     del words[:1]
                 break
-    return ""
+            found.append(letter)
+    return found
 
 
 def _uwsgi_has_no_threads(arguments: "Sequence[str]") -> bool:

@@ -131,6 +131,10 @@ def touch(wire: "Any", file: str, args: "tuple[Any, ...]") -> "Any":
         if called:  # then the exception is the previous hook's own: ours do not leave the driver
             raise
         fault(place, error)
+    except BaseException:
+        # Ctrl-C, for one. The program ends as it is: nobody is left to hear of it, but for who waits for the traceback.
+        if called or place != "sys.excepthook":
+            raise
     return previous(*args)
 
 

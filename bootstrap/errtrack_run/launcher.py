@@ -50,6 +50,9 @@ INJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inject")
 _VALUES = ("dsn", "environment", "release", "config", "monitor", "schedule")
 _FLAGS = ("debug", "no-propagate", "supervise", "check", "version", "help")
 
+#: Settings that name files and folders.
+_PATHS = ("STORE", "SPOOL_DIR", "CA_CERTS", "CERT_FILE", "KEY_FILE", "PROJECT_ROOT")
+
 _ENOEXEC = 8  # of every Unix; the errno module is not imported for one number
 
 
@@ -149,14 +152,25 @@ def settings(options: "Mapping[str, str]", environ: "Mapping[str, str]") -> "dic
     config = options.get("config") or environ.get("ERRTRACK_CONFIG")
     if not config and os.path.isfile("errtrack.toml"):
         config = "errtrack.toml"
-    if config:
-        # Absolute, so that a child in another folder does not pick up a stranger's file.
-        found["ERRTRACK_CONFIG"] = os.path.abspath(config)
+    paths = {"ERRTRACK_" + name: environ.get("ERRTRACK_" + name, "").strip() for name in _PATHS}
+    for name, path in {"ERRTRACK_CONFIG": config, **paths}.items():
+        if path:
+            found[name] = _absolute(path)
     if given:
         outer = environ.get("ERRTRACK_RUN_OPTIONS", "").split(",")
         given += [name for name in outer if name and name not in given]
         found["ERRTRACK_RUN_OPTIONS"] = ",".join(given)
     return found
+
+
+def _absolute(path: str) -> str:
+    """*path* as a child in another folder has to know it, so that it does not pick up a stranger's file."""
+    if path[0] == "~" or os.path.isabs(path):
+        return path
+    try:
+        return os.path.abspath(path)
+    except OSError:  # this folder is gone
+        return path
 
 
 def child_environment(options: "Mapping[str, str]", environ: "Mapping[str, str]") -> "dict[str, str]":

@@ -33,6 +33,9 @@ _POLITE = (
 _FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
 _JOB_CONTROL = ("SIGTSTP", "SIGTTIN", "SIGTTOU")
 
+#: By these systemd says which process its sockets and its watchdog are for: the one that it has started.
+_ADDRESSED = ("LISTEN_PID", "WATCHDOG_PID")
+
 #: What the kernel says of a signal that the terminal sent: the command, in the same group, has it already.
 _BY_KERNEL = 128
 
@@ -56,8 +59,12 @@ def run(
     child_signal = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     began, kills = time.time(), oom_kills()
     watch, tell = os.pipe()
+    launcher = str(os.getpid())
     child = os.fork()
     if child == 0:
+        for name in _ADDRESSED:
+            if environ.get(name) == launcher:
+                environ[name] = str(os.getpid())
         _be_the_command(become, former, child_signal, watch, tell)
     os.close(tell)
     if job is not None:

@@ -11,7 +11,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from errtrack_run.cautions import interpreter_of
+from errtrack_run.cautions import flags_of, interpreter_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,20 +111,7 @@ def ask(target: Target, modules: Sequence[str], environ: Mapping[str, str]) -> d
 
 def _flags(arguments: Sequence[str]) -> list[str]:
     """The flags among a Python's first arguments that decide whether it reads PYTHONPATH and imports site."""
-    found = []
-    for word in arguments:
-        if not word.startswith("-") or word in ("-", "--"):
-            break
-        if word.startswith("--"):
-            continue
-        for letter in word[1:]:
-            if letter in "cmWX":
-                break
-            if letter in "IESsP":
-                found.append("-" + letter)
-        if set(word[1:]) & set("cm"):
-            break
-    return found
+    return ["-" + letter for letter in flags_of(arguments) if letter in "IESsP"]
 
 
 def _by_shell(path: str) -> list[str]:

@@ -143,9 +143,8 @@ def follow_exit(call: Call) -> Advice:
 def deliver(call: Call) -> Advice:
     """Worker._do_exit(self, pid, exitcode, exc=None): a process of the pool runs no exit functions after this"""
     client = sys.modules.get("errtrack.client")
-    running = client.get_client() if client is not None else None
-    if running is not None:
-        running.close()  # what is captured after this is kept on disk
+    if client is not None:
+        client.end()  # what is captured after this is kept on disk
     yield
 
 

@@ -25,9 +25,7 @@ def close_client() -> None:
     """Runs as the very last callback: it was registered before the application's first line."""
     from errtrack import client
 
-    running = client.get_client()
-    if running is not None:
-        running.close()
+    client.end()
 
 
 def watch_signals(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:

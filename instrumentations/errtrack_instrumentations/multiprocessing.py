@@ -47,9 +47,8 @@ def bootstrap(call: Call) -> Advice:
 def deliver() -> None:
     """A forked child ends at once after this."""
     client = sys.modules.get("errtrack.client")
-    running = client.get_client() if client is not None else None
-    if running is not None:
-        running.close()  # what is captured after this is kept on disk
+    if client is not None:
+        client.end()  # what is captured after this is kept on disk
 
 
 INSTRUMENTATION = Instrumentation(

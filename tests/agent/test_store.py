@@ -342,6 +342,20 @@ def test_events_older_than_allowed_are_deleted_when_new_ones_come(tmp_path: Path
     again.close()
 
 
+def test_events_from_before_the_clock_was_set_are_as_old_as_the_clock_then_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device without a battery begins in 1970."""
+    store = Store(str(tmp_path), 30, 0)
+    monkeypatch.setattr(time, "time", lambda: 60.0)
+    store.add(pack(make_event(1)))
+    monkeypatch.undo()
+    assert store.prune() == 0 and len(store.events()) == 1
+    age(store, 31)
+    assert store.prune() == 1 and store.events() == []
+    store.close()
+
+
 def test_zero_days_keeps_events_for_ever(tmp_path: Path) -> None:
     store = Store(str(tmp_path), 0, 0)
     store.add(pack(make_event(1)))

@@ -14,6 +14,7 @@ from commands.desk import Sink
 from houses import VERSIONS, build
 from rooms import room
 
+from errtrack_run.launcher import INJECT
 from web import main_exception
 
 PY = sys.executable
@@ -196,6 +197,52 @@ def test_a_program_that_ran_out_of_something_ends_as_ever(sandbox: Any, any_pyth
     theirs = bare.stderr.splitlines()
     assert (done.returncode, ours[0], ours[-1]) == (bare.returncode, theirs[0], theirs[-1])
     assert set(theirs) <= set(ours) and not any("errtrack" in line for line in ours)
+
+
+WANDERER = """
+import logging, os, sys, time
+for name in ("first", "second"):
+    os.mkdir(name)
+    if sys.argv[1] == "goes before":
+        os.chdir(name)
+    logging.error(name)
+    if sys.argv[1] == "goes behind":
+        os.chdir(name)
+        time.sleep(1.5)  # by then it is in the store
+"""
+
+
+@pytest.mark.parametrize("where", ["goes before", "goes behind"])
+@pytest.mark.parametrize("launcher", ["launched", "by PYTHONPATH alone"])
+def test_a_relative_store_stays_in_its_place_wherever_the_program_goes(
+    sandbox: Any, launcher: str, where: str
+) -> None:
+    app = str(sandbox.write("app.py", WANDERER))
+    sandbox.store = sandbox.folder / "state"
+    environ = {"ERRTRACK_STORE": "state"}
+    if launcher != "launched":
+        environ["PYTHONPATH"] = INJECT
+    done = sandbox.run(sys.executable, app, where, launched=launcher == "launched", **environ)
+    assert done.returncode == 0, done.stderr
+    assert sorted(event["logentry"]["formatted"] for event in sandbox.events()) == ["first", "second"]
+    assert [path.parent.name for path in sandbox.folder.rglob("store.db")] == ["state"]
+
+
+def test_a_relative_store_in_a_folder_that_is_gone_is_told_and_the_next_place_is_taken(
+    sandbox: Any,
+) -> None:
+    sandbox.write(
+        "app.py",
+        "import os\nos.mkdir('x')\nos.chdir('x')\nos.rmdir('../x')\nimport logging\nlogging.error(1)",
+    )
+    environ = {"ERRTRACK_STORE": "state", "XDG_STATE_HOME": str(sandbox.folder), "PYTHONPATH": INJECT}
+    done = sandbox.run(sys.executable, "app.py", launched=False, **environ)
+    first, told = done.stderr.splitlines()
+    assert (first, told.count("store must be an absolute path, as the working directory is gone")) == (
+        "ERROR:root:1",
+        1,
+    ), told
+    assert list((sandbox.folder / "errtrack").rglob("seg-*"))
 
 
 def test_before_send_is_found_in_the_applications_own_code(sandbox: Any, any_python: str) -> None:

@@ -263,6 +263,9 @@ def test_a_fault_at_boot_is_told_when_debug_is_on(tmp_path: Path, plain_python: 
     done = house.launch(plain_python, "-c", "print('ran')", options=["--debug"])
     assert done.stdout == "ran\n"
     assert done.stderr.startswith("errtrack: not started: ")
+    for no in ("", "0", "off", "False"):
+        quiet = house.environ(ERRTRACK_DEBUG=no)
+        assert house.launch(plain_python, "-c", "print('ran')", env=quiet).stderr == ""
 
 
 def test_withdrawing_takes_everything_away(house: House) -> None:

@@ -282,6 +282,23 @@ def test_settings_file_is_named_by_option_then_variable_then_found_here(house: H
     assert done.stderr == "errtrack-run: warning: --config third.toml: no such file\n"
 
 
+def test_paths_in_the_environment_are_those_of_the_folder_it_was_started_in(house: House) -> None:
+    left = {"ERRTRACK_SPOOL_DIR": "~/spool", "ERRTRACK_CA_CERTS": "/etc/../ca.pem", "ERRTRACK_CERT_FILE": " "}
+    environ = house.environ(ERRTRACK_STORE="state", ERRTRACK_KEY_FILE=" /etc/key.pem", **left)
+    ours = environment_of(house.launch("env", env=environ).stdout)
+    assert ours["ERRTRACK_STORE"] == str(house.work / "state")
+    assert ours["ERRTRACK_KEY_FILE"] == "/etc/key.pem"
+    assert {name: ours[name] for name in left} == left
+
+
+def test_a_folder_that_is_gone_is_no_obstacle(house: House) -> None:
+    """It cannot be said where in it the files are, but the command runs."""
+    named = house.environ(ERRTRACK_CONFIG="errtrack.toml", ERRTRACK_STORE="state")
+    script = "mkdir gone; cd gone; rmdir ../gone; exec %s %s %s -c 'print(1)'" % (PY, house.stub, PY)
+    done = house.bare(["sh", "-c", script], env=named)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
 @pytest.mark.parametrize("dsn", ["nonsense", "https://host/1", "ftp://key@host/1", "https://key@host/"])
 def test_a_bad_dsn_is_one_warning_without_the_key_and_the_command_runs(house: House, dsn: str) -> None:
     """17"""
@@ -388,9 +405,11 @@ def test_a_settings_file_that_is_none_is_told(house: House) -> None:
         ["-c", "print('ran')", "-I"],
         ["-Xutf8=1", "-c", "print('ran')"],
         ["-W", "ignore::ImportWarning", "-c", "print('ran')"],
+        ["--", "-I"],
     ],
 )
 def test_other_words_of_python_are_not_mistaken_for_such_flags(house: House, arguments: list[str]) -> None:
+    house.module("-I", "print('ran')")
     done = house.launch("python3", *arguments)
     assert (done.stdout, done.stderr) == ("ran\n", "")
 

@@ -221,6 +221,40 @@ def test_a_fork_in_the_middle_of_an_import_is_no_deadlock(sandbox: Any, any_pyth
     assert texts == ["child"] * len(delays) + ["thread"] * len(delays)
 
 
+def test_a_program_that_has_emptied_the_table_of_modules_forks_in_silence(
+    sandbox: Any, any_python: str
+) -> None:
+    code = "import os, sys\nsys.modules.clear()\npid = os.fork()\nif not pid: os._exit(3)\n"
+    code += "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    done = sandbox.run(any_python, "-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
+STOPPED_CLOCK = """
+import logging, os, sys, time
+logging.error("first")
+time.sleep(0.5)
+real, now = time.monotonic, time.monotonic()
+for module in list(sys.modules.values()):
+    if vars(module).get("monotonic") is real:
+        module.monotonic = lambda: now
+logging.error("second")
+pid = os.fork()
+if not pid:
+    os._exit(3)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_clock_that_is_stopped_for_a_test_stops_no_fork(sandbox: Any, any_python: str) -> None:
+    """As freezegun does it, in every module that it finds."""
+    sandbox.write("app.py", STOPPED_CLOCK)
+    # What cannot be delivered is what a fork waits for.
+    dsn = "http://key@127.0.0.1:9/1"
+    done = sandbox.run(any_python, "-W", "ignore", "app.py", timeout=20, ERRTRACK_DSN=dsn)
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+
+
 SUBINTERPRETERS = """
 import sys
 try:

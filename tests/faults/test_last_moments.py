@@ -3,8 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import socket
+import ssl
+import struct
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +21,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "bootstrap"))
 
 from houses import python_of
+from rooms import room
 
 LAST = {
     "a callback registered before ours": "atexit.register(capture, 'late')\nerrtrack.capture_message('first')",
@@ -52,6 +61,127 @@ def test_what_comes_last_is_stored_and_nobody_is_told(sandbox: Any, when: str, v
         assert last["exception"]["values"][-1]["value"] == "'late'"
     else:
         assert last["logentry"]["formatted"] == "late"
+
+
+#: Programs that are interrupted while the last of them waits for the server, and how they end.
+INTERRUPTED = {
+    "Ctrl-C": ("interrupt(KeyboardInterrupt)\nlogging.error('last')\nsys.exit(3)", 3),
+    "an exception of a handler": ("interrupt(TimeoutError)\nlogging.error('last')\nsys.exit(3)", 3),
+    "Ctrl-C in a forked child": (
+        "import multiprocessing, os\n"
+        "def work():\n    interrupt(KeyboardInterrupt)\n    logging.error('last')\n"
+        "child = multiprocessing.get_context('fork').Process(target=work)\n"
+        "child.start(); child.join(); os._exit(child.exitcode)",
+        0,
+    ),
+}
+INTERRUPT = """
+import logging, signal, sys
+def interrupt(error):
+    def strike(*_):
+        raise error
+    signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+"""
+
+
+@pytest.mark.parametrize("version", ["this", "3.12", "3.13"])
+@pytest.mark.parametrize("what", INTERRUPTED)
+def test_who_interrupts_the_last_wait_has_the_program_end_at_once_and_as_ever(
+    sandbox: Any, what: str, version: str
+) -> None:
+    code, status = INTERRUPTED[what]
+    python = sys.executable if version == "this" else python_of(version)
+    sandbox.write("app.py", INTERRUPT + code)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        dsn = "http://key@127.0.0.1:%d/1" % silent.getsockname()[1]
+        began = time.monotonic()
+        done = sandbox.run(python, "app.py", ERRTRACK_DSN=dsn)
+        took = time.monotonic() - began
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "ERROR:root:last\n")
+    assert 1.0 <= took < 15, "the server is waited for, until somebody does not want to wait"
+    waiting = sandbox.errtrack("spool", "--json", ERRTRACK_DSN=dsn).stdout
+    assert [row["waiting"] for row in json.loads(waiting)["destinations"]] == [1]
+
+
+#: At exit there is no thread on Python 3.12: it is sent by the program's own, as it is where threads are greenlets.
+HUNG_UP_ON = """
+import atexit, errtrack, os, signal, sys, time
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+def last():
+    errtrack.add_attachment(bytes=os.urandom(6_000_000), filename="large")
+    errtrack.capture_message("last")
+if "at once" in sys.argv:
+    last()
+    time.sleep(1)
+else:
+    atexit.register(last)
+"""
+
+LOOPBACK = str(Path(__file__).parents[1] / "agent" / "delivery" / "loopback.pem")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("version", ["this", "3.12", "3.13"])
+def test_a_server_that_hangs_up_ends_no_program_that_lets_sigpipe_end_it(
+    sandbox: Any, version: str, scheme: str
+) -> None:
+    python = sys.executable if version == "this" else python_of(version)
+    sandbox.write("app.py", HUNG_UP_ON)
+    with hanging_up(scheme) as dsn:
+        done = sandbox.run(python, "app.py", ERRTRACK_DSN=dsn, ERRTRACK_CA_CERTS=LOOPBACK)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+@pytest.mark.slow
+def test_nor_one_whose_threads_are_greenlets(sandbox: Any) -> None:
+    sandbox.write("app.py", "from gevent import monkey\nmonkey.patch_all()\n" + HUNG_UP_ON)
+    with hanging_up("http") as dsn:
+        done = sandbox.run(room("greenlets").python, "app.py", "at once", ERRTRACK_DSN=dsn)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_nor_one_that_sends_copies_to_spotlight(sandbox: Any) -> None:
+    sandbox.write("app.py", HUNG_UP_ON)
+    with hanging_up("http") as dsn:
+        url = "http://" + dsn.partition("@")[2].partition("/")[0] + "/stream"
+        done = sandbox.run(sys.executable, "app.py", "at once", ERRTRACK_SPOTLIGHT=url)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+@contextlib.contextmanager
+def hanging_up(scheme: str) -> Iterator[str]:
+    """A server that refuses each request before its body has been read, as a proxy does, and then is gone."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            plain = connection
+            try:
+                if scheme == "https":
+                    connection = context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=True)
+                connection.recv(2000)
+                connection.sendall(
+                    b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+                connection.shutdown(socket.SHUT_WR)
+                time.sleep(0.05)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+            except OSError:
+                plain.close()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(LOOPBACK)
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        threading.Thread(target=serve, daemon=True).start()
+        yield "%s://key@127.0.0.1:%d/1" % (scheme, server.getsockname()[1])
 
 
 THREADS = """

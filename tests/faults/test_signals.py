@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bootstrap"))
+
+from houses import VERSIONS, python_of
+
+
+@pytest.fixture(params=VERSIONS)
+def any_version(request: pytest.FixtureRequest) -> str:
+    return python_of(request.param)
+
 
 PROGRAM = """
 import functools, json, logging, signal, subprocess, sys
 
-class Late(Exception):
+class Late({"Exception": Exception, "KeyboardInterrupt": KeyboardInterrupt}[sys.argv[3]]):
     pass
 
 def late(*args):
@@ -65,17 +77,51 @@ print([number for number, what in outcomes.items() if what == "swallowed"])
 """
 
 
-@pytest.mark.parametrize("handler, step", [("function", 1), ("object", 31), ("method", 31), ("partial", 31)])
+@pytest.mark.parametrize(
+    "handler, step, kind",
+    [
+        ("function", 1, "Exception"),
+        ("object", 31, "Exception"),
+        ("method", 31, "Exception"),
+        ("partial", 31, "Exception"),
+        ("function", 1, "KeyboardInterrupt"),
+    ],
+)
 def test_a_handler_that_strikes_in_a_capture_reaches_the_application(
-    sandbox, handler: str, step: int
+    sandbox, handler: str, step: int, kind: str
 ) -> None:
     import sys
 
     sandbox.write("app.py", PROGRAM)
     unbounded = {"ERRTRACK_MAX_EVENTS_PER_MINUTE": "0", "ERRTRACK_MAX_CAPTURE_CPU": "0"}
-    done = sandbox.run(sys.executable, "app.py", handler, str(step), timeout=120, **unbounded)
+    done = sandbox.run(sys.executable, "app.py", handler, str(step), kind, timeout=120, **unbounded)
     raised, swallowed, over = json.loads(done.stdout.splitlines()[0])
     assert (swallowed, over) == (0, 1), done.stdout
     assert raised * step > 300
     messages = [event.get("logentry", {}).get("formatted") for event in sandbox.events()]
     assert "afterwards" in messages
+
+
+ENDS = """
+import signal, sys
+left = int(sys.argv[1])
+def watch(frame, what, arg):
+    global left
+    if what == "call" and (frame.f_globals.get("__name__") or "").startswith("errtrack"):
+        left -= 1
+        if not left:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+sys.setprofile(watch)
+raise ValueError("why it ends")
+"""
+
+
+@pytest.mark.parametrize("call", [30, 100, 400])
+def test_who_interrupts_the_report_of_what_ended_the_program_sees_that_all_the_same(
+    sandbox, any_version: str, call: int
+) -> None:
+    sandbox.write("app.py", ENDS)
+    done = sandbox.run(any_version, "app.py", str(call))
+    bare = sandbox.run(any_version, "app.py", str(call), launched=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", bare.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -111,6 +112,17 @@ def test_signals_are_as_the_launcher_found_them(sandbox: Any) -> None:
     done = supervise(sandbox, code)
     masks = [line for line in done.stdout.splitlines() if "SigQ" not in line]
     assert masks == [line for line in plain.stdout.splitlines() if "SigQ" not in line] and len(masks) >= 4
+
+
+def test_what_systemd_has_for_the_process_that_it_starts_is_the_commands(sandbox: Any) -> None:
+    """sd_listen_fds(3) looks whether LISTEN_PID is its own process."""
+    code = (
+        "import os; print(*[os.environ[name] == str(os.getpid()) for name in ('LISTEN_PID', 'WATCHDOG_PID')])"
+    )
+    words = " ".join(map(shlex.quote, command(sandbox, code)))
+    for name, seen in (("$$", "True True\n"), ("1234567", "False False\n")):
+        script = "LISTEN_PID=%s WATCHDOG_PID=%s exec %s" % (name, name, words)
+        assert sandbox.run("sh", "-c", script, launched=False).stdout == seen
 
 
 def test_command_that_cannot_be_run_is_told_as_ever(sandbox: Any) -> None:

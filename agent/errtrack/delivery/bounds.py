@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 #: Seconds, on the monotonic clock, that a segment must have looked too old for.
 DOUBT = 3600.0
 
+#: Seconds since 1970 (in 2023). What is of before that was kept by a device that did not know the time yet; how old it
+#: is, nobody knows.
+CLOCK_IS_SET = 1_700_000_000.0
+
 #: The name of the file that keeps space free on the disk, for the event of a fatal error.
 RESERVE = "reserve"
 
@@ -63,10 +67,14 @@ class Bounds:
                 if entry.name.startswith(("seg-", "crash-", tally.PREFIX)):
                     try:
                         status = entry.stat(follow_symlinks=False)
+                        written_at = max(status.st_mtime, status.st_ctime)
+                        if written_at < CLOCK_IS_SET <= now:
+                            os.utime(entry.path)
+                            written_at = now
                     except OSError:
                         continue
                     size = 0 if entry.name.startswith(tally.PREFIX) else status.st_size  # it is sparse
-                    found.append((entry.name, size, max(status.st_mtime, status.st_ctime)))
+                    found.append((entry.name, size, written_at))
         found.sort()
         total = sum(size for _, size, _ in found)
         carried = 0

@@ -156,7 +156,7 @@ def _socket_classes(sender: Sender) -> tuple[Any, Any]:
             # What http.client sends as head and body goes in one packet; after a CONNECT there is no body.
             if data[:5] == b"POST " and data[-4:] == b"\r\n\r\n":
                 flags |= _MORE
-            super().sendall(data, flags)
+            super().sendall(data, flags | _NO_SIGNAL)
 
         def recv_into(self, *args: Any, **kwargs: Any) -> int:
             _expect(sender, self)
@@ -235,6 +235,8 @@ def _addresses(host: str, port: int) -> Any:
 
 #: There is more to come, says Linux to itself.
 _MORE = getattr(socket, "MSG_MORE", 0)
+#: A worker that is a greenlet is in a thread of the application's, whose signals are not ours to hold back.
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 #: Seconds of silence, seconds between probes, and how many of them: a minute and a half later a peer that has gone
 #: without a word (a NAT that forgot, a host that froze) is known to be gone, and not when an event waits for it.

@@ -76,7 +76,7 @@ class CrashFile:
             self.path = os.path.join(
                 self._folder, "crash-%d-%d-%s.txt" % (time_ns(), os.getpid(), os.urandom(4).hex())
             )
-            descriptor = places.out_of_the_way(os.open(self.path, _NEW, 0o600))
+            descriptor = places.out_of_the_way(places.open_private(self.path, _NEW))
             try:
                 locked = _lock(descriptor)
                 break

@@ -17,17 +17,23 @@ from errtrack import guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
     from typing import Any
 
     from errtrack.delivery.transport import Transport
     from errtrack.delivery.worker import Worker
+else:
+    import _signal
 
 #: A fork waits no longer than this (seconds) for the worker to come to a point where it does no harm.
 FORK_WAITS = 3.0
 
 #: Seconds: how long a fork waits for our threads to end, and after that for the kernel to have seen it.
 LEAVE, GONE = 0.05, 0.05
+
+#: So often it is looked whether they have; no fork waits for ever where somebody has stopped the clock (freezegun).
+LOOKS = 250
 
 _WARNS = sys.version_info >= (3, 12)
 #: Counted are the threads that there are after the fork hooks, those included that come back in them
@@ -56,6 +62,7 @@ class _Thread:
         self.ident = get_ident()
         self.native = -1 if native == starter else native
         try:
+            _block_signals()
             function(*arguments)
         except Exception as error:
             # Python would print it: into the application's output, and with the lock of stderr in hand, which makes
@@ -71,6 +78,19 @@ class _Thread:
         if not self.native or not _KERNEL_TELLS:
             return self.is_over
         return not os.path.exists("/proc/self/task/%d" % self.native)
+
+
+def _block_signals() -> None:
+    """Leave signals to the application's threads, but for those that are faults of the thread itself."""
+    greenlets = sys.modules.get("greenlet")
+    current = getattr(greenlets, "getcurrent", None)
+    if current is not None and current().parent is not None:
+        return  # eventlet and gevent make threads greenlets of a thread of the application's
+    try:
+        faults = {_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGABRT}
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, set(_signal.valid_signals()) - faults)
+    except (AttributeError, OSError, ValueError):  # Windows
+        pass
 
 
 _threads: list[_Thread] = []
@@ -179,15 +199,16 @@ def _ours_are_the_only_ones(workers: list[Worker]) -> bool:
 
 def _come_to_rest(workers: list[Worker]) -> bool:
     """Give *workers* the moment that they need to have nothing left to do; False where it is not enough."""
-    until = monotonic() + LEAVE
+    until, looks = monotonic() + LEAVE, LOOKS
     while any(worker.owes() for worker in workers):
         for worker in workers:
             lock = worker.unforkable
             if lock.locked() and lock.acquire(True, FORK_WAITS):
                 lock.release()
-                until = monotonic() + LEAVE
-        if monotonic() >= until:
+                until, looks = monotonic() + LEAVE, LOOKS
+        if monotonic() >= until or not looks:
             return False
+        looks -= 1
         sleep(0.0005)
     return True
 
@@ -200,12 +221,14 @@ def _wait_until_gone() -> None:
 
 def _wait(is_so: Callable[[], bool], longest: float) -> bool:
     until, pause = monotonic() + longest, 0.0001
-    while not is_so():
+    for _ in range(LOOKS):
+        if is_so():
+            return True
         if monotonic() >= until:
             return False
         sleep(pause)
         pause = min(pause * 2, 0.002)
-    return True
+    return False
 
 
 def _after_in_parent() -> None:

@@ -62,7 +62,7 @@ def create(folder: str, header: dict[str, Any]) -> Segment:
     """
     name = "seg-%d-%d-%s.log" % (time_ns(), os.getpid(), os.urandom(4).hex())
     hidden, path = os.path.join(folder, "." + name), os.path.join(folder, name)
-    descriptor = places.out_of_the_way(os.open(hidden, _CREATE, 0o600))
+    descriptor = places.out_of_the_way(places.open_private(hidden, _CREATE))
     reader = None
     try:
         claims.lock(descriptor)

@@ -54,8 +54,9 @@ def state_folders(options: Options, environ: Mapping[str, str] | None = None) ->
         found.append(os.path.join(service, "errtrack"))
     user = environ.get("XDG_STATE_HOME", "")
     if not os.path.isabs(user):  # the XDG specification: relative paths are to be ignored
-        home = _home(environ)
-        user = os.path.join(home, ".local", "state") if home else ""
+        user = _state_in(_home(environ))
+        if user and _is_anothers(os.path.join(user, "errtrack")):
+            user = _state_in(_home({}))
     if user:
         found.append(os.path.join(user, "errtrack"))
     name = private()
@@ -205,7 +206,7 @@ def _tell_once(what: str, line: str) -> None:
 def _make(folder: str) -> None:
     """Create *folder* and its missing parents, each 0700 (``os.makedirs`` modes only the last)."""
     try:
-        os.mkdir(folder, 0o700)
+        _make_private(folder)
     except FileExistsError:
         return
     except FileNotFoundError:
@@ -214,9 +215,26 @@ def _make(folder: str) -> None:
             raise
         _make(parent)
         try:
-            os.mkdir(folder, 0o700)
+            _make_private(folder)
         except FileExistsError:
             return
+
+
+def _make_private(folder: str) -> None:
+    os.mkdir(folder, 0o700)
+    if os.stat(folder).st_mode & 0o700 != 0o700:  # a umask such as 0177 is meant for files
+        os.chmod(folder, 0o700)
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open the file of ours at *path*; a new one is its owner's to read and to write, whatever the umask."""
+    descriptor = os.open(path, flags, 0o600)
+    if os.fstat(descriptor).st_mode & 0o600 != 0o600:
+        try:
+            os.fchmod(descriptor, 0o600)
+        except OSError:
+            pass
+    return descriptor
 
 
 def _home(environ: Mapping[str, str]) -> str:
@@ -229,6 +247,24 @@ def _home(environ: Mapping[str, str]) -> str:
         except (ImportError, KeyError):
             return ""
     return home if os.path.isabs(home) and home != "/" else ""
+
+
+def _state_in(home: str) -> str:
+    return os.path.join(home, ".local", "state") if home else ""
+
+
+def _is_anothers(folder: str) -> bool:
+    """Whether root, which we are, would make *folder* in another user's: sudo may keep HOME, and that user could not
+    enter ``~/.local`` any more.
+    """
+    if _uid() or not hasattr(os, "geteuid"):
+        return False
+    while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    try:
+        return os.stat(folder).st_uid != 0
+    except OSError:
+        return False
 
 
 def _uid() -> int:

@@ -42,7 +42,7 @@ class Quarantine:
             if places.why_unusable(folder) is not None:
                 return
             name = "refused-%d-%d-%s.txt" % (time_ns(), os.getpid(), os.urandom(4).hex())
-            descriptor = os.open(os.path.join(folder, name), _NEW, 0o600)
+            descriptor = places.open_private(os.path.join(folder, name), _NEW)
             try:
                 reason = " ".join(why.split())[:500].encode("utf-8", "replace")
                 os.write(descriptor, reason + b"\n\n" + data[:LONGEST])

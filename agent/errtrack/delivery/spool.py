@@ -104,12 +104,7 @@ class Spool:
                     if mine.current is current:
                         mine.current = None
                     continue
-                if (
-                    error.errno == EFBIG
-                    and current.size + len(data) > MAX_SIZE // 8
-                    and mine.current is current
-                ):
-                    mine.current = None  # files have a limit here (RLIMIT_FSIZE); the next may hold it
+                if error.errno == EFBIG and _gives_up(mine, current, data):
                     continue
                 return False
             except ValueError:  # closed, because it was found unsound
@@ -124,7 +119,8 @@ class Spool:
                 return True
             # The broken tail is passed over by whoever reads it.
             self.last_error = OSError(ENOSPC, os.strerror(ENOSPC))
-            return False
+            if not _gives_up(mine, current, data):
+                return False
         return False
 
     def is_over(self) -> bool:
@@ -294,6 +290,16 @@ class Spool:
             mine.segments.append(part)
             return part
         return None
+
+
+def _gives_up(mine: _Mine, current: Segment, data: bytes) -> bool:
+    """Whether *current*, which does not take *data*, is out of service now, as files may have a limit here
+    (RLIMIT_FSIZE) and the next may hold it.
+    """
+    if current.size + len(data) <= MAX_SIZE // 8 or mine.current is not current:
+        return False
+    mine.current = None
+    return True
 
 
 def _still_good(part: Segment) -> bool:

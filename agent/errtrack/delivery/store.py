@@ -16,7 +16,7 @@ import os
 import time
 
 from errtrack import guard
-from errtrack.delivery import store_rows
+from errtrack.delivery import places, store_rows
 from errtrack.delivery import store_tables as tables
 
 TYPE_CHECKING = False
@@ -238,7 +238,7 @@ def _make_private(path: str) -> int:
     """Make the file readable by its owner only, before SQLite makes it after the umask; return its inode."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = places.open_private(path, flags)
     except OSError as error:
         raise tables.StoreUnusable(error.errno, "%s cannot be opened: %s" % (path, error.strerror)) from None
     try:

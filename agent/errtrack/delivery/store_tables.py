@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 
+from errtrack.delivery.bounds import CLOCK_IS_SET
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
@@ -205,7 +207,10 @@ def prune(connection: sqlite3.Connection, max_age: float, max_size: int) -> int:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         if max_age:
-            gone += _forget(connection, "stored < ?", time.time() - max_age)
+            now = time.time()
+            if now >= CLOCK_IS_SET:
+                connection.execute("UPDATE event SET stored = ? WHERE stored < ?", (now, CLOCK_IS_SET))
+            gone += _forget(connection, "stored < ?", now - max_age)
         while max_size:
             excess = _used(connection) - max_size
             last = _last_to_go(connection, excess) if excess > 0 else None

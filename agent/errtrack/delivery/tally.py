@@ -108,7 +108,7 @@ class Tally:
         for _ in range(3):
             name = "%s%d-%d-%s%s" % (PREFIX, time_ns(), os.getpid(), os.urandom(4).hex(), SUFFIX)
             self._path = os.path.join(folder, name)
-            self.descriptor = places.out_of_the_way(os.open(self._path, _NEW, 0o600))
+            self.descriptor = places.out_of_the_way(places.open_private(self._path, _NEW))
             try:
                 if not claims.lock(self.descriptor):
                     # Who lives could only be guessed, and a wrong guess would have counts told twice.

@@ -14,7 +14,7 @@ import sys
 from time import monotonic, sleep
 
 from errtrack import guard, surroundings
-from errtrack.delivery import away, claims, left_behind
+from errtrack.delivery import away, claims, left_behind, places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _deliver(transport: Transport, until: float) -> bool:
 def _take(folder: str) -> int | None:
     """The descriptor that is the right to upload from *folder*; None while another one has it."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(os.path.join(folder, LOCK_NAME), flags, 0o600)
+    descriptor = places.open_private(os.path.join(folder, LOCK_NAME), flags)
     try:
         claims.lock(descriptor)
     except BlockingIOError:

@@ -9,7 +9,6 @@ processes) the same rounds are run by whoever waits for them.
 from __future__ import annotations
 
 import os
-import sys
 from _thread import allocate_lock, get_ident
 from time import monotonic
 
@@ -291,7 +290,6 @@ class Worker:
         self._ident = get_ident()
         self._has_left = False
         try:
-            _block_signals()
             with guard.Inside(), self._working:
                 self._be_patient()
                 while not self._is_to_end():
@@ -358,7 +356,9 @@ class Worker:
     def _round_here(self, what: str, timeout: float) -> bool:
         if not self._working.acquire(False):
             return False
+        held_back: set[int] = set()
         try:
+            held_back = _hold_back()
             with guard.Inside():
                 self.destination.until = monotonic() + timeout
                 waiter = Waiter(what)
@@ -368,6 +368,7 @@ class Worker:
         finally:
             self.destination.until = None
             self._working.release()
+            _forget(held_back)
 
     def _guarded_round(self) -> float:
         waiters = []
@@ -536,14 +537,22 @@ def jittered(seconds: float) -> float:
     return seconds * (0.75 + int.from_bytes(os.urandom(2), "little") / 131_072)
 
 
-def _block_signals() -> None:
-    """Leave signals to the application's threads, but for those that are faults of the thread itself."""
-    greenlets = sys.modules.get("greenlet")
-    current = getattr(greenlets, "getcurrent", None)
-    if current is not None and current().parent is not None:
-        return  # eventlet and gevent make threads greenlets of a thread of the application's
+def _hold_back() -> set[int]:
+    """Block in this thread, the application's, the signals that would end it for a write of ours; return those.
+
+    SIGPIPE has its default meaning in many a command line tool, and whoever sends may be hung up on.
+    """
     try:
-        faults = {_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGABRT}
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, set(_signal.valid_signals()) - faults)
+        deadly: set[int] = {_signal.SIGPIPE, _signal.SIGXFSZ}
+        deadly = {number for number in deadly if _signal.getsignal(number) == _signal.SIG_DFL}
+        return deadly - _signal.pthread_sigmask(_signal.SIG_BLOCK, deadly) if deadly else deadly
     except (AttributeError, OSError, ValueError):  # Windows
-        pass
+        return set()
+
+
+def _forget(held_back: set[int]) -> None:
+    """Take those of *held_back* that have come as not having come, and let them through again."""
+    if held_back:
+        while _signal.sigpending() & held_back:
+            _signal.sigwait(held_back)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, held_back)

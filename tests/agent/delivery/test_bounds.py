@@ -126,6 +126,23 @@ def test_process_alone_cannot_write_more_than_the_bound(
     found.close()
 
 
+def test_what_was_written_before_the_clock_was_set_is_not_old(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device without a battery begins in 1970; here it is this year that comes before the clock is set."""
+    left_by_the_dead(folder, (new_id(), False))
+    found = Spool(str(folder), {})
+    kept = Bounds(settings(spool_max_age=7))
+    real, clock = time.time, time.monotonic
+    monkeypatch.setattr(bounds, "CLOCK_IS_SET", real() + 365 * 86_400)
+    monkeypatch.setattr(bounds, "time", lambda: real() + 10 * 365 * 86_400)
+    for seconds in (0, bounds.DOUBT + 1):
+        monkeypatch.setattr(bounds, "monotonic", lambda seconds=seconds: clock() + seconds)
+        assert enforce(found, bounds=kept) == {}
+    assert len(waiting(folder)) == 1
+    found.close()
+
+
 def test_too_old_goes_but_not_because_a_clock_jumped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left_by_the_dead(folder, (new_id(), False))
     found = Spool(str(folder), {})

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,35 @@ def test_the_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:
     assert found == str(tmp_path / ".local/state/errtrack/spool/v1/abc")
     for part in (".local", ".local/state/errtrack", ".local/state/errtrack/spool/v1/abc"):
         assert mode(tmp_path / part) == 0o700
+
+
+@pytest.mark.parametrize("umask", ["0o177", "0o277", "0o777"])
+def test_what_the_umask_takes_from_new_files_and_folders_of_the_programs_is_there_for_ours(
+    sandbox: Any, umask: str
+) -> None:
+    """Of a folder that could not be entered everything would be kept out, and for ever."""
+    code = "import logging, os\nos.umask(%s)\nlogging.error('kept')\nos.abort()"
+    assert sandbox.python(code % umask).stderr == "ERROR:root:kept\n"
+    made = [path for path in sandbox.store.rglob("*") if path.name != "reserve"]
+    assert {mode(path) for path in (sandbox.store, *made) if path.is_dir()} == {0o700}
+    assert {mode(path) for path in made if path.is_file()} == {0o600}
+    assert {path.name.partition("-")[0] for path in made if path.is_file()} >= {"seg", "crash"}
+    assert sandbox.events()[0]["logentry"]["formatted"] == "kept"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may write to another user's home")
+def test_root_makes_nothing_in_another_users_home(tmp_path: Path) -> None:
+    """sudo may keep HOME; whose it is could not enter what root makes there. A folder that is named is another matter."""
+    import pwd
+
+    os.chown(tmp_path, 12345, 12345)
+    own = pwd.getpwuid(0).pw_dir + "/.local/state/errtrack"
+    assert places.state_folders(Options(), {"HOME": str(tmp_path)})[0] == own
+    named = places.state_folders(Options(), {"XDG_STATE_HOME": str(tmp_path)})
+    assert named[0] == str(tmp_path / "errtrack")
+    made = tmp_path / ".local/state/errtrack"
+    made.mkdir(parents=True)  # what is root's there already is root's
+    assert places.state_folders(Options(), {"HOME": str(tmp_path)})[0] == str(made)
 
 
 def test_an_unusable_wish_is_told_once_and_the_next_folder_used(

@@ -154,6 +154,21 @@ def test_a_short_write_is_no_success_and_costs_no_other_record(made: Spool, tmp_
     assert pending(made) == [b"before", b"after"]
 
 
+def test_where_files_have_a_limit_the_next_one_takes_what_does_not_fit(made: Spool) -> None:
+    import resource
+
+    payloads = [b"%04d" % number * 500 for number in range(400)]
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    try:
+        assert [payload for payload in payloads if not made.put(payload)] == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert pending(made) == payloads
+
+
 def test_without_descriptors_put_fails_and_later_succeeds(made: Spool) -> None:
     import resource
 

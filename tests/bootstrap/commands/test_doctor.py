@@ -180,12 +180,12 @@ def test_doctor_tells_how_a_command_would_be_instrumented(desk: Desk) -> None:
     assert found["Python", "interpreter"][1].endswith(sys.executable)
 
 
-@pytest.mark.parametrize("flag", ["-I", "-E", "-S"])
-def test_doctor_tells_flags_that_keep_errtrack_out(desk: Desk, flag: str) -> None:
-    result = desk.run("doctor", "--json", "--", sys.executable, flag, "app.py")
+@pytest.mark.parametrize("flags", ["-I", "-E", "-S", "-X dev -I", "-W error -bE", "-Xdev -S"])
+def test_doctor_tells_flags_that_keep_errtrack_out(desk: Desk, flags: str) -> None:
+    result = desk.run("doctor", "--json", "--", sys.executable, *flags.split(), "app.py")
     found = checks(result)
     assert result.status == 1
-    assert flag in found["Command", "flags"][1]
+    assert "-" + flags[-1] in found["Command", "flags"][1]
     assert found["Command", "start"][0] == "problem"
 
 
