@@ -104,6 +104,26 @@ def test_interactive_prompt_is_left_alone_unless_asked(sandbox) -> None:
     assert len(sandbox.events()) == 1
 
 
+@pytest.mark.parametrize("way", ["prompting.py", "-mprompting"])
+def test_what_ends_a_program_that_had_a_prompt_is_reported(sandbox, way: str) -> None:
+    """code.interact() leaves sys.ps1 behind."""
+    code = """
+import code, sys
+typed = ["1 / 0"]
+def read(prompt):
+    if typed:
+        return typed.pop()
+    raise EOFError
+code.interact(readfunc=read)
+print("prompt" if hasattr(sys, "ps1") else "no prompt")
+{}["end"]
+"""
+    sandbox.write("prompting.py", code)
+    done = sandbox.run(sys.executable, way)
+    assert done.stdout == "prompt\n" and "ZeroDivisionError" in done.stderr
+    assert main_exception(sandbox.event())["type"] == "KeyError"
+
+
 def test_disabled_by_name(sandbox) -> None:
     assert sandbox.python(CRASH, ERRTRACK_DISABLE="excepthook").returncode == 1
     assert sandbox.events() == []
