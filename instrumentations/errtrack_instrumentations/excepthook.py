@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from errtrack.instrumentation import Advice
 
 
-#: Whether sys.ps1 is what a console has left behind that the program itself had opened.
-_is_left_behind = False
+_is_left_behind = False  # sys.ps1, by a console that the program itself had opened
 
 
 def report(call: Call) -> Advice:
@@ -53,8 +52,7 @@ def is_interactive(tb: TracebackType | None) -> bool:
 def remember(call: Call) -> Advice:
     """InteractiveConsole.interact(self, ...), which sets sys.ps1 where there is none, and leaves it there"""
     global _is_left_behind
-    if not hasattr(sys, "ps1"):
-        _is_left_behind = True
+    _is_left_behind = _is_left_behind or not hasattr(sys, "ps1")
     yield
 
 

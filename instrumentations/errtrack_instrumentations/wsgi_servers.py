@@ -23,13 +23,7 @@ if TYPE_CHECKING:
 
 def watch_loaded_app(call: Call) -> Advice:
     """BaseApplication.wsgi(self) -> application"""
-    try:
-        app = yield
-    except Exception as error:
-        # gunicorn logs any other, or dies of it: this one's reason is only printed
-        if type(error).__name__ == "AppImportError":
-            errtrack.report_exception(error, "wsgi", level="fatal")
-        raise
+    app = yield from _wsgi.find()
     watched = _asgi.watch(app) if is_async(app) else _wsgi.watch(app)
     # gunicorn keeps the application here, and hands the same one out each time
     call.args[0].callable = watched
