@@ -37,12 +37,15 @@ def group_key(event: Event) -> str:
 
 
 def title(event: Event) -> str:
-    """One line that says what happened: the raised exception, or the message."""
+    """One line that says what happened: the raised exception, of a group also its first member's, or the message."""
     exceptions = values_of(event, "exception")
     if exceptions:
-        raised = exceptions[-1]
-        kind, value = _text(raised.get("type")), _first_line(_text(raised.get("value")))
-        line = "%s: %s" % (kind, value) if kind and value else kind or value
+        parts: list[str] = []
+        raised: dict[str, Any] | None = exceptions.pop()
+        while raised is not None:
+            parts += filter(None, (_text(raised.get("type")), _first_line(_text(raised.get("value")))))
+            raised = _first_member(raised, exceptions)
+        line = ": ".join(parts)
     else:
         line = _first_line(_message(event)[1])
     line = line or "<no message>"
@@ -57,8 +60,25 @@ def culprit(event: Event) -> str:
         if frames:
             frame = (own or frames)[-1]
             place = _text(frame.get("module")) or _text(frame.get("filename")) or "?"
-            return "%s in %s" % (place, _text(frame.get("function")) or "?")
+            function = _text(frame.get("function"))
+            return "%s in %s" % (place, function) if function else place
     return _text(event.get("transaction")) or _text(event.get("logger"))
+
+
+def _first_member(group: dict[str, Any], exceptions: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The first member of *group* among *exceptions*, of which the last come first; what was passed is taken out."""
+    own = _mechanism(group).get("exception_id")
+    while exceptions:
+        value = exceptions.pop()
+        mechanism = _mechanism(value)
+        if _text(mechanism.get("source")).startswith("exceptions[") and mechanism.get("parent_id") == own:
+            return value
+    return None
+
+
+def _mechanism(value: dict[str, Any]) -> dict[str, Any]:
+    mechanism = value.get("mechanism")
+    return mechanism if isinstance(mechanism, dict) else {}
 
 
 def values_of(event: Event, key: str) -> list[dict[str, Any]]:
