@@ -56,9 +56,8 @@ def culprit(event: Event) -> str:
     """Where it happened: ``module in function`` of the application's newest frame, else the transaction."""
     for value in reversed(values_of(event, "exception") or values_of(event, "threads")):
         frames = frames_of(value)
-        own = [frame for frame in frames if frame.get("in_app")]
         if frames:
-            frame = (own or frames)[-1]
+            frame = own_of(frames)[-1]
             place = _text(frame.get("module")) or _text(frame.get("filename")) or "?"
             function = _text(frame.get("function"))
             return "%s in %s" % (place, function) if function else place
@@ -96,6 +95,12 @@ def frames_of(value: dict[str, Any]) -> list[dict[str, Any]]:
     return [frame for frame in frames if isinstance(frame, dict)] if isinstance(frames, list) else []
 
 
+def own_of(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The application's among *frames*: those marked as such; where none is, those not marked as others'; else all."""
+    marked = [frame for frame in frames if frame.get("in_app")]
+    return marked or [frame for frame in frames if frame.get("in_app") is not False] or frames
+
+
 def _default_parts(event: Event) -> list[str]:
     exceptions = values_of(event, "exception")
     if not exceptions:
@@ -117,8 +122,7 @@ def _default_parts(event: Event) -> list[str]:
 
 def _places(value: dict[str, Any]) -> list[str]:
     """The functions on the way, each once: how deep a recursion went must not open a new issue."""
-    frames = frames_of(value)
-    own = [frame for frame in frames if frame.get("in_app")] or frames
+    own = own_of(frames_of(value))
     places: list[str] = []
     seen: set[str] = set()
     for frame in own:
