@@ -321,7 +321,7 @@ _ROWS: tuple[Row, ...] = (
     ("dist", "", text, "text", "Build of the release."),
     ("server_name", "", text, "text", "Name of this machine. Empty: its host name."),
     ("tags", {}, pairs, "table", "Tags set on every event."),
-    ("debug", False, boolean, "true/false", "Tell on stderr what errtrack does and what went wrong inside it."),
+    ("debug", False, boolean, "true/false", "Tell on stderr what is sent, and what went wrong inside errtrack."),
     # What is captured
     ("disable", (), names, "list", "Instrumentations that stay off, by name: [\"flask\", \"excepthook\"]."),
     ("enable", (), names, "list", "Opt-in instrumentations to switch on, by name: [\"sys_exit\", \"socket\"]."),

@@ -267,7 +267,7 @@ def _parser() -> argparse.ArgumentParser:
         "errtrack config --example > errtrack.toml",
     )
     made.add_argument(
-        "--changed", action="store_true", help="only the settings that differ from their defaults"
+        "--changed", action="store_true", help="only the settings that are given somewhere"
     )
     made.add_argument("--example", action="store_true", help="print a configuration file with every setting")
     _add_json(made)
