@@ -173,6 +173,43 @@ def test_failing_lifespan_is_one_event(sandbox, failing: str, silent: str) -> No
     assert error["mechanism"]["handled"] is False
 
 
+IMPATIENT = """
+import asyncio, traceback
+
+async def app(scope, receive, send):
+    if scope["type"] != "lifespan":
+        print("waiting", flush=True)
+        return await asyncio.sleep(60)
+    try:  # as Starlette does it
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+    except BaseException:
+        await send({"type": "lifespan.shutdown.failed", "message": traceback.format_exc()})
+        raise
+"""
+
+
+def test_ctrl_c_twice_is_no_error(sandbox) -> None:
+    import signal
+    import socket
+
+    sandbox.write("shop.py", IMPATIENT)
+    with Server.uvicorn(sandbox, "shop:app") as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), 10)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        for told in ("waiting\n", "Waiting for connections to close"):
+            deadline = time.monotonic() + 20
+            while told not in server.output:
+                assert time.monotonic() < deadline, server.output
+                time.sleep(0.02)
+            server.process.send_signal(signal.SIGINT)
+        server.process.wait(20)
+        connection.close()
+    assert "Traceback" in server.output
+    assert sandbox.events() == []
+
+
 def test_failing_start_under_hypercorn_is_one_event(sandbox) -> None:
     pytest.importorskip("hypercorn")
     assert main_exception(failing_start(sandbox, "hypercorn", "startup"))["value"] == "in lifespan.startup"
