@@ -644,7 +644,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that *name* was most likely meant to be, or None."""
     from difflib import get_close_matches
 
-    matches = get_close_matches(name, list(known), n=1, cutoff=0.7)
+    names = list(known)
+    # In a short name two letters are much; changed places are likely all the same.
+    same = [other for other in names if sorted(other.lower()) == sorted(name.lower())]
+    matches = same or get_close_matches(name, names, n=1, cutoff=0.7)
     return matches[0] if matches else None
 
 
