@@ -35,18 +35,10 @@ def capture(record: Any) -> None:
         # What is no template groups by its text; warnings came as an argument up to Python 3.10.
         message, params = text, None
     entry = {"message": message, "formatted": text, "params": params or []}
-    info = record.exc_info or told_in(text)
+    info = record.exc_info or _logs.told_in(text)
     with_stack = info or record.stack_info or options.current().attach_stacktrace
     frame = caller() if with_stack else None
     _logs.report(record.name, record.levelno, entry, extra_of(record), info, record, frame)
-
-
-def told_in(text: str) -> Any:
-    """The exception at hand, if *text* has its traceback, as of ``log.error(traceback.format_exc())``; else None."""
-    if "Traceback (most recent call last)" not in text:
-        return None
-    info = sys.exc_info()
-    return info if info[0] is not None and info[0].__name__ in text else None
 
 
 def text_of(record: Any) -> str:
