@@ -106,13 +106,16 @@ class Page:
         release = _text(event.get("release"))
         if event.get("dist"):
             release += " (%s)" % _text(event["dist"])
+        said = self._message() if grouping.values_of(event, "exception") else ""
+        if not self.full:
+            said = said.partition("Traceback (most recent call last)")[0].rstrip()  # it comes below
         self._print_pairs(
             [
                 ("event", self.event_id),
                 ("issue", seen),
                 ("what", ", ".join(nature)),
                 ("when", "%s, %s" % (clock(moment), ago(moment, now)) if moment is not None else ""),
-                ("message", self._message() if grouping.values_of(event, "exception") else ""),
+                ("message", said),
                 ("where", grouping.culprit(event)),
                 ("transaction", _text(event.get("transaction"))),
                 ("logger", _text(event.get("logger"))),

@@ -159,6 +159,14 @@ def test_show_prints_all_lines_of_a_message(desk: Desk) -> None:
     assert desk.run("show").out.count("one line") == 1
 
 
+def test_show_prints_a_traceback_once_though_the_message_has_it_too(desk: Desk) -> None:
+    said = "job 7 failed:\nTraceback (most recent call last):\n  as the program logged it"
+    desk.add(failure(logentry={"message": said}))
+    out = desk.run("show").out
+    assert re.search(r"  message +job 7 failed:\n", out) and out.count("Traceback") == 1
+    assert "as the program logged it" in desk.run("show", "--full").out
+
+
 def test_show_prints_the_stack_of_a_message(desk: Desk) -> None:
     thread = {"id": 1, "current": True, "stacktrace": {"frames": [frame("pay", 9)]}}
     desk.add({"logentry": {"message": "low stock"}, "threads": {"values": [thread]}, "level": "warning"})
