@@ -66,7 +66,7 @@ def uses(kind: str, name: Any, levelno: float) -> int:
 
 def cover(name: str, template: str, is_reported: Callable[[Any], bool]) -> None:
     """Say that an instrumentation reports by itself what the logger *name* tells by *template*, in those records
-    for which *is_reported* answers true: they are breadcrumbs, and no events.
+    for which *is_reported* answers true: they are breadcrumbs, and no events. A traceback may follow on further lines.
     """
     _covered[(name, template)] = is_reported
 
@@ -75,7 +75,7 @@ def is_covered(record: Any) -> bool:
     """Whether an instrumentation has reported, or will report, what *record* tells."""
     if not _covered or type(record.msg) is not str:
         return False
-    is_reported = _covered.get((record.name, record.msg))
+    is_reported = _covered.get((record.name, record.msg.partition("\n")[0]))
     if is_reported is None:
         return False
     try:

@@ -332,7 +332,7 @@ _ROWS: tuple[Row, ...] = (
     ("dist", "", text, "text", "Build of the release."),
     ("server_name", "", text, "text", "Name of this machine. Empty: its host name."),
     ("tags", {}, pairs, "table", "Tags set on every event."),
-    ("debug", False, boolean, "true/false", "Tell on stderr what errtrack does and what went wrong inside it."),
+    ("debug", False, boolean, "true/false", "Tell on stderr what is sent, and what went wrong inside errtrack."),
     # What is captured
     ("disable", (), names, "list", "Instrumentations that stay off, by name: [\"flask\", \"excepthook\"]."),
     ("enable", (), names, "list", "Opt-in instrumentations to switch on, by name: [\"sys_exit\", \"socket\"]."),
@@ -655,7 +655,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that *name* was most likely meant to be, or None."""
     from difflib import get_close_matches
 
-    matches = get_close_matches(name, list(known), n=1, cutoff=0.7)
+    names = list(known)
+    # In a short name two letters are much; changed places are likely all the same.
+    same = [other for other in names if sorted(other.lower()) == sorted(name.lower())]
+    matches = same or get_close_matches(name, names, n=1, cutoff=0.7)
     return matches[0] if matches else None
 
 

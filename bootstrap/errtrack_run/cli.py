@@ -266,9 +266,7 @@ def _parser() -> argparse.ArgumentParser:
         "errtrack config --changed",
         "errtrack config --example > errtrack.toml",
     )
-    made.add_argument(
-        "--changed", action="store_true", help="only the settings that differ from their defaults"
-    )
+    made.add_argument("--changed", action="store_true", help="only the settings that are given somewhere")
     made.add_argument("--example", action="store_true", help="print a configuration file with every setting")
     _add_json(made)
     made = command(

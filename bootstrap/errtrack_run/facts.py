@@ -55,6 +55,9 @@ def _why_missing(point: str) -> str:
     except BaseException as error:  # whatever a library does when it is imported
         if isinstance(error, KeyboardInterrupt):
             raise
+        wanted = error.name if isinstance(error, ModuleNotFoundError) else None
+        if wanted and wanted.partition(".")[0] != name.partition(".")[0]:
+            return "not installed"  # a part that is for another library, such as Django's for Jinja
         return "%s: %s" % (type(error).__name__, error)
     return ""
 

@@ -31,7 +31,7 @@ Run COMMAND as it would run without errtrack-run, and report its errors.
   --environment NAME   deployment stage shown with every event
   --release VERSION    version of the application
   --config FILE        TOML file with settings (default: errtrack.toml here, if there is one)
-  --debug              tell on stderr what errtrack does and what went wrong inside it
+  --debug              tell on stderr what is sent, and what went wrong inside errtrack
   --no-propagate       leave the Python processes that COMMAND starts alone
   --supervise          stay as its parent, and report at once when it is killed
   --monitor NAME       tell the server when this scheduled job begins and how it ends

@@ -36,11 +36,13 @@ def run(settings: Settings) -> int:
     """Print the issues, or the events. Exit status 0 also when there are none."""
     arguments = settings.arguments
     since = time.time() - arguments.since if arguments.since else 0.0
+    # Where the locale does not know UTF-8, the bytes of a letter come as surrogates, which SQLite refuses.
+    text = arguments.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     with shelf.opened(settings) as store:
         if arguments.events or arguments.issue:
-            rows = _events(store, arguments.limit, arguments.issue, arguments.text, since)
+            rows = _events(store, arguments.limit, arguments.issue, text, since)
         else:
-            rows = store.issues(arguments.limit, arguments.text, since)
+            rows = store.issues(arguments.limit, text, since)
         totals = store.totals()
     if arguments.json:
         from errtrack_run.json_output import write

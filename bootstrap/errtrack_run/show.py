@@ -64,6 +64,7 @@ class Page:
         from errtrack_run.stack import print_stacks
 
         self._print_head()
+        self._print_message()
         print_stacks(self.terminal, self.event, self.full)
         self._print_request()
         self._print_section("User", self._pairs(self.event.get("user")))
@@ -105,15 +106,16 @@ class Page:
         release = _text(event.get("release"))
         if event.get("dist"):
             release += " (%s)" % _text(event["dist"])
-        entry = event.get("logentry")
-        message = entry.get("formatted") or entry.get("message") if isinstance(entry, dict) else entry
+        said = self._message() if grouping.values_of(event, "exception") else ""
+        if not self.full:
+            said = said.partition("Traceback (most recent call last)")[0].rstrip()  # it comes below
         self._print_pairs(
             [
                 ("event", self.event_id),
                 ("issue", seen),
                 ("what", ", ".join(nature)),
                 ("when", "%s, %s" % (clock(moment), ago(moment, now)) if moment is not None else ""),
-                ("message", _text(message) if grouping.values_of(event, "exception") else ""),
+                ("message", said),
                 ("where", grouping.culprit(event)),
                 ("transaction", _text(event.get("transaction"))),
                 ("logger", _text(event.get("logger"))),
@@ -122,6 +124,24 @@ class Page:
                 ("server", _text(event.get("server_name"))),
             ]
         )
+
+    def _message(self) -> str:
+        entry = self.event.get("logentry")
+        if isinstance(entry, dict):
+            entry = entry.get("formatted") or entry.get("message")
+        return _text(entry or self.event.get("message"))
+
+    def _print_message(self) -> None:
+        """The whole of a message of which the title tells a part."""
+        from errtrack.delivery import grouping
+
+        message = self._message().strip("\n")
+        if message.strip() in ("", grouping.title(self.event)) or grouping.values_of(self.event, "exception"):
+            return
+        self._print_heading("Message")
+        for line in escape_lines(message):
+            for part in wrap(line, self.terminal.width - 2):
+                self.terminal.print(("  " + part).rstrip())
 
     def _mechanism(self) -> Event:
         from errtrack.delivery import grouping

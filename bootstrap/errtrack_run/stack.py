@@ -123,7 +123,10 @@ class _Printer:
                 self.terminal.print(indent + self.terminal.paint(part, "bold", "red"))
 
     def print_frames(self, frames: list[Frame], original_length: int) -> None:
-        nearest = max((i for i, frame in enumerate(frames) if frame.get("in_app")), default=len(frames) - 1)
+        from errtrack.delivery import grouping
+
+        chosen = grouping.own_of(frames)
+        nearest, own = chosen[-1], {id(frame) for frame in chosen if frame.get("in_app") is not False}
         repeated, before = 0, None  # type: tuple[int, Any]
         for index, frame in enumerate(frames):
             if original_length > len(frames) and index == min(50, len(frames) - 1):
@@ -141,7 +144,7 @@ class _Printer:
             else:
                 self._print_repeated(repeated)
                 repeated, before = 0, place
-            self._print_frame(frame, index == nearest)
+            self._print_frame(frame, id(frame) in own, frame is nearest)
         self._print_repeated(repeated)
 
     def _print_repeated(self, repeated: int) -> None:
@@ -151,9 +154,9 @@ class _Printer:
                 "  [Previous line repeated %d more time%s]" % (more, "" if more == 1 else "s")
             )
 
-    def _print_frame(self, frame: Frame, is_nearest: bool) -> None:
+    def _print_frame(self, frame: Frame, is_own: bool, is_nearest: bool) -> None:
         terminal = self.terminal
-        own = bool(frame.get("in_app")) or is_nearest
+        own = is_own or is_nearest
         path = escape(frame.get("abs_path") or frame.get("filename") or "?")
         place = '  File "%s"' % path
         if frame.get("lineno") is not None:

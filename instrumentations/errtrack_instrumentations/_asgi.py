@@ -147,6 +147,8 @@ def handle_lifespan(call: Call) -> Advice:
             with guard.Inside():  # the server logs the message, a traceback: no second event
                 await send(message)
         else:
+            if error is not None and type(error).__name__ in ("CancelledError", "KeyboardInterrupt"):
+                errtrack.dismiss_exception(error)  # the server is going, and logs that as an error
             await send(message)
 
     call.args = (*call.args[:-2], watched_receive, watched_send)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import errtrack
 from errtrack import guard, loggers
 
@@ -44,6 +46,14 @@ def without_secrets(text: str, extra: dict[str, Any]) -> str:
         if type(value) is str and len(value) > 3 and value in text and type(key) is str and is_secret(key):
             text = text.replace(value, "[Filtered]")
     return text
+
+
+def told_in(text: str) -> Any:
+    """The exception at hand, if *text* has its traceback, as of ``log.error(traceback.format_exc())``; else None."""
+    if "Traceback (most recent call last)" not in text:
+        return None
+    info = sys.exc_info()
+    return info if info[0] is not None and info[0].__name__ in text else None
 
 
 def note(name: str, levelno: int, text: str, created: float, extra: dict[str, Any], record: Any) -> None:

@@ -35,9 +35,10 @@ def capture(record: Any) -> None:
         # What is no template groups by its text; warnings came as an argument up to Python 3.10.
         message, params = text, None
     entry = {"message": message, "formatted": text, "params": params or []}
-    with_stack = record.exc_info or record.stack_info or options.current().attach_stacktrace
+    info = record.exc_info or _logs.told_in(text)
+    with_stack = info or record.stack_info or options.current().attach_stacktrace
     frame = caller() if with_stack else None
-    _logs.report(record.name, record.levelno, entry, extra_of(record), record.exc_info, record, frame)
+    _logs.report(record.name, record.levelno, entry, extra_of(record), info, record, frame)
 
 
 def text_of(record: Any) -> str:

@@ -71,6 +71,17 @@ class Request(_request.Record):
         event.setdefault("transaction_info", {"source": "route"})
 
 
+def find() -> Advice:
+    """Let gunicorn find its application, and return that."""
+    try:
+        return (yield)
+    except Exception as error:
+        # It logs any other, or dies of it: this one's reason it only prints
+        if type(error).__name__ == "AppImportError":
+            errtrack.report_exception(error, "wsgi", level="fatal")
+        raise
+
+
 def watch(app: Any, is_answered: bool = False) -> Any:
     """Return *app* behind a proxy that reports what it raises; None, ASGI apps and watched apps as they are.
 

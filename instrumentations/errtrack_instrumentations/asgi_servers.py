@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Whatever ASGI application a server runs, its failed requests and websocket connections are reported.
 
-The application is taken at the door of the server, with no framework known: uvicorn, hypercorn, daphne. A failing
-start-up or shutdown (``lifespan``) is reported as well. Clients that go away are no errors. WSGI applications behind
-a bridge (of uvicorn, hypercorn, Starlette, asgiref) are part of the request that the server has in hand. What was
-captured last is delivered before uvicorn ends by a signal.
+The application is taken at the door of the server, with no framework known: uvicorn, hypercorn, daphne, granian (WSGI
+applications, too). A failing start-up or shutdown (``lifespan``) is reported as well. Clients that go away are no
+errors. WSGI applications behind a bridge (of uvicorn, hypercorn, Starlette, asgiref) are part of the request that the
+server has in hand. What was captured last is delivered before uvicorn ends by a signal.
 """
 
 from __future__ import annotations
@@ -32,9 +32,29 @@ def watch_loaded_app(call: Call) -> Advice:
 
 
 def watch_given_app(call: Call) -> Advice:
-    """ASGIWrapper.__init__(self, app), Server.__init__(self, application, ...)"""
+    """ASGIWrapper.__init__(self, app), Server.__init__(self, application, ...), LifespanProtocol.__init__(self, app)"""
     name = "app" if "app" in call.kwargs else "application"
     call.replace(1, name, _asgi.watch(call.get(1, name)))
+    yield
+
+
+def watch_called_app(call: Call) -> Advice:
+    """granian.asgi: _callback_wrapper(callback, scope_opts, state, access_log_fmt=None)"""
+    yield from watch_under_granian(call, _asgi)
+
+
+def watch_called_wsgi_app(call: Call) -> Advice:
+    """granian.wsgi: _callback_wrapper(callback, scope_opts, access_log_fmt=None)"""
+    yield from watch_under_granian(call, _wsgi)
+
+
+def watch_under_granian(call: Call, kind: ModuleType) -> Advice:
+    """Watch the application that granian's Rust will call; what that logs of an error is no second event."""
+    # What ends a program is none to us, and is logged while it is at hand: that stays an event.
+    errors = (Exception, type(None))
+    template = "Application callable raised an exception"
+    loggers.cover("_granian.utils", template, lambda record: isinstance(sys.exc_info()[1], errors))
+    call.replace(0, "callback", kind.watch(call.get(0, "callback")))
     yield
 
 
@@ -80,6 +100,9 @@ INSTRUMENTATION = Instrumentation(
         Patch("uvicorn.server", "Server.shutdown", deliver_before_the_signal),
         Patch("hypercorn.app_wrappers", "ASGIWrapper.__init__", watch_given_app),
         Patch("daphne.server", "Server.__init__", watch_given_app),
+        Patch("granian.asgi", "LifespanProtocol.__init__", watch_given_app),
+        Patch("granian.asgi", "_callback_wrapper", watch_called_app),
+        Patch("granian.wsgi", "_callback_wrapper", watch_called_wsgi_app),
         Patch("uvicorn.middleware.wsgi", "_WSGIMiddleware.__init__", watch_bridged_app),
         Patch("uvicorn.middleware.wsgi", "WSGIMiddleware.__init__", watch_bridged_app),
         Patch("uvicorn.middleware.wsgi", "build_environ", hand_record_on),

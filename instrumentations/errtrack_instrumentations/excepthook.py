@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from errtrack.instrumentation import Advice
 
 
+_is_left_behind = False  # sys.ps1, by a console that the program itself had opened
+
+
 def report(call: Call) -> Advice:
     """sys.excepthook(type, value, traceback)"""
     error, tb = call.args[1], call.args[2]
@@ -35,7 +38,7 @@ def report(call: Call) -> Advice:
 
 def is_interactive(tb: TracebackType | None) -> bool:
     """Whether the error comes from a prompt: REPLs set ``sys.ps1``, but ``python -m asyncio`` of 3.13 does not."""
-    if hasattr(sys, "ps1"):
+    if hasattr(sys, "ps1") and not _is_left_behind:
         return True
     filename = ""
     while tb is not None:
@@ -44,6 +47,13 @@ def is_interactive(tb: TracebackType | None) -> bool:
             return True
         tb = tb.tb_next
     return bool(sys.flags.interactive) and filename == "<stdin>"
+
+
+def remember(call: Call) -> Advice:
+    """InteractiveConsole.interact(self, ...), which sets sys.ps1 where there is none, and leaves it there"""
+    global _is_left_behind
+    _is_left_behind = _is_left_behind or not hasattr(sys, "ps1")
+    yield
 
 
 def show_as_ever(call: Call) -> Advice:
@@ -102,6 +112,7 @@ INSTRUMENTATION = Instrumentation(
     "excepthook",
     patches=[
         Patch("sys", "excepthook", report),
+        Patch("code", "InteractiveConsole.interact", remember),
         Patch("code", "InteractiveInterpreter.showtraceback", show_as_ever),
         Patch("code", "InteractiveInterpreter.showsyntaxerror", show_as_ever),
     ],

@@ -45,7 +45,7 @@ def take(record: dict[str, Any]) -> None:
         extra["level_name"] = record["level"].name
     if uses >= loggers.EVENT:
         found = record["exception"]
-        info = tuple(found) if found is not None else None
+        info = tuple(found) if found is not None else _logs.told_in(text)
         entry = {"message": text, "formatted": text, "params": []}
         _logs.report(name, levelno, entry, dict(extra), info, record)
     if uses & loggers.CRUMB:

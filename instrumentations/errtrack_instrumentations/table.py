@@ -48,7 +48,7 @@ INSTRUMENTATIONS = {
     ),
     "uwsgi": ("uWSGI", "failed requests of any WSGI application that it loads, by module or by file"),
     "asgi_servers": (
-        "ASGI servers (uvicorn, hypercorn, daphne)",
+        "ASGI servers (uvicorn, hypercorn, daphne, granian)",
         "failed requests, websockets and start-ups of any ASGI application",
     ),
     "starlette": (

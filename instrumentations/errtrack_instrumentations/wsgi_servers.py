@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def watch_loaded_app(call: Call) -> Advice:
     """BaseApplication.wsgi(self) -> application"""
-    app = yield
+    app = yield from _wsgi.find()
     watched = _asgi.watch(app) if is_async(app) else _wsgi.watch(app)
     # gunicorn keeps the application here, and hands the same one out each time
     call.args[0].callable = watched

@@ -145,6 +145,17 @@ def test_misspelt_names_are_told_with_the_nearest_one(tmp_path: Path) -> None:
         assert any("did you mean %s?" % expected in p for p in problems), problems
 
 
+def test_letters_in_another_order_or_case_are_a_misspelling_of_short_names_too(tmp_path: Path) -> None:
+    file = tmp_path / "e.toml"
+    file.write_text('dns = "x"\nDSN = "x"\n')
+    problems = resolve({"ERRTRACK_CONFIG": str(file), "ERRTRACK_DNS": "x"}).problems
+    assert [problem.partition("did you mean ")[2] for problem in problems] == [
+        "dsn?",
+        "dsn?",
+        "ERRTRACK_DSN?",
+    ]
+
+
 def test_variables_set_by_orchestrators_are_no_misspellings() -> None:
     environ = {"ERRTRACK_SERVICE_HOST": "10.0.0.1", "ERRTRACK_PORT_80_TCP_ADDR": "10.0.0.1"}
     assert resolve(environ).problems == []

@@ -169,6 +169,51 @@ def test_how_many_members_of_a_group_failed_alike_does_not_matter() -> None:
     assert grouping.group_key(two) == grouping.group_key(five)
 
 
+def test_the_title_of_a_group_tells_its_first_error() -> None:
+    def made(*members: tuple[str, str, int, int]) -> dict[str, Any]:
+        """Members as (type, value, own number, number of the group around)."""
+        values = [
+            {
+                "type": kind,
+                "value": value,
+                "mechanism": {"exception_id": own, "parent_id": around, "source": source},
+            }
+            for kind, value, own, around in members
+            for source in ["exceptions[%d]" % own]
+        ]
+        group = {
+            "type": "ExceptionGroup",
+            "value": "failed (n sub-exceptions)",
+            "mechanism": {"exception_id": 0},
+        }
+        return {"exception": {"values": [*values, group]}}
+
+    assert grouping.title(made(("KeyError", "'a'", 2, 0), ("ValueError", "bad\nrow", 1, 0))) == (
+        "ExceptionGroup: failed (n sub-exceptions): ValueError: bad"
+    )
+    assert grouping.title(made(("KeyError", "'a'", 2, 1), ("ExceptionGroup", "inner", 1, 0))) == (
+        "ExceptionGroup: failed (n sub-exceptions): ExceptionGroup: inner: KeyError: 'a'"
+    )
+    cause = {
+        "type": "KeyError",
+        "value": "'a'",
+        "mechanism": {"source": "__cause__", "exception_id": 1, "parent_id": 0},
+    }
+    effect = {"type": "ValueError", "value": "b", "mechanism": {"exception_id": 0}}
+    assert grouping.title({"exception": {"values": [cause, effect]}}) == "ValueError: b"
+    endless = {"type": "E", "mechanism": {"source": "exceptions[0]", "exception_id": 0, "parent_id": 0}}
+    assert len(grouping.title({"exception": {"values": [endless]}})) <= 200
+
+
+def test_a_frame_without_a_function_is_named_by_its_file() -> None:
+    """Such as those of templates."""
+    error = {
+        "type": "TemplateSyntaxError",
+        "stacktrace": {"frames": [{"filename": "a.html", "in_app": True}]},
+    }
+    assert grouping.culprit({"exception": {"values": [error]}}) == "a.html"
+
+
 def test_without_frames_of_the_application_all_frames_count() -> None:
     one, other = make_event(), make_event()
     for event, name in ((one, "read"), (other, "write")):

@@ -23,6 +23,7 @@ pytest.importorskip("uvicorn")
 UVICORN = ("-m", "uvicorn", "--port", "PORT")
 HYPERCORN = ("-m", "hypercorn", "--bind", "127.0.0.1:PORT")
 DAPHNE = ("-m", "daphne", "-p", "PORT")
+GRANIAN = ("-m", "granian", "--port", "PORT", "--interface")
 WORKERS = ("-m", "gunicorn", "--bind", "127.0.0.1:PORT", "--worker-class")
 
 #: Name -> the module that has to be there, and the command.
@@ -38,6 +39,8 @@ SERVERS = {
     "uvicorn-workers": ("uvicorn", (*UVICORN, "--workers", "2", "shop:app")),
     "hypercorn": ("hypercorn", (*HYPERCORN, "shop:app")),
     "daphne": ("daphne", (*DAPHNE, "shop:app")),
+    "granian": ("granian", (*GRANIAN, "asgi", "shop:app")),
+    "granian-no-lifespan": ("granian", (*GRANIAN, "asginl", "--workers", "2", "shop:app")),
     "gunicorn-uvicorn": ("gunicorn", (*WORKERS, "uvicorn.workers.UvicornWorker", "shop:app")),
     "gunicorn-uvicorn-preload": (
         "gunicorn",
@@ -109,6 +112,36 @@ def test_wsgi_application_that_uvicorn_runs(sandbox) -> None:
     assert event["tags"] == {"query": "b"} and event["request"]["query_string"] == "b"
 
 
+def test_wsgi_application_that_granian_runs(sandbox) -> None:
+    pytest.importorskip("granian")
+    sandbox.write("shop.py", ASGI)
+    with Server(sandbox, sys.executable, *GRANIAN, "wsgi", "shop:wsgi") as server:
+        assert server.get("/ok?a") == (200, b"fine a")
+        assert server.get("/fail?b")[0] == 500
+    event = sandbox.event()
+    assert main_exception(event)["mechanism"]["type"] == "wsgi"
+    assert event["tags"] == {"query": "b"} and event["request"]["query_string"] == "b"
+
+
+RSGI = """
+async def app(scope, protocol):
+    raise RuntimeError("rsgi")
+async def exiting(scope, receive, send):
+    raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize("interface", ["rsgi", "asginl"])
+def test_what_nobody_else_reports_under_granian_is_reported_as_it_is_logged(sandbox, interface: str) -> None:
+    pytest.importorskip("granian")
+    sandbox.write("shop.py", RSGI)
+    app = "shop:app" if interface == "rsgi" else "shop:exiting"
+    with Server(sandbox, sys.executable, *GRANIAN, interface, app) as server:
+        server.get("/")
+    text = sandbox.event()["logentry"]["message"]
+    assert text.startswith("Application callable raised an exception")
+
+
 def failing_start(sandbox, kind: str, failing: str, **env: str) -> Any:
     sandbox.write("shop.py", ASGI)
     server = serve(sandbox, kind, FAILING=failing, **env)
@@ -138,6 +171,43 @@ def test_failing_lifespan_is_one_event(sandbox, failing: str, silent: str) -> No
     error = main_exception(event)
     assert (error["value"], error["mechanism"]["type"]) == ("in lifespan." + failing, "asgi")
     assert error["mechanism"]["handled"] is False
+
+
+IMPATIENT = """
+import asyncio, traceback
+
+async def app(scope, receive, send):
+    if scope["type"] != "lifespan":
+        print("waiting", flush=True)
+        return await asyncio.sleep(60)
+    try:  # as Starlette does it
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+    except BaseException:
+        await send({"type": "lifespan.shutdown.failed", "message": traceback.format_exc()})
+        raise
+"""
+
+
+def test_ctrl_c_twice_is_no_error(sandbox) -> None:
+    import signal
+    import socket
+
+    sandbox.write("shop.py", IMPATIENT)
+    with Server.uvicorn(sandbox, "shop:app") as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), 10)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        for told in ("waiting\n", "Waiting for connections to close"):
+            deadline = time.monotonic() + 20
+            while told not in server.output:
+                assert time.monotonic() < deadline, server.output
+                time.sleep(0.02)
+            server.process.send_signal(signal.SIGINT)
+        connection.close()  # since 3.12 asyncio's servers wait for their connections
+        server.process.wait(20)
+    assert "Traceback" in server.output
+    assert sandbox.events() == []
 
 
 def test_failing_start_under_hypercorn_is_one_event(sandbox) -> None:

@@ -104,6 +104,40 @@ def test_interactive_prompt_is_left_alone_unless_asked(sandbox) -> None:
     assert len(sandbox.events()) == 1
 
 
+@pytest.mark.parametrize("way", ["prompting.py", "-mprompting"])
+def test_what_ends_a_program_that_had_a_prompt_is_reported(sandbox, way: str) -> None:
+    """code.interact() leaves sys.ps1 behind."""
+    code = """
+import code, sys
+typed = ["1 / 0"]
+def read(prompt):
+    if typed:
+        return typed.pop()
+    raise EOFError
+code.interact(readfunc=read)
+print("prompt" if hasattr(sys, "ps1") else "no prompt")
+{}["end"]
+"""
+    sandbox.write("prompting.py", code)
+    done = sandbox.run(sys.executable, way)
+    assert done.stdout == "prompt\n" and "ZeroDivisionError" in done.stderr
+    assert main_exception(sandbox.event())["type"] == "KeyError"
+
+
+def test_program_that_lies_elsewhere_than_where_it_is_started_is_told_apart_from_libraries(sandbox) -> None:
+    """As of cron, which starts programs in the user's home: nothing marks its frames as the application's."""
+    code = "import json\n\ndef load(text):\n    return json.loads(text)\n\nload('{')\n"
+    sandbox.python(code, ERRTRACK_PROJECT_ROOT=str(sandbox.folder / "elsewhere"))
+    assert [f.get("in_app") for f in main_exception(sandbox.event())["stacktrace"]["frames"]][:3] == [
+        None,
+        None,
+        False,
+    ]
+    shown = sandbox.errtrack("show").stdout
+    assert "where        __main__ in load\n" in shown
+    assert "text = '{'" in shown and "s = " not in shown
+
+
 def test_disabled_by_name(sandbox) -> None:
     assert sandbox.python(CRASH, ERRTRACK_DISABLE="excepthook").returncode == 1
     assert sandbox.events() == []

@@ -423,6 +423,52 @@ def wsgi(environ, start_response):
 """
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "logging.error(traceback.format_exc())",
+        "logging.error('job %d failed: %s', 7, traceback.format_exc())",
+        "logging.error('job failed\\n' + ''.join(traceback.format_exception(*sys.exc_info())))",
+    ],
+    ids=["alone", "argument", "joined"],
+)
+def test_traceback_that_is_logged_as_a_text_is_the_exception_at_hand(sandbox, told: str) -> None:
+    code = """
+import logging, sys, traceback
+def fail(amount):
+    return amount / 0
+try:
+    fail(17)
+except ZeroDivisionError:
+    TOLD
+    raise
+"""
+    sandbox.python(code.replace("TOLD", told))
+    event = sandbox.event()
+    error = main_exception(event)
+    assert (error["type"], error["mechanism"]) == ("ZeroDivisionError", {"type": "logging", "handled": True})
+    assert error["stacktrace"]["frames"][-1]["vars"] == {"amount": "17"}
+    assert "Traceback (most recent call last)" in event["logentry"]["formatted"]
+
+
+def test_traceback_of_another_exception_than_the_one_at_hand_stays_a_text(sandbox) -> None:
+    code = """
+import logging, traceback
+try:
+    {}["key"]
+except KeyError:
+    text = traceback.format_exc()
+logging.error(text)
+try:
+    [][0]
+except IndexError:
+    logging.error(text)
+    logging.error("no traceback of an IndexError")
+"""
+    sandbox.python(code)
+    assert [event.get("exception") for event in sandbox.events()] == [None, None, None]
+
+
 def test_flask_and_gunicorn_log_what_we_saw_and_it_stays_one_event(sandbox) -> None:
     pytest.importorskip("flask")
     pytest.importorskip("gunicorn")

@@ -55,6 +55,16 @@ def test_exception_and_extra(watching, logger) -> None:
     assert event["extra"]["user"] == 1
 
 
+def test_traceback_that_is_logged_as_a_text_is_the_exception_at_hand(watching, logger) -> None:
+    import traceback
+
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logger.error("failed: {}", traceback.format_exc())
+    assert main_exception(watching.event())["type"] == "ZeroDivisionError"
+
+
 def test_records_of_logging_handed_over_are_one_event(watching, logger) -> None:
     class InterceptHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -140,6 +140,21 @@ def wsgiref(sandbox, launched: bool = True) -> Server:
     return Server(sandbox, sys.executable, str(path), "PORT", launched=launched)
 
 
+@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["worker", "preload"])
+def test_gunicorn_that_finds_no_application_is_reported_with_its_reason(sandbox, preload: list[str]) -> None:
+    """gunicorn prints it and logs nothing: that a worker has failed is all that its log tells."""
+    pytest.importorskip("gunicorn")
+    sandbox.write("shop.py", RAW)
+    command = ["-m", "gunicorn", "--bind", "127.0.0.1:0", *preload, "shop:nosuch"]
+    bare = sandbox.run(sys.executable, *command, launched=False)
+    watched = sandbox.run(sys.executable, *command)
+    assert watched.returncode == bare.returncode != 0
+    reported = [main_exception(event) for event in sandbox.events() if "exception" in event]
+    assert [(e["type"], e["value"]) for e in reported] == [
+        ("AppImportError", "Failed to find attribute 'nosuch' in 'shop'.")
+    ]
+
+
 def test_wsgiref(sandbox) -> None:
     with wsgiref(sandbox) as server:
         assert server.get("/fail?x")[0] == 500

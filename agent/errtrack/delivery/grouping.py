@@ -37,12 +37,15 @@ def group_key(event: Event) -> str:
 
 
 def title(event: Event) -> str:
-    """One line that says what happened: the raised exception, or the message."""
+    """One line that says what happened: the raised exception, of a group also its first member's, or the message."""
     exceptions = values_of(event, "exception")
     if exceptions:
-        raised = exceptions[-1]
-        kind, value = _text(raised.get("type")), _first_line(_text(raised.get("value")))
-        line = "%s: %s" % (kind, value) if kind and value else kind or value
+        parts: list[str] = []
+        raised: dict[str, Any] | None = exceptions.pop()
+        while raised is not None:
+            parts += filter(None, (_text(raised.get("type")), _first_line(_text(raised.get("value")))))
+            raised = _first_member(raised, exceptions)
+        line = ": ".join(parts)
     else:
         line = _first_line(_message(event)[1])
     line = line or "<no message>"
@@ -53,12 +56,28 @@ def culprit(event: Event) -> str:
     """Where it happened: ``module in function`` of the application's newest frame, else the transaction."""
     for value in reversed(values_of(event, "exception") or values_of(event, "threads")):
         frames = frames_of(value)
-        own = [frame for frame in frames if frame.get("in_app")]
         if frames:
-            frame = (own or frames)[-1]
+            frame = own_of(frames)[-1]
             place = _text(frame.get("module")) or _text(frame.get("filename")) or "?"
-            return "%s in %s" % (place, _text(frame.get("function")) or "?")
+            function = _text(frame.get("function"))
+            return "%s in %s" % (place, function) if function else place
     return _text(event.get("transaction")) or _text(event.get("logger"))
+
+
+def _first_member(group: dict[str, Any], exceptions: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The first member of *group* among *exceptions*, of which the last come first; what was passed is taken out."""
+    own = _mechanism(group).get("exception_id")
+    while exceptions:
+        value = exceptions.pop()
+        mechanism = _mechanism(value)
+        if _text(mechanism.get("source")).startswith("exceptions[") and mechanism.get("parent_id") == own:
+            return value
+    return None
+
+
+def _mechanism(value: dict[str, Any]) -> dict[str, Any]:
+    mechanism = value.get("mechanism")
+    return mechanism if isinstance(mechanism, dict) else {}
 
 
 def values_of(event: Event, key: str) -> list[dict[str, Any]]:
@@ -74,6 +93,12 @@ def frames_of(value: dict[str, Any]) -> list[dict[str, Any]]:
     stacktrace = value.get("stacktrace")
     frames = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
     return [frame for frame in frames if isinstance(frame, dict)] if isinstance(frames, list) else []
+
+
+def own_of(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The application's among *frames*: those marked as such; where none is, those not marked as others'; else all."""
+    marked = [frame for frame in frames if frame.get("in_app")]
+    return marked or [frame for frame in frames if frame.get("in_app") is not False] or frames
 
 
 def _default_parts(event: Event) -> list[str]:
@@ -97,8 +122,7 @@ def _default_parts(event: Event) -> list[str]:
 
 def _places(value: dict[str, Any]) -> list[str]:
     """The functions on the way, each once: how deep a recursion went must not open a new issue."""
-    frames = frames_of(value)
-    own = [frame for frame in frames if frame.get("in_app")] or frames
+    own = own_of(frames_of(value))
     places: list[str] = []
     seen: set[str] = set()
     for frame in own:

@@ -141,11 +141,18 @@ def insert(connection: sqlite3.Connection, row: Row, now: float) -> int:
     return 1
 
 
+def _looked_for(connection: sqlite3.Connection, text: str) -> str:
+    """*text* as :data:`_HAS_TEXT` compares it; SQLite's own ``lower`` knows no letters beyond ASCII."""
+    if not text.isascii():
+        connection.create_function("lower", 1, str.lower)
+    return text.lower()
+
+
 def issues(connection: sqlite3.Connection, limit: int, text: str, since: float) -> list[Row]:
     found = connection.execute(
         "SELECT %s FROM issue WHERE last_seen >= ? AND %s ORDER BY last_seen DESC, id DESC LIMIT ?"
         % (_ISSUE_COLUMNS, _HAS_TEXT),
-        (since, text.lower(), limit or -1),
+        (since, _looked_for(connection, text), limit or -1),
     )
     return [_issue(row) for row in found]
 
@@ -159,7 +166,7 @@ def events(
         "SELECT event_id, issue, timestamp, level, title, culprit, summary FROM event"
         " WHERE (? IS NULL OR issue = ?) AND timestamp >= ? AND %s ORDER BY timestamp DESC, number DESC LIMIT ?"
         % _HAS_TEXT,
-        (issue, issue, since, text.lower(), limit or -1),
+        (issue, issue, since, _looked_for(connection, text), limit or -1),
     )
     out = []
     for row in found:

@@ -15,6 +15,7 @@ from desk import Desk, Result, Sink, failure
 from errtrack import options
 from errtrack.delivery import envelope, places, spool
 from errtrack.dsn import Dsn
+from errtrack_run import facts
 
 
 def checks(result: Result) -> dict[tuple[str, str], tuple[str, str]]:
@@ -299,3 +300,21 @@ def test_doctor_tells_who_stands_in_front_of_the_finder(desk: Desk, monkeypatch:
     assert "Intruder" in found["Command", "imports"][1]
     assert found["Command", "sitecustomize"][1].startswith(str(desk.folder / "site"))
     assert found["Command", "stderr"][1] == "it says as it starts: RuntimeError: of the sitecustomize"
+
+
+def test_a_part_of_a_library_for_another_that_is_not_installed_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as Django's for Jinja."""
+    package = tmp_path / "parted_library"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text("import parted_librarys_extra\n")
+    (package / "broken.py").write_text("import parted_library.gone\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    told = facts.gather({}, [], ["parted_library.part:f", "parted_library.broken:f", "parted_library:f"])[
+        "points"
+    ]
+    assert told["parted_library.part:f"] == "not installed"
+    assert told["parted_library.broken:f"].startswith("ModuleNotFoundError")
+    assert told["parted_library:f"].startswith("AttributeError")

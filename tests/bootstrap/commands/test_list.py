@@ -53,6 +53,24 @@ def test_events_can_be_listed_singly_of_all_issues_or_of_one(desk: Desk) -> None
     assert desk.run("list", "--issue", "77").status == 2
 
 
+@pytest.mark.parametrize("what", [(), ("--events",)], ids=["issues", "events"])
+@pytest.mark.parametrize(
+    "given",
+    ["kÖln", os.fsencode("Köln").decode("ascii", "surrogateescape")],
+    ids=["other-case", "ascii-locale"],
+)
+def test_a_text_is_found_in_any_case_and_locale(desk: Desk, what: tuple[str, ...], given: str) -> None:
+    desk.add(failure(value="no such city: KÖLN"), failure("KeyError", "'x'"))
+    (row,) = next(iter(desk.run("list", given, "--json", *what).json.values()))
+    assert row["title"] == "ValueError: no such city: KÖLN"
+
+
+def test_a_text_that_is_no_text_is_found_nowhere(desk: Desk) -> None:
+    desk.add(failure())
+    done = desk.run("list", b"\xff".decode("utf-8", "surrogateescape"))
+    assert (done.status, done.err) == (0, "") and "Nothing like that" in done.out
+
+
 def test_the_limit_holds_and_tells_that_there_is_more(desk: Desk) -> None:
     desk.add(*[failure("Error%s" % chr(65 + i)) for i in range(4)])
     assert "2 more: errtrack list --limit 0" in desk.run("list", "--limit", "2").out

@@ -149,6 +149,24 @@ def test_show_prints_the_circumstances(desk: Desk) -> None:
     assert "http: GET http://x/ 500" in out
 
 
+def test_show_prints_all_lines_of_a_message(desk: Desk) -> None:
+    lines = ["job failed", "  step one", "", "\x1b[2Jstep %s" % ("x" * 300)]
+    desk.add({"logentry": {"message": "\n".join(lines)}})
+    out = desk.run("show").out
+    assert out.splitlines()[0] == "job failed"
+    assert "\nMessage\n  job failed\n    step one\n\n  \\x1b[2Jstep xxx" in out and out.count("x") > 300
+    desk.add({"logentry": {"message": "one line"}})
+    assert desk.run("show").out.count("one line") == 1
+
+
+def test_show_prints_a_traceback_once_though_the_message_has_it_too(desk: Desk) -> None:
+    said = "job 7 failed:\nTraceback (most recent call last):\n  as the program logged it"
+    desk.add(failure(logentry={"message": said}))
+    out = desk.run("show").out
+    assert re.search(r"  message +job 7 failed:\n", out) and out.count("Traceback") == 1
+    assert "as the program logged it" in desk.run("show", "--full").out
+
+
 def test_show_prints_the_stack_of_a_message(desk: Desk) -> None:
     thread = {"id": 1, "current": True, "stacktrace": {"frames": [frame("pay", 9)]}}
     desk.add({"logentry": {"message": "low stock"}, "threads": {"values": [thread]}, "level": "warning"})
