@@ -550,13 +550,17 @@ def test_requests_that_are_over_leave_nothing_to_the_garbage_collector(watching,
         assert list(body) == [b"x"]
         getattr(body, "close", list)()
 
-    serve()
-    gc.collect()
-    gc.disable()
-    try:
+    def left_by_ten() -> int:
+        gc.collect()
         for _ in range(10):
             serve()
-        assert gc.collect() == 0
+        return gc.collect()
+
+    serve()
+    gc.disable()
+    try:
+        # A thread of an earlier test's may leave something meanwhile; requests would each time.
+        assert min(left_by_ten() for _ in range(3)) == 0
     finally:
         gc.enable()
 
