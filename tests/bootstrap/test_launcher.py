@@ -478,3 +478,11 @@ def test_launcher_costs_little_more_than_a_python(house: House) -> None:
     python, launcher = [PY, "-c", "pass"], [*house.launcher, "true"]
     pairs = [(took(python), took(launcher)) for _ in range(8)]
     assert min(pair[1] for pair in pairs) < 2.5 * min(pair[0] for pair in pairs) + 0.01
+
+
+def test_what_names_files_for_the_launcher_does_for_the_agent() -> None:
+    from errtrack import options
+    from errtrack_run import launcher
+
+    found = {row[0].upper() for row in options._ROWS if row[2] is options.path}
+    assert set(launcher._PATHS) == found

@@ -215,8 +215,7 @@ class Scrubber:
         # What is not in all of them together is in none of them.
         text = "\n".join([lines[index] for index in literal])
         has_digits = has_card_digits(text.encode("utf-8", "replace"))
-        # In source code, "key" is mostly that of a KeyError("..."), and to compile a pattern for it would be dear.
-        low = text.lower().replace("keyerror", "")
+        low = _as_hinted(text)
         hints = [hint for hint in self._hints if hint in low]
         has_look = self.is_suspicious(text, [])
         if not (hints or has_look or has_digits):
@@ -224,11 +223,7 @@ class Scrubber:
         suspects = [
             index
             for index in literal
-            if (
-                hints
-                and _has_place(lines[index])
-                and has_any(lines[index].lower().replace("keyerror", ""), hints)
-            )
+            if (hints and _has_place(lines[index]) and has_any(_as_hinted(lines[index]), hints))
             or (has_look and self.is_suspicious(lines[index], []))
             or (has_digits and has_card_digits(lines[index].encode("utf-8", "replace")))
         ]
@@ -348,6 +343,13 @@ def is_row(items: Any, at: int) -> bool:
 def _has_place(text: str) -> bool:
     """Whether *text* may have a value in the place that belongs to a name."""
     return "=" in text or ":" in text or has_any(text, _BESIDE)
+
+
+def _as_hinted(source: str) -> str:
+    """*source* as hints are looked for in it: "key" is mostly that of a KeyError("..."), and to compile a pattern for
+    that would be dear.
+    """
+    return source.lower().replace("keyerror", "")
 
 
 def _has_literal(line: str) -> bool:
